@@ -1,0 +1,26 @@
+"""jaxcls: train small classifiers in JAX, as pure functions."""
+
+from jaxcls import data as data
+from jaxcls import losses as losses
+from jaxcls import metrics as metrics
+from jaxcls import mlp as mlp
+from jaxcls.batches import Batch as Batch
+from jaxcls.config import Config as Config
+from jaxcls.config import Hyperparams as Hyperparams
+from jaxcls.config import Keys as Keys
+from jaxcls.fitting import Report as Report
+from jaxcls.fitting import fit as fit
+from jaxcls.likelihoods import Likelihood as Likelihood
+from jaxcls.likelihoods import bernoulli as bernoulli
+from jaxcls.likelihoods import categorical as categorical
+from jaxcls.likelihoods import class_probabilities as class_probabilities
+from jaxcls.likelihoods import gaussian as gaussian
+from jaxcls.metrics import Metrics as Metrics
+from jaxcls.training import History as History
+from jaxcls.training import TrainState as TrainState
+from jaxcls.training import evaluate as evaluate
+from jaxcls.training import init_state as init_state
+from jaxcls.training import train_epochs as train_epochs
+from jaxcls.training import train_step as train_step
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The person: arguments, printing, progress. The one edge that joins the others."""

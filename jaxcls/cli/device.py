@@ -1,0 +1,53 @@
+"""Which device a run is on, and which versions it is made of."""
+
+import importlib.metadata
+import platform
+
+import jax
+
+_PACKAGES = ("jaxcls", "jax", "jaxlib", "optax", "numpy")
+
+
+def choose_device(name: str) -> jax.Device:
+    """The device that `--device` asks for.
+
+    Args:
+        name: "cpu", "gpu", or "auto" for a GPU if jax sees one, else the CPU.
+
+    Raises:
+        ValueError: "gpu" where jax sees none.
+
+    >>> choose_device("cpu").platform
+    'cpu'
+    """
+    if name == "cpu":
+        # Before jax looks for devices, so that it takes no memory of a GPU that is not used.
+        jax.config.update("jax_platforms", "cpu")
+        return jax.devices("cpu")[0]
+    device = jax.devices()[0]
+    if name == "gpu" and device.platform != "gpu":
+        raise ValueError(
+            f"device gpu: jax sees no GPU here, only {device.platform}; install jaxcls[cuda12] or "
+            "jaxcls[cuda13] on a machine with an NVIDIA GPU, or use --device cpu."
+        )
+    return device
+
+
+def describe(device: jax.Device) -> str:
+    """Platform and, where it says more, the model.
+
+    >>> describe(choose_device("cpu"))
+    'cpu'
+    """
+    kind = device.device_kind
+    return device.platform if kind == device.platform else f"{device.platform} ({kind})"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on.
+
+    >>> sorted(versions())
+    ['jax', 'jaxcls', 'jaxlib', 'numpy', 'optax', 'python']
+    """
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return found | {"python": platform.python_version()}

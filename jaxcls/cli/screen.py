@@ -1,0 +1,77 @@
+"""What a person sees: a header, progress, the result."""
+
+import sys
+
+from jaxcls.fitting import Report
+from jaxcls.metrics import Metrics
+
+
+class Progress:
+    """A bar with loss and time left on a terminal, a line per report elsewhere.
+
+    >>> with Progress(epochs=2) as progress:
+    ...     progress.show(Report(1, None, 0.5, Metrics(0.0, 3, 4), None))
+    epoch 1/2  loss 0.5000  train accuracy 0.7500
+    """
+
+    def __init__(self, epochs: int):
+        from tqdm import tqdm
+
+        self._epochs = epochs
+        self._bar = None
+        if sys.stdout.isatty():
+            self._bar = tqdm(
+                total=epochs, unit="epoch", file=sys.stdout, dynamic_ncols=True
+            )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, report: Report) -> None:
+        """Shows a report."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {report.loss:.4f}", refresh=False)
+            self._bar.update(report.epoch - self._bar.n)
+            return
+        print(
+            f"epoch {report.epoch}/{self._epochs}  loss {report.loss:.4f}  "
+            f"train accuracy {float(report.train.accuracy):.4f}",
+            flush=True,
+        )
+
+
+def result_line(part: str, metrics: Metrics) -> str:
+    """An accuracy with its counts.
+
+    >>> result_line("test", Metrics(11.3, 2112, 2115))
+    'test accuracy  0.9986 (2,112 of 2,115)'
+    """
+    accuracy = float(metrics.accuracy)
+    return (
+        f"{part} accuracy".ljust(15)
+        + f"{accuracy:.4f} ({int(metrics.correct):,} of {int(metrics.count):,})"
+    )
+
+
+def header(about: dict, num_train: int, num_test: int) -> str:
+    """One line that says what is trained on what, where and with what."""
+    classes, layers = (
+        " ".join(about["class_names"]),
+        "-".join(map(str, about["layer_sizes"])),
+    )
+    made_of = ", ".join(
+        f"{name} {version}" for name, version in about["versions"].items()
+    )
+    return (
+        f"{about['dataset']}, classes {classes}: {num_train:,} train, {num_test:,} test | "
+        f"{layers} | {about['device']}, {about['precision']} | {made_of}"
+    )
+
+
+def note(script: str, text: str) -> None:
+    """One line on standard error."""
+    print(f"{script}: {' '.join(text.split())}", file=sys.stderr, flush=True)

@@ -1,0 +1,159 @@
+"""What a run is told: static `Config`, traced `Hyperparams`, random `Keys`."""
+
+import dataclasses
+import math
+from numbers import Integral
+from typing import NamedTuple, Self
+
+import jax
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxcls import mlp
+from jaxcls.likelihoods import Likelihood
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The static part of a run: one compiled program for each.
+
+    Attributes:
+        layer_sizes: inputs, hidden layers, outputs.
+        likelihood: `jaxcls.bernoulli`, `jaxcls.categorical`, `jaxcls.gaussian` or one's own.
+        optimizer: "sgd", "adam" or "adamw".
+        momentum: of sgd, in [0, 1).
+        batch_size: examples a step; None, or more than there are, is the full batch.
+        shuffle: a new order of the examples each epoch; otherwise they run as given.
+        dropout: whether masks are drawn at all. Drawing at rate 0 would cost as much as at
+            any other rate, hence a switch beside `Hyperparams.dropout_rate`.
+        epochs: passes over the training set.
+
+    Raises:
+        TypeError, ValueError: a field is out of its range; the message names it.
+
+    >>> from jaxcls import bernoulli
+    >>> Config(layer_sizes=(784, 32, 1), likelihood=bernoulli, batch_size=16).optimizer
+    'adam'
+    """
+
+    layer_sizes: tuple[int, ...]
+    likelihood: Likelihood
+    optimizer: str = "adam"
+    momentum: float = 0.0
+    batch_size: int | None = None
+    shuffle: bool = True
+    dropout: bool = False
+    epochs: int = 100
+
+    def __post_init__(self):
+        mlp.check_layer_sizes("Config", self.layer_sizes)
+        object.__setattr__(self, "layer_sizes", tuple(self.layer_sizes))  # hashable
+        if not isinstance(self.likelihood, Likelihood):
+            raise TypeError(
+                "Config: likelihood must be a jaxcls.Likelihood such as jaxcls.bernoulli, "
+                f"got {self.likelihood!r}."
+            )
+        num_outputs = self.layer_sizes[-1]
+        wanted = self.likelihood.num_outputs(max(2, num_outputs))
+        if num_outputs != wanted:
+            raise ValueError(
+                f"Config: layer_sizes must end in {wanted} for the likelihood "
+                f"{self.likelihood.name!r}, got {self.layer_sizes}."
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"Config: optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}."
+            )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(
+                f"Config: momentum must lie in [0, 1), got {self.momentum}."
+            )
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"Config: momentum belongs to sgd, got {self.momentum} with {self.optimizer}."
+            )
+        if self.batch_size is not None:
+            _check_count("batch_size", self.batch_size, " or None for the full batch")
+        _check_count("epochs", self.epochs)
+
+
+class Hyperparams(NamedTuple):
+    """The traced part of a run: scalars, or [S] under vmap; a new value compiles nothing.
+
+    Attributes:
+        learning_rate: [] step size, PyTorch's default for Adam and SGD.
+        dropout_rate: [] share of hidden units dropped, used where `Config.dropout` is on.
+        weight_decay: [] decoupled decay of the kernels (not the biases), for every
+            optimizer: each step takes off learning_rate * weight_decay of a kernel. None
+            is the optimizer's own: 0.01 for adamw, as in PyTorch, and none for the others.
+    """
+
+    learning_rate: ArrayLike = 1e-3
+    dropout_rate: ArrayLike = 0.0
+    weight_decay: ArrayLike | None = None
+
+
+class Keys(NamedTuple):
+    """The random keys of a run, one for each use; programs only fold numbers into them."""
+
+    init: Array
+    shuffle: Array
+    dropout: Array
+
+    @classmethod
+    def from_seed(cls, seed: int) -> Self:
+        """Splits the keys of a seed in 0..2**32-1.
+
+        >>> sorted(Keys.from_seed(0)._asdict())
+        ['dropout', 'init', 'shuffle']
+        """
+        if not isinstance(seed, Integral):
+            raise TypeError(f"Keys.from_seed: seed must be an integer, got {seed!r}.")
+        if not 0 <= seed < 2**32:
+            raise ValueError(
+                f"Keys.from_seed: seed must lie in 0..2**32-1, got {seed}."
+            )
+        return cls(*_split(np.uint32(seed)))
+
+
+def check_hyperparams(caller: str, hyperparams: Hyperparams, config: Config) -> None:
+    """Raises ValueError unless each value is in its range, and dropout is switched on if used.
+
+    >>> from jaxcls import bernoulli
+    >>> check_hyperparams("fit", Hyperparams(-1.0), Config((2, 1), bernoulli))
+    Traceback (most recent call last):
+    ValueError: fit: learning_rate must be positive and finite, got -1.0.
+    """
+    rate = float(hyperparams.learning_rate)
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(
+            f"{caller}: learning_rate must be positive and finite, got {rate}."
+        )
+    dropout = float(hyperparams.dropout_rate)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"{caller}: dropout_rate must lie in [0, 1), got {dropout}.")
+    if dropout and not config.dropout:
+        raise ValueError(
+            f"{caller}: dropout_rate is {dropout}, but Config.dropout is False; set it to True."
+        )
+    if hyperparams.weight_decay is not None:
+        decay = float(hyperparams.weight_decay)
+        if not (math.isfinite(decay) and decay >= 0):
+            raise ValueError(
+                f"{caller}: weight_decay must be finite and at least 0, got {decay}."
+            )
+
+
+def _check_count(name: str, value: int, or_else: str = "") -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"Config: {name} must be an integer{or_else}, got {value!r}.")
+    if value < 1:
+        raise ValueError(f"Config: {name} must be at least 1{or_else}, got {value}.")
+
+
+@jax.jit
+def _split(seed: Array) -> tuple[Array, ...]:
+    return tuple(jax.random.split(jax.random.key(seed), 3))

@@ -1,0 +1,81 @@
+"""From a dataset's name to its training and test set."""
+
+import os
+from collections.abc import Sequence
+
+from jaxcls.data.dataset import Dataset, select_classes
+from jaxcls.data.digits import load_digits
+from jaxcls.data.mnist import FAMILY, load_cached, load_folder
+from jaxcls.data.npz import load_npz
+
+DATASETS = (*FAMILY, "digits")
+_VARIABLE = "JAXCLS_DATA_DIR"
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    classes: Sequence[int] | None = None,
+) -> tuple[Dataset, Dataset]:
+    """Loads the training and the test set of a dataset.
+
+    Args:
+        name: mnist, fashion_mnist, kmnist, digits, or the path of an .npz file.
+        data_dir: folder with the four .gz files of a dataset of the MNIST family; the
+            environment variable JAXCLS_DATA_DIR by default, and without that
+            tensorflow-datasets' cache, into which the files are fetched.
+        classes: the labels to keep, in this order; all by default.
+
+    Raises:
+        ValueError: the name, a file or a class is wrong.
+        OSError: files can't be read or fetched.
+
+    >>> train, test = load("digits", classes=(3, 8))
+    >>> train.class_names
+    ('3', '8')
+    """
+    if name in FAMILY:
+        folder = data_dir or os.environ.get(_VARIABLE)
+        train, test = load_folder(name, folder) if folder else load_cached(name)
+    elif data_dir is not None:
+        raise ValueError(
+            f"data_dir is for {', '.join(FAMILY)}; the dataset {name} has no use for it."
+        )
+    elif name == "digits":
+        train, test = load_digits()
+    elif name.endswith(".npz"):
+        train, test = load_npz(name)
+    else:
+        raise ValueError(
+            f"dataset must be {', '.join(DATASETS)} or the path of an .npz file, got {name!r}."
+        )
+    classes = train.labels if classes is None else classes
+    train, test = select_classes(train, classes), select_classes(test, classes)
+    for part, dataset in (("training", train), ("test", test)):
+        for place, label in enumerate(dataset.labels):
+            if not (dataset.targets == place).any():
+                raise ValueError(f"{name}: class {label} has no {part} images.")
+    return train, test
+
+
+def load_mnist_or_digits(
+    *, data_dir: str | os.PathLike | None = None, classes: Sequence[int] | None = None
+) -> tuple[str, Dataset, Dataset, str | None]:
+    """Loads MNIST where it is at hand or can be fetched, else `digits`.
+
+    Args:
+        data_dir: as in `load`; where a folder is named, MNIST is there or it is an error.
+        classes: as in `load`.
+
+    Returns:
+        The name of the dataset, its training and test set, and, if it is not MNIST, a line
+        that says why and how to get MNIST.
+    """
+    try:
+        return ("mnist", *load("mnist", data_dir=data_dir, classes=classes), None)
+    except OSError as error:
+        if data_dir or os.environ.get(_VARIABLE):
+            raise
+        notice = f"training on the digits of scikit-learn instead of MNIST: {error}"
+        return ("digits", *load("digits", classes=classes), notice)

@@ -1,0 +1,116 @@
+"""A user's own arrays: an .npz file of x_train, y_train, x_test and y_test."""
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jaxcls.data.dataset import Dataset
+
+_NAMES = ("x_train", "y_train", "x_test", "y_test")
+
+
+def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
+    """Training and test set from an .npz file; nothing in it is ever unpickled.
+
+    Args:
+        path: of a file with `x_train`, `x_test`: [N, height, width], [N, height, width, 1]
+            or [N, D], uint8 in 0..255 or floats as they shall be used; `y_train`, `y_test`:
+            [N] integers, any numbers.
+
+    Raises:
+        ValueError: the file is not such a file; the message says what is wrong with which
+            array.
+    """
+    path = Path(path)
+    arrays = _read(path)
+    x_train, x_test = (
+        _features(path, name, arrays[name]) for name in ("x_train", "x_test")
+    )
+    y_train, y_test = (
+        _labels(path, name, arrays[name]) for name in ("y_train", "y_test")
+    )
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise ValueError(
+            f"{path}: x_train and x_test must hold examples of one shape, got "
+            f"{list(x_train.shape[1:])} and {list(x_test.shape[1:])}."
+        )
+    labels = np.union1d(y_train, y_test)
+
+    def dataset(part: str, x: np.ndarray, y: np.ndarray) -> Dataset:
+        if len(x) != len(y):
+            raise ValueError(
+                f"{path}: x_{part} and y_{part} must be of one length, got {len(x)} and {len(y)}."
+            )
+        image = x.shape[1:-1] if x.shape[-1] == 1 and x.ndim == 4 else x.shape[1:]
+        return Dataset(
+            features=x.reshape(len(x), -1),
+            targets=np.searchsorted(labels, y).astype(np.int32),
+            labels=tuple(labels.tolist()),
+            class_names=tuple(str(label) for label in labels.tolist()),
+            image_shape=image if len(image) == 2 else None,
+        )
+
+    return dataset("train", x_train, y_train), dataset("test", x_test, y_test)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: not an .npz file; numpy.savez writes one.")
+    reading = "it"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in _NAMES if name not in archive]
+            if missing:
+                raise ValueError(
+                    f"lacks {', '.join(missing)}; it must hold {', '.join(_NAMES)}"
+                )
+            arrays = {}
+            for reading in _NAMES:
+                arrays[reading] = archive[reading]
+            return arrays
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        if "allow_pickle" in str(error):
+            raise ValueError(
+                f"{path}: {reading} holds pickled objects, which are never loaded; save numbers."
+            ) from None
+        raise ValueError(f"{path}: {reading} can't be read: {error}.") from None
+
+
+def _features(path: Path, name: str, x: np.ndarray) -> np.ndarray:
+    if x.ndim < 2 or x.size == 0:
+        raise ValueError(
+            f"{path}: {name} must be images [N, height, width] or rows [N, D], got {list(x.shape)}."
+        )
+    if x.dtype == np.uint8:
+        return x
+    if not np.issubdtype(x.dtype, np.floating):
+        raise ValueError(f"{path}: {name} must be uint8 or floats, got {x.dtype}.")
+    with np.errstate(over="ignore"):  # what overflows float32 is found as infinite
+        x = x.astype(np.float32)
+    finite = np.isfinite(x)
+    if not finite.all():
+        raise ValueError(
+            f"{path}: {name} must be finite in float32, got {x[~finite].flat[0]} in row "
+            f"{np.argwhere(~finite)[0][0]}."
+        )
+    return x
+
+
+def _labels(path: Path, name: str, y: np.ndarray) -> np.ndarray:
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(
+            f"{path}: {name} must be integers [N], got {y.dtype} {list(y.shape)}."
+        )
+    return y

@@ -1,0 +1,1 @@
+"""Neighbours: what jaxcls shares with other libraries, none of which it imports."""

@@ -1,0 +1,109 @@
+"""The notes' closing table as code: what the targets are decides outputs, activation, loss.
+
+| likelihood    | targets       | distribution              | outputs | activation | loss          |
+| ------------- | ------------- | ------------------------- | ------- | ---------- | ------------- |
+| `gaussian`    | 3.45, 4.43    | normal                    | 1       | identity   | MSE           |
+| `bernoulli`   | 0 or 1        | Bernoulli                 | 1       | sigmoid    | BCE           |
+| `categorical` | one of K      | multinomial with n = 1    | K       | softmax    | cross entropy |
+
+This is the one place where outputs meet an activation, and where an output [N, 1] becomes
+[N]. A user's own likelihood is one more `Likelihood`, made of module-level functions.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxcls import losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Likelihood:
+    """A distribution of the targets given the network's outputs.
+
+    Hashable, so that it can be static under jit: pass named functions, not fresh lambdas,
+    lest every new likelihood compile anew.
+
+    Attributes:
+        name: its name in tables and files.
+        num_outputs: number of classes -> number of network outputs.
+        activation: logits [N, outputs] -> the distribution's parameter: means [N],
+            probabilities of the label 1 [N], or probabilities [N, K].
+        loss: (logits [N, outputs], targets [N] or [N, K]) -> [N], differentiable.
+        predict: logits [N, outputs] -> [N], the most likely target.
+
+    >>> bernoulli.predict(jnp.array([[-0.3], [0.2]]))
+    Array([0, 1], dtype=int32)
+    """
+
+    name: str
+    num_outputs: Callable[[int], int]
+    activation: Callable[[Array], Array]
+    loss: Callable[[Array, Array], Array]
+    predict: Callable[[Array], Array]
+
+
+def class_probabilities(likelihood: Likelihood, logits: Array) -> Array:
+    """Probabilities [N, K] of every class, also where the network has one output.
+
+    Args:
+        likelihood: one whose activation gives probabilities.
+        logits: [N, outputs].
+
+    >>> class_probabilities(bernoulli, jnp.array([[0.0]]))
+    Array([[0.5, 0.5]], dtype=float32)
+    """
+    p = likelihood.activation(logits)
+    return jnp.stack([1 - p, p], axis=-1) if p.ndim == 1 else p
+
+
+def _one(num_classes: int) -> int:
+    del num_classes
+    return 1
+
+
+def _one_per_class(num_classes: int) -> int:
+    return num_classes
+
+
+def _column(values: Array) -> Array:
+    """[N, 1] to [N]; anything else as it is, for the loss to accept or refuse."""
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _gaussian_loss(logits: Array, targets: Array) -> Array:
+    return losses.squared_error(_column(logits), _column(targets))
+
+
+def _bernoulli_activation(logits: Array) -> Array:
+    return jax.nn.sigmoid(_column(logits))
+
+
+def _bernoulli_loss(logits: Array, targets: Array) -> Array:
+    return losses.sigmoid_bce(_column(logits), _column(targets))
+
+
+def _bernoulli_predict(logits: Array) -> Array:
+    return (_column(logits) > 0).astype(jnp.int32)
+
+
+def _categorical_predict(logits: Array) -> Array:
+    return jnp.argmax(logits, axis=-1).astype(jnp.int32)
+
+
+gaussian = Likelihood("gaussian", _one, _column, _gaussian_loss, _column)
+bernoulli = Likelihood(
+    "bernoulli", _one, _bernoulli_activation, _bernoulli_loss, _bernoulli_predict
+)
+categorical = Likelihood(
+    "categorical",
+    _one_per_class,
+    jax.nn.softmax,
+    losses.softmax_ce,
+    _categorical_predict,
+)
+
+LIKELIHOODS = {each.name: each for each in (gaussian, bernoulli, categorical)}

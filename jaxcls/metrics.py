@@ -1,0 +1,79 @@
+"""Counts: how many examples, how many right, and which class was taken for which."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+
+class Metrics(NamedTuple):
+    """Sums over examples, which add up over batches as means do not.
+
+    Attributes:
+        loss_sum: [] float.
+        correct: [] int32, examples whose prediction is their label.
+        count: [] int32.
+
+    >>> Metrics(loss_sum=1.0, correct=3, count=4).accuracy
+    0.75
+    """
+
+    loss_sum: ArrayLike
+    correct: ArrayLike
+    count: ArrayLike
+
+    @property
+    def loss(self) -> ArrayLike:
+        """[] mean loss."""
+        return self.loss_sum / self.count
+
+    @property
+    def accuracy(self) -> ArrayLike:
+        """[] share of correct examples."""
+        return self.correct / self.count
+
+
+def labels_of(targets: ArrayLike) -> Array:
+    """Labels [N] of integer targets [N] or [N, 1], or of one-hot rows [N, K].
+
+    >>> labels_of(jnp.array([[0, 1], [1, 0]]))
+    Array([1, 0], dtype=int32)
+    """
+    targets = jnp.asarray(targets)
+    if targets.ndim == 1:
+        return targets
+    if targets.shape[1] == 1:
+        return targets[:, 0]
+    return jnp.argmax(targets, axis=-1).astype(jnp.int32)
+
+
+def confusion(
+    predictions: ArrayLike, labels: ArrayLike, num_classes: int
+) -> np.ndarray:
+    """Counts [K, K] of examples: row their label, column their prediction.
+
+    Args:
+        predictions: [N] integers in 0..K-1.
+        labels: [N] integers in 0..K-1.
+        num_classes: K.
+
+    Raises:
+        ValueError: the lengths differ, or a value lies outside 0..K-1.
+
+    >>> confusion([0, 1, 1], [0, 0, 1], num_classes=2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    predictions, labels = np.asarray(predictions), np.asarray(labels)
+    if predictions.shape != labels.shape or labels.ndim != 1:
+        raise ValueError(
+            f"confusion: predictions {list(predictions.shape)} and labels {list(labels.shape)} "
+            "must both be [N]."
+        )
+    for name, values in (("predictions", predictions), ("labels", labels)):
+        if values.size and not (values.min() >= 0 and values.max() < num_classes):
+            raise ValueError(f"confusion: {name} must lie in 0..{num_classes - 1}.")
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(counts, (labels, predictions), 1)
+    return counts

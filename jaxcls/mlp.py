@@ -1,0 +1,182 @@
+"""The multilayer perceptron: `init` draws parameters, `apply` turns inputs into logits.
+
+Parameters are a nested dict in Linen's layout, one entry per layer:
+`{"Dense_0": {"kernel": [D, H], "bias": [H]}, ..., "Dense_L": {"kernel": [H, K], "bias": [K]}}`.
+Hidden layers are dense, then dropout where masks are given, then ReLU, in the order of
+the course notes; the last layer is dense alone, so its outputs are logits.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from functools import partial
+from numbers import Integral
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+Params = dict[str, dict[str, Array]]
+Masks = tuple[Array, ...]
+
+
+def init(key: Array, layer_sizes: Sequence[int]) -> Params:
+    """Draws kernels and biases uniform in +-1/sqrt(fan_in), as `torch.nn.Linear` does.
+
+    Args:
+        key: typed key, `jax.random.key(seed)`.
+        layer_sizes: inputs, hidden layers, outputs: (784, 32, 1) has one hidden layer of
+            32 units, (784, 10) has none.
+
+    Returns:
+        float32 params, `Dense_0` to `Dense_{len(layer_sizes) - 2}`.
+
+    Raises:
+        TypeError: `key` is not a typed key, or a size is not an integer.
+        ValueError: fewer than two sizes, or a size below 1.
+
+    >>> params = init(jax.random.key(0), (784, 32, 1))
+    >>> jax.tree.map(jnp.shape, params)["Dense_0"]
+    {'bias': (32,), 'kernel': (784, 32)}
+    """
+    check_layer_sizes("mlp.init", layer_sizes)
+    _check_key("mlp.init", key)
+    return _init(key, tuple(layer_sizes))
+
+
+def draw_masks(
+    key: Array, rate: ArrayLike, leading_shape: Sequence[int], params: Params
+) -> Masks:
+    """Draws one dropout mask per hidden layer, all examples in one call.
+
+    Args:
+        key: typed key; hidden layer l draws from `fold_in(key, l)`.
+        rate: [] share of units dropped, in [0, 1); may be traced.
+        leading_shape: shape before the units, such as (T, B) for T batches of B.
+        params: the network's, for its hidden sizes.
+
+    Returns:
+        per hidden layer a bool array [*leading_shape, H_l], True where a unit is kept.
+
+    >>> params = init(jax.random.key(0), (4, 3, 2, 1))
+    >>> [mask.shape for mask in draw_masks(jax.random.key(1), 0.5, (10, 16), params)]
+    [(10, 16, 3), (10, 16, 2)]
+    """
+    _check_key("mlp.draw_masks", key)
+    # In float32 also under x64: bernoulli draws as many bits as its rate has, so the
+    # masks of a float64 run would otherwise differ from those it is compared with.
+    keep = 1 - jnp.asarray(rate, jnp.float32)
+    return tuple(
+        jax.random.bernoulli(
+            jax.random.fold_in(key, index),
+            keep,
+            (*leading_shape, layer["bias"].shape[-1]),
+        )
+        for index, layer in enumerate(_layers(params)[:-1])
+    )
+
+
+def apply(
+    params: Params, x: ArrayLike, *, masks: Masks | None = None, rate: ArrayLike = 0.0
+) -> Array:
+    """Computes the logits of `x`.
+
+    Args:
+        params: as `init` returns them.
+        x: [..., D] floats, scaled as in training (bytes divided by 255).
+        masks: one bool mask [..., H] per hidden layer, as `draw_masks` returns them;
+            None leaves dropout out, as evaluation wants it.
+        rate: [] share of units that the masks drop; what is kept is divided by 1 - rate,
+            so that its mean does not change.
+
+    Returns:
+        [..., K] logits.
+
+    Raises:
+        TypeError: `x` holds integers.
+        ValueError: a shape does not fit the parameters.
+
+    >>> params = {"Dense_0": {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}}
+    >>> apply(params, jnp.array([[1.0, 2.0]]))
+    Array([[3.]], dtype=float32)
+    """
+    x = jnp.asarray(x)
+    layers = _layers(params)
+    _check_inputs(layers, x, masks)
+    for index, layer in enumerate(layers[:-1]):
+        x = _dense(layer, x)
+        if masks is not None:
+            x = jnp.where(masks[index], x * (1 / (1 - rate)), 0)
+        x = jax.nn.relu(x)
+    return _dense(layers[-1], x)
+
+
+def check_layer_sizes(caller: str, layer_sizes: Sequence[int]) -> None:
+    """Raises unless `layer_sizes` are two or more integers of at least 1."""
+    if not all(isinstance(size, Integral) for size in layer_sizes):
+        raise TypeError(
+            f"{caller}: layer_sizes must be integers, such as (784, 32, 1), got {layer_sizes!r}."
+        )
+    if len(layer_sizes) < 2 or min(layer_sizes) < 1:
+        raise ValueError(
+            f"{caller}: layer_sizes must be the inputs, any hidden layers and the outputs, each "
+            f"at least 1, such as (784, 32, 1), got {tuple(layer_sizes)}."
+        )
+
+
+@partial(jax.jit, static_argnums=1)  # as one program: drawn one by one, each compiles
+def _init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
+    params = {}
+    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(layer_sizes)):
+        kernel_key, bias_key = jax.random.split(jax.random.fold_in(key, index))
+        bound = 1 / math.sqrt(fan_in)
+        params[f"Dense_{index}"] = {
+            "bias": _uniform(bias_key, (fan_out,), bound),
+            "kernel": _uniform(kernel_key, (fan_in, fan_out), bound),
+        }
+    return params
+
+
+def _dense(layer: dict[str, Array], x: Array) -> Array:
+    # Full float32 products, so that a GPU, which may round them to TF32, agrees with a CPU.
+    return (
+        jnp.dot(x, layer["kernel"], precision=jax.lax.Precision.HIGHEST) + layer["bias"]
+    )
+
+
+def _layers(params: Params) -> list[dict[str, Array]]:
+    # By number: sorted as text, Dense_10 would stand before Dense_2.
+    return [params[f"Dense_{index}"] for index in range(len(params))]
+
+
+def _uniform(key: Array, shape: tuple[int, ...], bound: float) -> Array:
+    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+
+def _check_key(caller: str, key: Array) -> None:
+    dtype = getattr(key, "dtype", type(key))
+    if not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(
+            f"{caller}: key must be a typed key, jax.random.key(seed), got {dtype}."
+        )
+
+
+def _check_inputs(
+    layers: list[dict[str, Array]], x: Array, masks: Masks | None
+) -> None:
+    fan_in = layers[0]["kernel"].shape[0]
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(
+            f"mlp.apply: x must hold floats, got {x.dtype}; divide bytes by 255 first."
+        )
+    if x.ndim == 0 or x.shape[-1] != fan_in:
+        raise ValueError(
+            f"mlp.apply: x must be [..., {fan_in}] for these params, got {list(x.shape)}."
+        )
+    if masks is None:
+        return
+    wanted = [[*x.shape[:-1], layer["bias"].shape[0]] for layer in layers[:-1]]
+    got = [list(mask.shape) for mask in masks]
+    if got != wanted:
+        raise ValueError(f"mlp.apply: masks must have shapes {wanted}, got {got}.")

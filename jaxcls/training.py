@@ -1,0 +1,242 @@
+"""Training as pure functions: a step, a run of epochs as one program, and a score.
+
+`train_step` turns a state and a batch into the next state. `train_epochs` scans it over the
+batches of an epoch and the epochs of a segment, so that a segment is one XLA program with
+the data on the device. `evaluate` scores parameters.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxcls import mlp
+from jaxcls.batches import Batch, beside, epoch_rows, steps_per_epoch, take, weights_of
+from jaxcls.checks import check_data
+from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.metrics import Metrics, labels_of
+from jaxcls.mlp import Masks, Params
+from jaxcls.optimizers import make_optimizer
+
+
+class Progress(NamedTuple):
+    """What a run has met so far, carried in the state so that it outlives a segment.
+
+    Attributes:
+        first_nonfinite_step: [] int32, the first step whose loss was not finite, or -1.
+    """
+
+    first_nonfinite_step: Array
+
+
+class TrainState(NamedTuple):
+    """All that changes while training; arrays only.
+
+    Attributes:
+        step: [] int32, steps taken.
+        params: the network's.
+        opt_state: the optimizer's.
+        progress: what the run has met.
+    """
+
+    step: Array
+    params: Params
+    opt_state: optax.OptState
+    progress: Progress
+
+
+class History(NamedTuple):
+    """What each epoch gave.
+
+    Attributes:
+        loss: [E] mean loss over the epoch's examples, each before its own step's update.
+        validation: `Metrics` with leaves [E], after each epoch, or None without a set.
+    """
+
+    loss: Array
+    validation: Metrics | None = None
+
+
+@partial(jax.jit, static_argnames="config")
+def init_state(keys: Keys, config: Config, params: Params | None = None) -> TrainState:
+    """Draws the starting state, or starts from the given params.
+
+    >>> from jaxcls import bernoulli
+    >>> int(init_state(Keys.from_seed(0), Config((784, 32, 1), bernoulli)).step)
+    0
+    """
+    if params is None:
+        params = mlp.init(keys.init, config.layer_sizes)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=make_optimizer(config, Hyperparams()).init(params),
+        progress=Progress(first_nonfinite_step=jnp.full((), -1, jnp.int32)),
+    )
+
+
+@partial(jax.jit, static_argnames="config")
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    masks: Masks | None,
+    hyperparams: Hyperparams,
+    *,
+    config: Config,
+) -> tuple[TrainState, Array]:
+    """Takes one step down the batch's mean loss.
+
+    Args:
+        state: before the step.
+        batch: B examples.
+        masks: per hidden layer a bool mask [B, H_l], or None for no dropout.
+        hyperparams: traced.
+        config: static.
+
+    Returns:
+        The state after the step, and the sum [] of the batch's weighted losses before it.
+
+    >>> from jaxcls import bernoulli
+    >>> config = Config((2, 1), bernoulli)
+    >>> state = init_state(Keys.from_seed(0), config)
+    >>> batch = Batch(jnp.ones((4, 2)), jnp.ones(4))
+    >>> state, loss_sum = train_step(state, batch, None, Hyperparams(), config=config)
+    >>> int(state.step), loss_sum.shape
+    (1, ())
+    """
+
+    def mean_loss(params):
+        logits = mlp.apply(
+            params, batch.features, masks=masks, rate=hyperparams.dropout_rate
+        )
+        weights = weights_of(batch)
+        loss_sum = jnp.sum(config.likelihood.loss(logits, batch.targets) * weights)
+        weight_sum = jnp.sum(weights)
+        # A batch whose every weight is 0 has the mean loss 0 and not 0/0.
+        return loss_sum / jnp.where(weight_sum > 0, weight_sum, 1), loss_sum
+
+    grads, loss_sum = jax.grad(mean_loss, has_aux=True)(state.params)
+    optimizer = make_optimizer(config, hyperparams)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    first = state.progress.first_nonfinite_step
+    first = jnp.where((first < 0) & ~jnp.isfinite(loss_sum), state.step, first)
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, opt_state, Progress(first)), loss_sum
+
+
+@partial(jax.jit, static_argnames=("config", "num_epochs"))
+def train_epochs(
+    state: TrainState,
+    data: Batch,
+    keys: Keys,
+    hyperparams: Hyperparams,
+    validation: Batch | None = None,
+    *,
+    config: Config,
+    num_epochs: int,
+) -> tuple[TrainState, History]:
+    """Trains for `num_epochs` epochs, as one program.
+
+    An epoch's order comes from `fold_in(keys.shuffle, epoch)` and its masks, all in one
+    call, from `fold_in(keys.dropout, epoch)`, where the epoch is counted from the state's
+    step. So what an epoch does depends on the seed and its number alone, and E epochs are
+    the same in one call or in several.
+
+    Args:
+        state: before; at a whole number of epochs.
+        data: the training set, on the device.
+        keys: the run's.
+        hyperparams: traced.
+        validation: scored after each epoch; it takes no part in training.
+        config: static.
+        num_epochs: E, static.
+
+    Returns:
+        The state after, and the history of these epochs.
+
+    >>> from jaxcls import bernoulli
+    >>> config, keys = Config((2, 1), bernoulli), Keys.from_seed(0)
+    >>> data = Batch(jnp.eye(2), jnp.array([0, 1]))
+    >>> state = init_state(keys, config)
+    >>> _, history = train_epochs(state, data, keys, Hyperparams(), config=config, num_epochs=3)
+    >>> history.loss.shape
+    (3,)
+    """
+    weight_sum = jnp.sum(weights_of(data))
+
+    def epoch(state, _):
+        state, loss_sum = _train_epoch(state, data, keys, hyperparams, config)
+        scores = (
+            None if validation is None else _evaluate(state.params, validation, config)
+        )
+        return state, History(loss_sum / weight_sum, scores)
+
+    return jax.lax.scan(epoch, state, length=num_epochs)
+
+
+def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
+    """Scores every example once, with no dropout and no randomness.
+
+    Data on another device than the parameters is moved to theirs (the notes meet an error
+    there).
+
+    Args:
+        params: the network's.
+        data: N examples.
+        config: static.
+
+    >>> from jaxcls import bernoulli
+    >>> params = {"Dense_0": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}}
+    >>> data = Batch(jnp.array([[1.0], [-1.0]]), jnp.array([1, 1]))
+    >>> float(evaluate(params, data, config=Config((1, 1), bernoulli)).accuracy)
+    0.5
+    """
+    check_data("evaluate", "data", data, config)
+    return _evaluate_jit(params, beside(params, data), config)
+
+
+def _train_epoch(
+    state: TrainState, data: Batch, keys: Keys, hyperparams: Hyperparams, config: Config
+) -> tuple[TrainState, Array]:
+    """One epoch: the state after it and the sum of its losses."""
+    num_steps = steps_per_epoch(data, config)
+    batch_size = len(data.features) if num_steps == 1 else config.batch_size
+    epoch = state.step // num_steps
+    masks = None
+    if config.dropout:
+        key = jax.random.fold_in(keys.dropout, epoch)
+        masks = mlp.draw_masks(
+            key, hyperparams.dropout_rate, (num_steps, batch_size), state.params
+        )
+    if num_steps == 1:
+        # The sum over a full batch does not ask for an order, so nothing is gathered.
+        masks = None if masks is None else tuple(mask[0] for mask in masks)
+        return train_step(state, data, masks, hyperparams, config=config)
+
+    def step(carry, inputs):
+        state, loss_sum = carry
+        (rows, real), masks = inputs
+        state, batch_loss_sum = train_step(
+            state, take(data, rows, real), masks, hyperparams, config=config
+        )
+        # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
+        return (state, loss_sum + batch_loss_sum), None
+
+    batches = epoch_rows(jax.random.fold_in(keys.shuffle, epoch), data, config)
+    zero = jnp.zeros((), jnp.result_type(data.features, *jax.tree.leaves(state.params)))
+    carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
+    return carry
+
+
+def _evaluate(params: Params, data: Batch, config: Config) -> Metrics:
+    logits = mlp.apply(params, data.features)
+    losses = config.likelihood.loss(logits, data.targets)
+    hits = config.likelihood.predict(logits) == labels_of(data.targets)
+    weights = weights_of(data)
+    return Metrics(jnp.sum(losses * weights), jnp.sum(hits * weights), jnp.sum(weights))
+
+
+_evaluate_jit = jax.jit(_evaluate, static_argnames="config")
