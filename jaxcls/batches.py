@@ -60,7 +60,9 @@ def epoch_rows(key: Array, data: Batch, config: Config) -> tuple[Array, Array]:
 
 def take(data: Batch, rows: Array, real: Array) -> Batch:
     """The batch of these rows [B], whose padding weighs nothing."""
-    features, targets, weights = jax.tree.map(lambda leaf: leaf[rows], data)
+    features, targets, weights = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf)[rows], data
+    )
     return Batch(
         features, targets, real.astype(jnp.int32) if weights is None else weights * real
     )

@@ -17,6 +17,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+# 8 GB in float32. Far beyond the memory, XLA on CPU hangs instead of failing.
+_LARGEST_KERNEL = 2**31 - 1
+
 Params = dict[str, dict[str, Array]]
 Masks = tuple[Array, ...]
 
@@ -113,16 +116,22 @@ def apply(
 
 
 def check_layer_sizes(caller: str, layer_sizes: Sequence[int]) -> None:
-    """Raises unless `layer_sizes` are two or more integers of at least 1."""
+    """Raises unless `layer_sizes` are two or more integers of at least 1, none huge."""
     if not all(isinstance(size, Integral) for size in layer_sizes):
         raise TypeError(
             f"{caller}: layer_sizes must be integers, such as (784, 32, 1), got {layer_sizes!r}."
         )
     if len(layer_sizes) < 2 or min(layer_sizes) < 1:
         raise ValueError(
-            f"{caller}: layer_sizes must be the inputs, any hidden layers and the outputs, each "
-            f"at least 1, such as (784, 32, 1), got {tuple(layer_sizes)}."
+            f"{caller}: layer_sizes must be the inputs, any hidden layers and the outputs, "
+            f"each at least 1, such as (784, 32, 1), got {tuple(layer_sizes)}."
         )
+    for fan_in, fan_out in itertools.pairwise(layer_sizes):
+        if fan_in * fan_out > _LARGEST_KERNEL:
+            raise ValueError(
+                f"{caller}: layer_sizes {tuple(layer_sizes)} ask for a kernel of "
+                f"{fan_in * fan_out:,} numbers; at most {_LARGEST_KERNEL:,} are allowed."
+            )
 
 
 @partial(jax.jit, static_argnums=1)  # as one program: drawn one by one, each compiles

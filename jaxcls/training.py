@@ -1,6 +1,6 @@
 """Training as pure functions: a step, a run of epochs as one program, and a score.
 
-`train_step` turns a state and a batch into the next state. `train_epochs` scans it over the
+`train_step` turns a state and a batch into the next state. `train_epochs` runs it over the
 batches of an epoch and the epochs of a segment, so that a segment is one XLA program with
 the data on the device. `evaluate` scores parameters.
 """
@@ -165,16 +165,30 @@ def train_epochs(
     >>> history.loss.shape
     (3,)
     """
+    first = state.step // steps_per_epoch(data, config)
     weight_sum = jnp.sum(weights_of(data))
 
-    def epoch(state, _):
-        state, loss_sum = _train_epoch(state, data, keys, hyperparams, config)
+    def one(state, epoch):
+        state, loss_sum = _train_epoch(state, epoch, data, keys, hyperparams, config)
         scores = (
             None if validation is None else _evaluate(state.params, validation, config)
         )
         return state, History(loss_sum / weight_sum, scores)
 
-    return jax.lax.scan(epoch, state, length=num_epochs)
+    def body(epoch, carry):
+        state, history = carry
+        state, entry = one(state, epoch)
+        record = lambda leaf, value: leaf.at[epoch - first].set(value)  # noqa: E731
+        return state, jax.tree.map(record, history, entry)
+
+    entry = jax.eval_shape(one, state, first)[1]
+    history = jax.tree.map(
+        lambda leaf: jnp.zeros((num_epochs, *leaf.shape), leaf.dtype), entry
+    )
+    # Not a scan over a fixed number: XLA compiles a loop of one round otherwise than one of
+    # many, and the bits of a run would depend on the length of its segments. Of this loop it
+    # does not know how often it runs.
+    return jax.lax.fori_loop(first, first + num_epochs, body, (state, history))
 
 
 def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
@@ -199,12 +213,16 @@ def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
 
 
 def _train_epoch(
-    state: TrainState, data: Batch, keys: Keys, hyperparams: Hyperparams, config: Config
+    state: TrainState,
+    epoch: Array,
+    data: Batch,
+    keys: Keys,
+    hyperparams: Hyperparams,
+    config: Config,
 ) -> tuple[TrainState, Array]:
     """One epoch: the state after it and the sum of its losses."""
     num_steps = steps_per_epoch(data, config)
     batch_size = len(data.features) if num_steps == 1 else config.batch_size
-    epoch = state.step // num_steps
     masks = None
     if config.dropout:
         key = jax.random.fold_in(keys.dropout, epoch)

@@ -3,6 +3,6 @@
 from jaxcls.data.dataset import Dataset as Dataset
 from jaxcls.data.dataset import select_classes as select_classes
 from jaxcls.data.dataset import to_batch as to_batch
-from jaxcls.data.load import DATASETS as DATASETS
-from jaxcls.data.load import load as load
-from jaxcls.data.load import load_mnist_or_digits as load_mnist_or_digits
+from jaxcls.data.loading import DATASETS as DATASETS
+from jaxcls.data.loading import load as load
+from jaxcls.data.loading import load_mnist_or_digits as load_mnist_or_digits

@@ -32,8 +32,8 @@ def init(seed: int, layer_sizes: Sequence[int], *, skip: int = 0) -> Params:
         TypeError, ValueError: an argument is out of its range.
 
     >>> params = init(0, (784, 32, 1))
-    >>> float(params["Dense_1"]["bias"][0])  # net[2].bias.item()
-    0.0
+    >>> float(params["Dense_1"]["bias"][0])  # net[2].bias.item() in PyTorch
+    -0.14895156025886536
     """
     check_layer_sizes("interop.pytorch.init", layer_sizes)
     if not isinstance(seed, Integral) or not isinstance(skip, Integral):

@@ -1,0 +1,468 @@
+"""The two scripts: results, run folders, recipes, and one sentence for every mistake."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from jaxcls.cli import main, train
+from jaxcls.cli.flags import RECIPES, BinaryFlags, MulticlassFlags, parse
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+SHORT = ("--dataset", "digits", "--epochs", "4", "--no-plots", "--output-dir", "run")
+
+
+@pytest.fixture(autouse=True)
+def in_a_new_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def binary(*argv):
+    return main.train_binary(argv)
+
+
+def multiclass(*argv):
+    return main.train_multiclass(argv)
+
+
+def run_script(name, *argv, **environment):
+    return subprocess.run(
+        [sys.executable, SCRIPTS / name, *argv],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+def metrics(folder="run"):
+    return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def history(folder="run"):
+    return [
+        json.loads(line)
+        for line in (Path(folder) / "history.jsonl").read_text().splitlines()
+    ]
+
+
+def test_train_binary_end_to_end():
+    done = run_script("train_binary.py", "--dataset", "digits", "--epochs", "60")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    header, *reports, train_line, test_line, where = done.stdout.splitlines()
+    assert re.match(
+        r"digits, classes 0 1: 289 train, 71 test \| 784-32-1 \| cpu, float32 \|",
+        header,
+    )
+    assert [line.split()[1] for line in reports] == [
+        f"{epoch}/60" for epoch in range(6, 61, 6)
+    ]
+    folder = Path(where.removeprefix("run folder").strip())
+    assert re.fullmatch(r"runs/\d{8}-\d{6}-digits-0-1", str(folder))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("config.json", "confusion.png", "curves.png", "history.jsonl"),
+        *("metrics.json", "mistakes.png", "model.safetensors"),
+    ]
+    result = metrics(folder)
+    assert set(result) == {
+        *("dataset", "classes", "num_train", "num_test", "config", "train", "test"),
+        *("seconds", "device", "versions"),
+    }
+    assert set(result["seconds"]) == {"load", "compile", "train", "total"}
+    assert all(seconds > 0 for seconds in result["seconds"].values())
+    assert (
+        sum(result["seconds"][part] for part in ("load", "train"))
+        < result["seconds"]["total"]
+    )
+    assert result["config"] == json.loads((folder / "config.json").read_text())
+    score = result["test"]
+    assert score["accuracy"] == score["correct"] / score["count"] > 0.98
+    assert (
+        test_line
+        == f"test accuracy  {score['accuracy']:.4f} ({score['correct']} of 71)"
+    )
+    assert train_line.startswith(f"train accuracy {result['train']['accuracy']:.4f} (")
+    assert history(folder)[-1]["train_accuracy"] == result["train"]["accuracy"]
+
+
+def test_train_multiclass_end_to_end():
+    done = run_script(
+        "train_multiclass.py",
+        *("--dataset", "digits", "--classes", "7", "1", "4", "--hidden", "16", "8"),
+        *(
+            "--batch-size",
+            "32",
+            "--dropout",
+            "0.1",
+            "--optimizer",
+            "adamw",
+            "--epochs",
+            "12",
+        ),
+        *("--output-dir", "run", "--report-every", "5"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert [record["epoch"] for record in history()] == [5, 10, 12]
+    result = metrics()
+    assert result["classes"] == ["7", "1", "4"]
+    assert result["test"]["accuracy"] > 0.9
+    model = safetensors.numpy.load_file("run/model.safetensors")
+    assert {name: array.shape for name, array in model.items()} == {
+        "params/Dense_0/kernel": (784, 16),
+        "params/Dense_0/bias": (16,),
+        "params/Dense_1/kernel": (16, 8),
+        "params/Dense_1/bias": (8,),
+        "params/Dense_2/kernel": (8, 3),
+        "params/Dense_2/bias": (3,),
+    }
+
+
+def test_a_run_repeats_to_the_bit():
+    flags = (
+        "--dataset",
+        "digits",
+        "--epochs",
+        "3",
+        "--batch-size",
+        "16",
+        "--dropout",
+        "0.5",
+    )
+    for folder in ("one", "two"):
+        assert binary(*flags, "--no-plots", "--output-dir", folder) == 0
+    assert binary(*flags, "--no-plots", "--output-dir", "other", "--seed", "1") == 0
+    one, two, other = (
+        (Path(folder) / "model.safetensors").read_bytes()
+        for folder in ("one", "two", "other")
+    )
+    assert one == two != other
+    assert history("one") == history("two")
+
+
+def test_defaults_are_the_notes_pattern():
+    flags = parse(BinaryFlags, "train_binary.py", [])
+    assert (flags.hidden, flags.optimizer, flags.learning_rate) == ((32,), "adam", 1e-3)
+    assert (flags.batch_size, flags.epochs, flags.likelihood) == (
+        "full",
+        100,
+        "bernoulli",
+    )
+    assert flags.dropout == 0 and flags.init == "key"
+    assert parse(MulticlassFlags, "train_multiclass.py", []).epochs == 100
+
+
+def test_a_flag_beside_a_recipe_overrides_it():
+    for name, values in RECIPES.items():
+        flags = parse(BinaryFlags, "train_binary.py", ["--recipe", name])
+        for field, value in values.items():
+            assert getattr(flags, field) == value
+    flags = parse(BinaryFlags, "", ["--epochs", "7", "--recipe=b", "--init", "key"])
+    assert (flags.epochs, flags.init, flags.dropout, flags.seed) == (7, "key", 0.5, 1)
+
+
+def test_recipe_a_prints_the_notes_accuracies(mnist_dir, capsys):
+    flags = ("--recipe", "a", "--no-plots", "--output-dir", "run")
+    assert binary("--data-dir", str(mnist_dir), *flags) == 0
+    shown = capsys.readouterr().out
+    assert "train accuracy 0.9936 (12,584 of 12,665)" in shown
+    assert "test accuracy  0.9986 (2,112 of 2,115)" in shown
+    # The notes print two decimals every 50 epochs.
+    notes = [0.45, 0.66, 0.85, 0.94, 0.97, 0.98, 0.99, 0.99, 0.99, 0.99]
+    assert [round(record["train_accuracy"], 2) for record in history()] == notes
+
+
+def test_recipe_d_is_good_after_two_epochs(mnist_dir):
+    flags = ("--recipe", "d", "--no-plots", "--output-dir", "run")
+    assert binary("--data-dir", str(mnist_dir), *flags) == 0
+    assert [record["epoch"] for record in history()] == [1, 2]
+    assert metrics()["test"]["accuracy"] >= 0.98
+
+
+def test_the_defaults_on_real_mnist(mnist_dir):
+    assert (
+        binary("--data-dir", str(mnist_dir), "--no-plots", "--output-dir", "two") == 0
+    )
+    assert metrics("two")["test"]["accuracy"] >= 0.999
+    assert (
+        multiclass("--data-dir", str(mnist_dir), "--no-plots", "--output-dir", "three")
+        == 0
+    )
+    assert metrics("three")["train"]["accuracy"] >= 0.98
+
+
+def test_all_ten_classes_of_real_mnist(mnist_dir):
+    flags = ("--hidden", "128", "--batch-size", "128", "--epochs", "10", "--no-plots")
+    classes = ("--classes", *"0123456789")
+    assert (
+        multiclass(
+            "--data-dir", str(mnist_dir), *classes, *flags, "--output-dir", "run"
+        )
+        == 0
+    )
+    score = metrics()["test"]
+    assert score["count"] == 10_000 and score["accuracy"] >= 0.975
+
+
+def test_no_hidden_layer_and_two_outputs():
+    assert binary(*SHORT, "--hidden", "--likelihood", "categorical") == 0
+    assert metrics()["config"]["layer_sizes"] == [784, 2]
+
+
+def test_pytorchs_weights_are_a_choice():
+    from jaxcls.interop import pytorch
+
+    assert (
+        binary(*SHORT, "--init", "torch", "--seed", "3", "--learning-rate", "1e-30")
+        == 0
+    )
+    model = safetensors.numpy.load_file("run/model.safetensors")
+    want = pytorch.init(3, (784, 32, 1))["Dense_0"]["kernel"]
+    np.testing.assert_array_equal(model["params/Dense_0/kernel"], want)
+
+
+def test_a_users_arrays_are_trained_on(capsys):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 5)).astype(np.float32)
+    np.savez("own.npz", x_train=x, y_train=x[:, 0] > 0, x_test=x, y_test=x[:, 0] > 0)
+    flags = ("--dataset", "own.npz", "--learning-rate", "0.05", "--output-dir", "run")
+    assert binary(*flags) == 2
+    assert "y_train must be integers" in capsys.readouterr().err
+    y = np.where(x[:, 0] > 0, 30, 20)
+    np.savez("own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    assert binary(*flags) == 0
+    assert metrics()["classes"] == ["20", "30"] and metrics()["test"]["accuracy"] > 0.9
+    assert "mistakes.png is left out" in capsys.readouterr().out
+    assert not Path("run/mistakes.png").exists()
+
+
+def test_digits_stand_in_with_one_plain_line(monkeypatch, capsys):
+    from jaxcls.data import loading
+
+    def fail(name):
+        raise OSError(f"{name} is not at hand and its host does not answer. Get it.")
+
+    monkeypatch.delenv("JAXCLS_DATA_DIR", raising=False)
+    monkeypatch.setattr(loading, "load_cached", fail)
+    assert binary("--epochs", "1", "--no-plots", "--output-dir", "run") == 0
+    assert metrics()["dataset"] == "digits"
+    assert capsys.readouterr().err == (
+        "train_binary.py: training on the digits of scikit-learn instead of MNIST: mnist is not "
+        "at hand and its host does not answer. Get it.\n"
+    )
+    assert binary("--dataset", "mnist", "--epochs", "1", "--output-dir", "none") == 2
+    assert not Path("none").exists()
+
+
+def test_a_batch_larger_than_the_data_says_what_is_used(capsys):
+    assert binary(*SHORT, "--batch-size", "100000") == 0
+    assert capsys.readouterr().err == (
+        "train_binary.py: batch_size 100,000 is more than the 289 training examples; the full "
+        "batch is used.\n"
+    )
+
+
+WRONG = {
+    "data folder missing": (
+        ["--data-dir", "none"],
+        "data folder none: there is no such folder",
+    ),
+    "data folder empty": (
+        ["--data-dir", "."],
+        "lacks t10k-images-idx3-ubyte.gz, t10k-labels",
+    ),
+    "data folder and digits": (
+        ["--dataset", "digits", "--data-dir", "."],
+        "digits has no use",
+    ),
+    "no such dataset": (
+        ["--dataset", "cifar"],
+        "dataset must be mnist, fashion_mnist, kmnist",
+    ),
+    "no such npz": (["--dataset", "none.npz"], "none.npz: there is no such file"),
+    "class it has not": (["--classes", "0", "10"], "it has no 10"),
+    "class twice": (
+        ["--classes", "1", "1"],
+        "classes must differ from each other, got 1 1",
+    ),
+    "one class": (["--classes", "1"], "classes must be at least two, got 1"),
+    "three classes": (
+        ["--classes", "1", "2", "3"],
+        "classes must be two here, got 3: 1 2 3",
+    ),
+    "dropout of 1": (["--dropout", "1"], "dropout_rate must lie in [0, 1), got 1.0"),
+    "dropout below 0": (
+        ["--dropout", "-0.5"],
+        "dropout_rate must lie in [0, 1), got -0.5",
+    ),
+    "dropout nan": (["--dropout", "nan"], "dropout_rate must lie in [0, 1), got nan"),
+    "learning rate 0": (
+        ["--learning-rate", "0"],
+        "learning_rate must be positive and finite",
+    ),
+    "learning rate inf": (
+        ["--learning-rate", "inf"],
+        "learning_rate must be positive and finite",
+    ),
+    "weight decay": (
+        ["--weight-decay", "-1"],
+        "weight_decay must be finite and at least 0",
+    ),
+    "momentum": (["--momentum", "0.9"], "momentum belongs to sgd, got 0.9 with adam"),
+    "hidden 0": (["--hidden", "0"], "layer_sizes must be the inputs"),
+    "epochs 0": (["--epochs", "0"], "epochs must be at least 1, got 0"),
+    "batch size 0": (["--batch-size", "0"], "batch_size must be at least 1"),
+    "report every 0": (
+        ["--report-every", "0"],
+        "report_every must be at least 1, got 0",
+    ),
+    "seed below 0": (["--seed", "-1"], "seed must lie in 0..2**32-1, got -1"),
+    "no gpu": (["--device", "gpu"], "device gpu: jax sees no GPU here"),
+    "output is a file": (["--output-dir", "file"], "file could not be written: "),
+    "output in a file": (
+        ["--output-dir", "file/run"],
+        "file/run could not be written: ",
+    ),
+    "output in /proc": (
+        ["--output-dir", "/proc/run"],
+        "/proc/run could not be written: ",
+    ),
+    "layer beyond memory": (
+        ["--hidden", "2000000000"],
+        "at most 2,147,483,647 are allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize("argv, message", WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_said_in_one_line(argv, message, capsys):
+
+    if "--device" in argv and jax.default_backend() == "gpu":
+        pytest.skip("needs a machine without a GPU")
+    Path("file").write_text("")
+    argv = [*(["--dataset", "digits"] if "--data" not in " ".join(argv) else []), *argv]
+    if "--output-dir" not in argv:
+        argv += ["--output-dir", "run"]
+    assert binary(*argv, "--no-plots") == 2
+    told = capsys.readouterr().err
+    assert (
+        told.count("\n") == 1
+        and told.startswith("train_binary.py: ")
+        and message in told
+    )
+    assert not Path("run/metrics.json").exists()
+
+
+def test_wrong_words_on_the_command_line_end_with_2(capsys):
+    for argv in (["--no-such-flag"], ["--epochs", "ten"], ["--recipe", "e"]):
+        with pytest.raises(SystemExit) as ended:
+            binary(*argv)
+        assert ended.value.code == 2
+    assert "no-such-flag" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_kept_unless_overwrite_says_so(capsys):
+    assert binary(*SHORT) == 0
+    kept = metrics()
+    assert binary(*SHORT, "--seed", "1") == 2
+    assert "run holds a run already" in capsys.readouterr().err
+    assert metrics() == kept
+    assert binary(*SHORT, "--seed", "1", "--overwrite") == 0
+    assert metrics()["config"]["flags"]["seed"] == 1 and len(history()) == 4
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_whole(
+    capsys, monkeypatch
+):
+    real, calls = os.fsync, []
+
+    def full_at_the_third(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 4:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_at_the_third)
+    assert binary(*SHORT, "--report-every", "1") == 2
+    told = capsys.readouterr().err
+    assert re.fullmatch(
+        r"train_binary\.py: run/\S+ could not be written: No space left.*\n", told
+    )
+    assert sorted(os.listdir("run")) == ["config.json", "history.jsonl"]
+    assert [record["epoch"] for record in history()] == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_is_said_and_what_was_good_is_kept(capsys):
+    x = np.full((4, 2), 1e19, np.float32) * np.array([[1], [-1], [1], [-1]], np.float32)
+    np.savez("own.npz", x_train=x, y_train=[0, 1, 1, 0], x_test=x, y_test=[0, 1, 0, 1])
+    flags = ("--dataset", "own.npz", "--optimizer", "sgd", "--learning-rate", "1e10")
+    assert binary(*flags, "--no-plots", "--output-dir", "run") == 2
+    told = capsys.readouterr().err
+    assert (
+        "the loss is not finite from step 1 of epoch" in told and told.count("\n") == 1
+    )
+    assert not Path("run/metrics.json").exists()
+
+
+def test_ctrl_c_keeps_what_was_finished():
+    flags = ("--dataset", "digits", "--epochs", "1000000", "--report-every", "100")
+    process = subprocess.Popen(
+        [sys.executable, SCRIPTS / "train_binary.py", *flags, "--output-dir", "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    lines = [process.stdout.readline() for _ in range(4)]
+    assert lines[-1].startswith("epoch 300/1000000"), lines
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    epochs = history()[-1]["epoch"]
+    assert (
+        f"history and model of {epochs} of 1000000 epochs" in told
+        and told.count("\n") == 1
+    )
+    assert sorted(os.listdir("run")) == [
+        "config.json",
+        "history.jsonl",
+        "model.safetensors",
+    ]
+    with safetensors.safe_open("run/model.safetensors", "numpy") as model:
+        assert model.metadata() == {"epoch": str(epochs)}
+
+
+def test_a_terminal_shows_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert binary(*SHORT) == 0
+    shown = capsys.readouterr().out
+    assert "100%" in shown and "4/4" in shown and "loss 0." in shown
+    assert "epoch 4/4" not in shown
+
+
+def test_what_jax_cannot_run_is_one_line(monkeypatch, capsys):
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nwhile ...")
+
+    monkeypatch.setattr(train, "_fit", fail)
+    assert binary(*SHORT) == 2
+    told = capsys.readouterr().err
+    assert told == (
+        "train_binary.py: jax could not run this: RESOURCE_EXHAUSTED: Out of memory while ...\n"
+    )
+
+
+def test_compile_time_is_not_training_time():
+    start = time.perf_counter()
+    assert multiclass(*SHORT, "--hidden", "11") == 0
+    total = time.perf_counter() - start
+    seconds = metrics()["seconds"]
+    assert seconds["compile"] > 0.05
+    assert seconds["load"] + seconds["compile"] + seconds["train"] < total

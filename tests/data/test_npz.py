@@ -1,0 +1,147 @@
+"""data.npz: a user's arrays, and every kind of broken file."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from jaxcls.data.npz import load_npz
+
+RNG = np.random.default_rng(0)
+GOOD = {
+    "x_train": RNG.integers(0, 256, (6, 4, 5)).astype(np.uint8),
+    "y_train": np.array([7, 3, 7, 3, 7, 3]),
+    "x_test": RNG.integers(0, 256, (2, 4, 5)).astype(np.uint8),
+    "y_test": np.array([3, 7]),
+}
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(**change):
+        path = tmp_path / "own.npz"
+        arrays = {
+            name: array for name, array in (GOOD | change).items() if array is not None
+        }
+        np.savez(path, **arrays)
+        return path
+
+    return write
+
+
+def test_images_and_labels_of_any_number(save):
+    train, test = load_npz(save())
+    np.testing.assert_array_equal(train.features, GOOD["x_train"].reshape(6, 20))
+    assert train.labels == (3, 7) and train.class_names == ("3", "7")
+    np.testing.assert_array_equal(train.targets, [1, 0, 1, 0, 1, 0])
+    np.testing.assert_array_equal(test.targets, [0, 1])
+    assert train.image_shape == (4, 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rows_of_floats(save, dtype):
+    rows = RNG.normal(size=(6, 3)).astype(dtype)
+    train, _ = load_npz(save(x_train=rows, x_test=rows[:2]))
+    assert train.features.dtype == np.float32 and train.image_shape is None
+    np.testing.assert_array_equal(train.features, rows.astype(np.float32))
+
+
+def test_a_channel_of_one_is_an_image(save):
+    train, _ = load_npz(
+        save(x_train=GOOD["x_train"][..., None], x_test=GOOD["x_test"][..., None])
+    )
+    assert train.image_shape == (4, 5) and train.features.shape == (6, 20)
+
+
+FLOATS = GOOD["x_train"].astype(np.float32)
+BROKEN = {
+    "missing": (
+        {"x_test": None, "y_test": None},
+        r"lacks x_test, y_test; it must hold x_train",
+    ),
+    "lengths": (
+        {"y_train": np.arange(5)},
+        "x_train and y_train must be of one length, got 6 and 5",
+    ),
+    "nan": (
+        {"x_train": np.where(FLOATS > 250, np.nan, FLOATS)},
+        "x_train must be finite.*got nan",
+    ),
+    "infinite": ({"x_train": FLOATS + np.inf}, "finite.*got inf in row 0"),
+    "too large": (
+        {"x_train": np.full((6, 4, 5), 1e300)},
+        "x_train must be finite.*got inf",
+    ),
+    "pickled": (
+        {"x_train": np.array([{}] * 6, object)},
+        "x_train holds pickled objects",
+    ),
+    "pickled labels": (
+        {"y_test": np.array([{}] * 2, object)},
+        "y_test holds pickled objects",
+    ),
+    "shapes": (
+        {"x_test": np.zeros((2, 5, 4), np.uint8)},
+        r"one shape, got \[4, 5\] and \[5, 4\]",
+    ),
+    "integers": (
+        {"x_train": GOOD["x_train"].astype(int)},
+        "x_train must be uint8 or floats, got int64",
+    ),
+    "float labels": (
+        {"y_train": np.zeros(6)},
+        "y_train must be integers .* got float64",
+    ),
+    "columns": (
+        {"y_train": np.zeros((6, 1), int)},
+        r"y_train must be integers \[N\], got int64 \[6, 1\]",
+    ),
+    "flat": (
+        {"x_train": np.zeros(6)},
+        r"x_train must be images .* or rows .* got \[6\]",
+    ),
+    "empty": (
+        {"x_test": np.zeros((0, 4, 5)), "y_test": np.zeros(0, int)},
+        r"x_test .* got \[0, 4, 5\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, message", BROKEN.values(), ids=BROKEN)
+def test_broken_arrays_are_named(save, change, message):
+    with pytest.raises(ValueError, match=rf"own\.npz: .*{message}"):
+        load_npz(save(**change))
+
+
+def test_what_is_no_npz_is_refused(tmp_path, save):
+    with pytest.raises(ValueError, match=r"none\.npz: there is no such file"):
+        load_npz(tmp_path / "none.npz")
+    text = tmp_path / "text.npz"
+    text.write_text("no zip")
+    with pytest.raises(ValueError, match=r"text\.npz: not an \.npz file"):
+        load_npz(text)
+    good = save()
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(good.read_bytes()[:-300])
+    with pytest.raises(ValueError, match=r"cut\.npz: "):
+        load_npz(cut)
+    flipped = bytearray(good.read_bytes())
+    flipped[200] ^= 1  # within x_train
+    cut.write_bytes(flipped)
+    with pytest.raises(ValueError, match=r"cut\.npz: x_train can't be read"):
+        load_npz(cut)
+
+
+def test_a_forged_header_allocates_nothing(tmp_path):
+    # Announces 2**60 bytes in an array of which there are eight.
+    forged = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        forged, {"descr": "|u1", "fortran_order": False, "shape": (2**30, 2**30)}
+    )
+    path = tmp_path / "forged.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in GOOD:
+            archive.writestr(f"{name}.npy", forged.getvalue() + b"\0" * 8)
+    with pytest.raises(ValueError, match="x_train can't be read"):
+        load_npz(path)

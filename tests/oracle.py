@@ -1,0 +1,152 @@
+"""The same mathematics once more: NumPy, float64, derivatives by hand."""
+
+import numpy as np
+
+
+def to_float64(params):
+    """[(kernel, bias), ...] in float64."""
+    return [
+        tuple(
+            np.asarray(params[f"Dense_{i}"][name], np.float64)
+            for name in ("kernel", "bias")
+        )
+        for i in range(len(params))
+    ]
+
+
+def forward(layers, x, masks=None, rate=0.0):
+    """Logits, and what the backward pass needs: each layer's input and ReLU's derivative."""
+    x = np.asarray(x, np.float64)
+    inputs, slopes = [], []
+    for i, (kernel, bias) in enumerate(layers):
+        inputs.append(x)
+        x = x @ kernel + bias
+        if i + 1 < len(layers):
+            kept = (
+                1.0 if masks is None else np.asarray(masks[i], np.float64) / (1 - rate)
+            )
+            x = x * kept
+            slopes.append((x > 0) * kept)
+            x = np.maximum(x, 0)
+    return x, inputs, slopes
+
+
+def gradients(layers, x, dlogits, masks=None, rate=0.0):
+    """Gradients [(kernel, bias), ...] for the derivative of the loss by the logits."""
+    _, inputs, slopes = forward(layers, x, masks, rate)
+    grads, delta = [], dlogits
+    for i in reversed(range(len(layers))):
+        grads.insert(0, (inputs[i].T @ delta, delta.sum(axis=0)))
+        if i:
+            delta = (delta @ layers[i][0].T) * slopes[i - 1]
+    return grads
+
+
+def sigmoid(z):
+    """1 / (1 + exp(-z)) without overflow."""
+    return np.exp(-np.logaddexp(0, -np.asarray(z, np.float64)))
+
+
+def sigmoid_bce(z, y):
+    """Binary cross-entropy of logits."""
+    z, y = np.asarray(z, np.float64), np.asarray(y, np.float64)
+    return np.logaddexp(0, z) - y * z
+
+
+def log_softmax(z):
+    """Logarithms of the softmax over the last axis."""
+    z = np.asarray(z, np.float64)
+    z = z - z.max(axis=-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+
+def one_hot(labels, num_classes):
+    """Rows of the identity."""
+    return np.eye(num_classes)[np.asarray(labels)]
+
+
+def bernoulli(z, y):
+    """Losses [N] and the derivative [N, 1] of their sum by the logits [N, 1]."""
+    y = np.asarray(y, np.float64)[:, None]
+    return sigmoid_bce(z, y)[:, 0], sigmoid(z) - y
+
+
+def categorical(z, y):
+    """Losses [N] and the derivative [N, K] of their sum by the logits [N, K]."""
+    target = one_hot(y, z.shape[-1])
+    return -(target * log_softmax(z)).sum(axis=-1), np.exp(log_softmax(z)) - target
+
+
+class Sgd:
+    """PyTorch's SGD with momentum, decay decoupled and on kernels only."""
+
+    def __init__(self, learning_rate, momentum=0.0, decay=0.0):
+        self.learning_rate, self.momentum, self.decay = learning_rate, momentum, decay
+        self.velocity = None
+
+    def step(self, layers, grads):
+        """New layers."""
+        if self.velocity is None:
+            self.velocity = [tuple(np.zeros_like(g) for g in pair) for pair in grads]
+        self.velocity = [
+            tuple(self.momentum * v + g for v, g in zip(vs, gs, strict=True))
+            for vs, gs in zip(self.velocity, grads, strict=True)
+        ]
+        return _descend(layers, self.velocity, self.learning_rate, self.decay)
+
+
+class Adam:
+    """Kingma and Ba, 2015, algorithm 1; with decay it is AdamW (Loshchilov and Hutter, 2019)."""
+
+    def __init__(self, learning_rate, decay=0.0, b1=0.9, b2=0.999, eps=1e-8):
+        self.learning_rate, self.decay, self.b1, self.b2, self.eps = (
+            learning_rate,
+            decay,
+            b1,
+            b2,
+            eps,
+        )
+        self.m = self.v = None
+        self.t = 0
+
+    def step(self, layers, grads):
+        """New layers."""
+        if self.m is None:
+            self.m = [[np.zeros_like(g) for g in pair] for pair in grads]
+            self.v = [[np.zeros_like(g) for g in pair] for pair in grads]
+        self.t += 1
+        directions = []
+        for m, v, pair in zip(self.m, self.v, grads, strict=True):
+            for i, g in enumerate(pair):
+                m[i] = self.b1 * m[i] + (1 - self.b1) * g
+                v[i] = self.b2 * v[i] + (1 - self.b2) * g**2
+            directions.append(
+                tuple(
+                    (m[i] / (1 - self.b1**self.t))
+                    / (np.sqrt(v[i] / (1 - self.b2**self.t)) + self.eps)
+                    for i in range(2)
+                )
+            )
+        return _descend(layers, directions, self.learning_rate, self.decay)
+
+
+def _descend(layers, directions, learning_rate, decay):
+    return [
+        (kernel - learning_rate * (dk + decay * kernel), bias - learning_rate * db)
+        for (kernel, bias), (dk, db) in zip(layers, directions, strict=True)
+    ]
+
+
+def train(layers, x, y, likelihood, optimizer, batches, masks=None, rate=0.0):
+    """Runs over `batches`, lists of row numbers; returns the layers and the mean loss."""
+    total = 0.0
+    for step, rows in enumerate(batches):
+        batch_masks = (
+            None if masks is None else [mask[step][: len(rows)] for mask in masks]
+        )
+        z, _, _ = forward(layers, x[rows], batch_masks, rate)
+        loss, dlogits = likelihood(z, y[rows])
+        total += loss.sum()
+        grads = gradients(layers, x[rows], dlogits / len(rows), batch_masks, rate)
+        layers = optimizer.step(layers, grads)
+    return layers, total / sum(len(rows) for rows in batches)

@@ -1,0 +1,102 @@
+"""config: every setting that is out of its range is named."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from jaxcls import Config, Hyperparams, Keys, bernoulli, categorical, gaussian
+from jaxcls.config import check_hyperparams
+
+GOOD = Config((784, 32, 1), bernoulli)
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"layer_sizes": (784,)}, ValueError, "layer_sizes"),
+        (
+            {"layer_sizes": (784, 0, 1)},
+            ValueError,
+            r"layer_sizes .* at least 1.*\(784, 0, 1\)",
+        ),
+        ({"layer_sizes": (784, "32", 1)}, TypeError, "layer_sizes must be integers"),
+        (
+            {"layer_sizes": (784, 32, 2)},
+            ValueError,
+            "end in 1 for the likelihood 'bernoulli'",
+        ),
+        (
+            {"likelihood": categorical},
+            ValueError,
+            "end in 2 for the likelihood 'categorical'",
+        ),
+        (
+            {"likelihood": "bernoulli"},
+            TypeError,
+            "likelihood must be a jaxcls.Likelihood",
+        ),
+        (
+            {"optimizer": "rmsprop"},
+            ValueError,
+            "optimizer must be one of sgd, adam, adamw",
+        ),
+        (
+            {"optimizer": "sgd", "momentum": 1.0},
+            ValueError,
+            r"momentum must lie in \[0, 1\), got 1",
+        ),
+        ({"momentum": 0.9}, ValueError, "momentum belongs to sgd, got 0.9 with adam"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1 or None"),
+        ({"batch_size": 1.5}, TypeError, "batch_size must be an integer"),
+        ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
+        ({"epochs": True}, TypeError, "epochs must be an integer"),
+    ],
+)
+def test_config_names_what_is_wrong(change, error, message):
+    with pytest.raises(error, match=f"Config: .*{message}"):
+        dataclasses.replace(GOOD, **change)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be positive and finite, got -1"),
+        ({"learning_rate": float("nan")}, "learning_rate .* got nan"),
+        ({"learning_rate": float("inf")}, "learning_rate .* got inf"),
+        ({"dropout_rate": 1.0}, r"dropout_rate must lie in \[0, 1\), got 1"),
+        ({"dropout_rate": -0.1}, "dropout_rate"),
+        ({"dropout_rate": float("nan")}, "dropout_rate"),
+        ({"dropout_rate": 0.5}, "Config.dropout is False; set it to True"),
+        ({"weight_decay": -1.0}, "weight_decay must be finite and at least 0, got -1"),
+    ],
+)
+def test_hyperparams_name_what_is_wrong(values, message):
+    with pytest.raises(ValueError, match=f"fit: .*{message}"):
+        check_hyperparams("fit", Hyperparams(**values), GOOD)
+
+
+def test_configs_with_a_list_and_a_tuple_of_sizes_are_one():
+    as_list = Config([784, 32, 1], bernoulli)
+    assert as_list == GOOD and hash(as_list) == hash(GOOD)
+    assert Config((3, 1), gaussian).layer_sizes == (3, 1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1, 2**31, 2**32 - 1])
+def test_keys_are_the_split_of_the_seeds_key_also_under_x64(seed):
+    want = jax.random.key_data(jax.random.split(jax.random.key(seed), 3))
+    for wide in (False, True):
+        with jax.enable_x64(wide):
+            keys = Keys.from_seed(seed)
+            got = np.stack([jax.random.key_data(key) for key in keys])
+        np.testing.assert_array_equal(got, want)
+
+
+def test_bad_seeds_are_named():
+    for seed in (-1, 2**32):
+        with pytest.raises(ValueError, match=rf"Keys\.from_seed: seed .* got {seed}"):
+            Keys.from_seed(seed)
+    with pytest.raises(TypeError, match=r"Keys\.from_seed: seed must be an integer"):
+        Keys.from_seed(0.5)

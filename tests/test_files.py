@@ -1,0 +1,81 @@
+"""files: whole or not at all."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from jaxcls import files
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "file"
+    files.write_whole(path, b"first")
+    files.write_whole(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_stood_there_stays_if_writing_fails(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    files.write_whole(path, b"first")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        OSError, match=r"file could not be written: No space left on device\.$"
+    ):
+        files.write_whole(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+LIMITED = """
+import resource, signal, sys
+from jaxcls import files
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+files.append_line(sys.argv[1] + "/lines", "a" * 600)
+for write in (
+    lambda: files.write_whole(sys.argv[1] + "/whole", bytes(5000)),
+    lambda: files.append_line(sys.argv[1] + "/lines", "b" * 600),
+):
+    try:
+        write()
+    except OSError as error:
+        print(error)
+"""
+
+
+def test_nothing_half_written_is_left_where_files_may_not_grow(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.stdout.count("could not be written: ") == 2, done.stderr
+    assert (tmp_path / "lines").read_text() == "a" * 600 + "\n"
+    assert os.listdir(tmp_path) == ["lines"]
+
+
+def test_lines_are_added(tmp_path):
+    files.append_line(tmp_path / "lines", "one")
+    files.append_line(tmp_path / "lines", "two")
+    assert (tmp_path / "lines").read_text() == "one\ntwo\n"
+    with pytest.raises(OSError, match="none/lines could not be written: No such file"):
+        files.append_line(tmp_path / "none" / "lines", "one")
+
+
+def test_arrays_are_named_by_their_path_and_come_back(tmp_path):
+    kernel = np.arange(12, dtype=np.float32).reshape(3, 4)
+    tree = {"params": {"Dense_0": {"kernel": kernel.T, "bias": kernel[0, ::2]}}}
+    files.save_arrays(tmp_path / "model", tree, {"epoch": "3"})
+    got = safetensors.numpy.load_file(tmp_path / "model")
+    assert sorted(got) == ["params/Dense_0/bias", "params/Dense_0/kernel"]
+    # Neither is contiguous, which safetensors by itself writes wrongly.
+    np.testing.assert_array_equal(got["params/Dense_0/kernel"], kernel.T)
+    np.testing.assert_array_equal(got["params/Dense_0/bias"], kernel[0, ::2])

@@ -1,0 +1,210 @@
+"""fit: checks, segments, reports, and real MNIST against PyTorch."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxcls import (
+    Batch,
+    Config,
+    Hyperparams,
+    Keys,
+    bernoulli,
+    categorical,
+    evaluate,
+    fit,
+    init_state,
+)
+from jaxcls.interop import pytorch
+from jaxcls.training import train_epochs
+
+KEYS = Keys.from_seed(0)
+
+
+def examples(num_classes=2):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    return Batch(x, x[:, :num_classes].argmax(axis=1))
+
+
+def test_fit_learns_and_reports():
+    reports = []
+    config = Config((4, 8, 1), bernoulli, batch_size=16, epochs=25)
+    validation = Batch(*(leaf[:20] for leaf in examples()[:2]))
+    state, history = fit(
+        KEYS,
+        config,
+        Hyperparams(0.05),
+        examples(),
+        validation,
+        report_every=10,
+        on_report=reports.append,
+    )
+    assert [report.epoch for report in reports] == [10, 20, 25]
+    assert history.loss.shape == history.validation.count.shape == (25,)
+    assert [report.loss for report in reports] == [history.loss[e] for e in (9, 19, 24)]
+    score = evaluate(state.params, examples(), config=config)
+    assert reports[-1].train == jax.device_get(score)
+    assert reports[-1].validation.correct == history.validation.correct[-1]
+    assert int(score.correct) >= 57 and history.loss[-1] < history.loss[0] / 3
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_reports_change_no_bit(batch_size):
+    config = Config((4, 8, 1), bernoulli, batch_size=batch_size, dropout=True, epochs=6)
+    runs = [
+        fit(
+            KEYS,
+            config,
+            Hyperparams(0.05, 0.5),
+            examples(),
+            report_every=every,
+            on_report=on_report,
+        )
+        for every, on_report in ((None, None), (1, print), (4, print))
+    ]
+    for run in runs[1:]:
+        jax.tree.map(np.testing.assert_array_equal, run, runs[0])
+
+
+def test_segments_of_one_length_are_compiled_once():
+    config = Config((4, 7, 1), bernoulli, epochs=6)
+    before = train_epochs._cache_size()
+    fit(KEYS, config, Hyperparams(), examples(), report_every=2)
+    fit(KEYS, config, Hyperparams(0.1), examples(), report_every=2)
+    assert train_epochs._cache_size() == before + 1
+
+
+def test_fit_goes_on_from_a_state():
+    config = Config((4, 8, 1), bernoulli, batch_size=16, epochs=6)
+    straight, history = fit(KEYS, config, Hyperparams(0.05), examples())
+    half = Config((4, 8, 1), bernoulli, batch_size=16, epochs=2)
+    state, first = fit(KEYS, half, Hyperparams(0.05), examples())
+    state, second = fit(KEYS, config, Hyperparams(0.05), examples(), state=state)
+    jax.tree.map(np.testing.assert_array_equal, state, straight)
+    np.testing.assert_array_equal(
+        np.concatenate([first.loss, second.loss]), history.loss
+    )
+    state, nothing = fit(KEYS, config, Hyperparams(0.05), examples(), state=state)
+    assert nothing.loss.shape == (0,)
+
+
+def test_integer_and_one_hot_targets_train_alike():
+    data = examples(num_classes=3)
+    config = Config((4, 8, 3), categorical, batch_size=16, epochs=20)
+    one_hot = data._replace(targets=np.eye(3, dtype=np.float32)[data.targets])
+    (integer, losses), (rows, row_losses) = (
+        fit(KEYS, config, Hyperparams(0.05), each) for each in (data, one_hot)
+    )
+    np.testing.assert_allclose(losses.loss, row_losses.loss, rtol=1e-5)
+    scores = [
+        int(evaluate(state.params, each, config=config).correct)
+        for state, each in ((integer, data), (rows, one_hot))
+    ]
+    assert scores[0] == scores[1] > 50
+
+
+def test_a_batch_larger_than_the_data_is_the_full_batch():
+    full, large = (
+        Config((4, 1), bernoulli, batch_size=size, epochs=3) for size in (None, 1000)
+    )
+    runs = [fit(KEYS, config, Hyperparams(), examples()) for config in (full, large)]
+    jax.tree.map(np.testing.assert_array_equal, *runs)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    data = examples()
+    data.features[37] = np.inf
+    config = Config((4, 8, 1), bernoulli, batch_size=16, shuffle=False, epochs=6)
+    reports = []
+    with pytest.raises(
+        FloatingPointError, match=r"from step 3 of epoch 1 on; try a smaller"
+    ):
+        fit(KEYS, config, Hyperparams(), data, report_every=2, on_report=reports.append)
+    assert reports == []
+    config = Config((4, 8, 1), bernoulli, "sgd", epochs=8)
+    with pytest.raises(
+        FloatingPointError, match=r"epoch \d on, after a mean loss of .* in epoch"
+    ):
+        fit(
+            KEYS,
+            config,
+            Hyperparams(1e25),
+            examples(),
+            report_every=3,
+            on_report=reports.append,
+        )
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        (
+            {"train": Batch(np.zeros((3, 5), np.float32), np.zeros(3))},
+            ValueError,
+            r"fit: train\.features",
+        ),
+        (
+            {"train": Batch(np.zeros((3, 4), np.float32), np.array([0, 1, 2]))},
+            ValueError,
+            "got 2",
+        ),
+        (
+            {"train": Batch(np.zeros((3, 4), np.float32), np.zeros((3, 2)))},
+            ValueError,
+            "one shape",
+        ),
+        (
+            {"validation": Batch(np.zeros((3, 4), int), np.zeros(3))},
+            TypeError,
+            r"fit: validation\.features",
+        ),
+        ({"hyperparams": Hyperparams(-1.0)}, ValueError, "fit: learning_rate"),
+        ({"hyperparams": Hyperparams(0.1, 0.5)}, ValueError, "fit: dropout_rate"),
+        ({"report_every": 0}, ValueError, "fit: report_every"),
+    ],
+)
+def test_bad_arguments_are_named(change, error, message):
+    good = {"hyperparams": Hyperparams(), "train": examples()}
+    with pytest.raises(error, match=message):
+        fit(KEYS, Config((4, 1), bernoulli), **good | change)
+
+
+# PyTorch 2.13.0's own runs of the notes' cells on real MNIST: losses by epoch, and how many
+# of the training and test images are right at the end.
+TORCH = {
+    "section A": (
+        ((784, 32, 1), bernoulli, "sgd"),
+        (1, (0, 1), 500, 1e-6),
+        {0: 0.70810086, 1: 0.70777428, 249: 0.63840771, 499: 0.5547806},
+        (12_584, 2_112),
+    ),
+    "section 5 B": (
+        ((784, 32, 1), bernoulli, "adam"),
+        (0, (0, 1), 100, 1e-5),
+        {0: 0.70370299, 1: 0.65537542, 49: 0.05529026, 99: 0.01584263},
+        (12_647, 2_114),
+    ),
+    "three classes": (
+        ((784, 32, 3), categorical, "adam"),
+        (43052, (0, 1, 2), 100, 1e-5),
+        {0: 1.10189807, 1: 1.04996836, 49: 0.11110977, 99: 0.06460743},
+        (18_300, 3_103),
+    ),
+}
+
+
+@pytest.mark.parametrize("model, recipe, losses, correct", TORCH.values(), ids=TORCH)
+def test_runs_are_pytorchs_on_real_mnist(model, recipe, losses, correct, mnist):
+    seed, classes, epochs, tolerance = recipe
+    config = Config(*model, epochs=epochs)
+    train, test = mnist(*classes)
+    state = init_state(KEYS, config, pytorch.init(seed, config.layer_sizes))
+    state, history = fit(KEYS, config, Hyperparams(), train, state=state)
+    for epoch, loss in losses.items():
+        assert abs(history.loss[epoch] - loss) <= tolerance
+    scores = [
+        int(evaluate(state.params, part, config=config).correct)
+        for part in (train, test)
+    ]
+    assert scores == list(correct)

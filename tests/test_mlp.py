@@ -1,0 +1,176 @@
+"""mlp: initialisation, forward pass and dropout."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+
+from jaxcls import mlp
+
+SIZES = (6, 5, 4, 3)
+
+
+@pytest.fixture
+def params():
+    return mlp.init(jax.random.key(0), SIZES)
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).uniform(-1, 1, (7, 6)).astype(np.float32)
+
+
+def test_init_is_uniform_within_one_over_root_fan_in():
+    params = mlp.init(jax.random.key(3), (400, 300, 2))
+    for layer, fan_in in ((params["Dense_0"], 400), (params["Dense_1"], 300)):
+        bound = fan_in**-0.5
+        assert layer["kernel"].dtype == layer["bias"].dtype == jnp.float32
+        for values in layer.values():
+            assert np.abs(values).max() <= bound
+    kernel = np.asarray(params["Dense_0"]["kernel"]) * 20  # in +-1
+    # 120,000 draws: mean 0 +- 1/sqrt(3n), mean square 1/3 +- sqrt(4/45/n), five deviations.
+    assert abs(kernel.mean()) < 5 * (3 * kernel.size) ** -0.5
+    assert abs((kernel**2).mean() - 1 / 3) < 5 * (4 / 45 / kernel.size) ** 0.5
+    shares, _ = np.histogram(kernel, bins=10, range=(-1, 1))
+    np.testing.assert_allclose(
+        shares / kernel.size, 0.1, atol=5 * (0.09 / kernel.size) ** 0.5
+    )
+
+
+def test_init_draws_each_layer_and_seed_anew():
+    params = mlp.init(jax.random.key(0), (4, 4, 4))
+    other = mlp.init(jax.random.key(1), (4, 4, 4))
+    kernels = [
+        params["Dense_0"]["kernel"],
+        params["Dense_1"]["kernel"],
+        other["Dense_0"]["kernel"],
+    ]
+    drawn = np.unique(np.concatenate([np.ravel(kernel) for kernel in kernels]))
+    assert drawn.size == 3 * 16
+
+
+def test_init_does_not_depend_on_x64(params):
+    with jax.enable_x64(True):
+        wide = mlp.init(jax.random.key(0), SIZES)
+    jax.tree.map(np.testing.assert_array_equal, params, wide)
+
+
+@pytest.mark.parametrize("sizes", [(6, 1), (6, 5, 2), SIZES, (6, *(3,) * 11, 2)])
+def test_apply_agrees_with_float64(sizes, x):
+    # The last has 12 layers, whose names sorted as text would be in another order.
+    params = mlp.init(jax.random.key(0), sizes)
+    want, _, _ = oracle.forward(oracle.to_float64(params), x)
+    np.testing.assert_allclose(mlp.apply(params, x), want, rtol=2e-6, atol=2e-6)
+
+
+def test_apply_in_float64_is_exact(x, x64, params):
+    wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
+    want, _, _ = oracle.forward(oracle.to_float64(params), x)
+    got = mlp.apply(wide, jnp.asarray(x, jnp.float64))
+    assert got.dtype == jnp.float64
+    np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-14)
+
+
+def test_apply_takes_any_leading_shape(params, x):
+    want = mlp.apply(params, x)
+    np.testing.assert_allclose(mlp.apply(params, x[0]), want[0], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        mlp.apply(params, x[None, :, None])[0, :, 0], want, rtol=1e-6, atol=1e-7
+    )
+
+
+def test_apply_under_jit_and_vmap_is_apply(params, x):
+    want = mlp.apply(params, x)
+    np.testing.assert_allclose(
+        jax.jit(mlp.apply)(params, x), want, rtol=1e-6, atol=1e-7
+    )
+    by_row = jax.vmap(mlp.apply, in_axes=(None, 0))(params, x)
+    np.testing.assert_allclose(by_row, want, rtol=1e-6, atol=1e-7)
+    seeds = jnp.arange(3)
+    many = jax.vmap(lambda seed: mlp.apply(mlp.init(jax.random.key(seed), SIZES), x))(
+        seeds
+    )
+    one = mlp.apply(mlp.init(jax.random.key(1), SIZES), x)
+    np.testing.assert_allclose(many[1], one, rtol=1e-6, atol=1e-7)
+
+
+def test_linen_takes_the_params_as_they_are(params, x):
+    class Stack(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            for size in SIZES[1:-1]:
+                x = nn.relu(nn.Dense(size)(x))
+            return nn.Dense(SIZES[-1])(x)
+
+    want = Stack().apply({"params": params}, x)
+    np.testing.assert_allclose(mlp.apply(params, x), want, rtol=1e-6, atol=1e-7)
+
+
+def test_dropout_stands_before_the_activation_and_scales_what_is_kept(params, x):
+    masks = mlp.draw_masks(jax.random.key(5), 0.4, (len(x),), params)
+    got = mlp.apply(params, x, masks=masks, rate=0.4)
+    want, _, _ = oracle.forward(oracle.to_float64(params), x, masks, 0.4)
+    np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6)
+    assert np.abs(got - mlp.apply(params, x)).max() > 0.01
+
+
+def test_dropout_keeps_the_mean_of_a_linear_network():
+    # With all pre-activations positive ReLU is the identity, so the mean over masks is exact.
+    params = {
+        "Dense_0": {"kernel": jnp.ones((2, 500)), "bias": jnp.ones(500)},
+        "Dense_1": {"kernel": jnp.full((500, 1), 1 / 500), "bias": jnp.zeros(1)},
+    }
+    x = jnp.ones((400, 2))
+    masks = mlp.draw_masks(jax.random.key(0), 0.5, (400,), params)
+    got = mlp.apply(params, x, masks=masks, rate=0.5)
+    # Each output is 3 on average with deviation 3/sqrt(500); 400 of them, five deviations.
+    assert abs(float(got.mean()) - 3) < 5 * 3 / np.sqrt(500 * 400)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_masks_drop_the_given_share(rate, params):
+    masks = mlp.draw_masks(jax.random.key(1), rate, (50, 200), params)
+    assert [mask.shape for mask in masks] == [(50, 200, 5), (50, 200, 4)]
+    for mask in masks:
+        deviation = (rate * (1 - rate) / mask.size) ** 0.5
+        assert abs(float((~mask).mean()) - rate) <= 5 * deviation
+
+
+def test_masks_differ_from_layer_to_layer_and_step_to_step():
+    params = mlp.init(jax.random.key(0), (2, 64, 64, 1))
+    first, second = mlp.draw_masks(jax.random.key(1), 0.5, (10, 8), params)
+    flat = {
+        np.packbits(step).tobytes()
+        for mask in (first, second)
+        for step in np.asarray(mask)
+    }
+    assert len(flat) == 20
+
+
+def test_masks_do_not_depend_on_x64(params):
+    narrow = mlp.draw_masks(jax.random.key(1), 0.3, (40,), params)
+    with jax.enable_x64(True):
+        wide = mlp.draw_masks(jax.random.key(1), 0.3, (40,), params)
+    jax.tree.map(np.testing.assert_array_equal, narrow, wide)
+
+
+def test_bad_arguments_are_named(params, x):
+    with pytest.raises(TypeError, match=r"mlp\.init: key must be a typed key"):
+        mlp.init(jnp.zeros(2, jnp.uint32), SIZES)
+    with pytest.raises(TypeError, match=r"mlp\.init: layer_sizes must be integers"):
+        mlp.init(jax.random.key(0), (784, 32.0, 1))
+    for sizes in ((784,), (784, 0, 1), ()):
+        with pytest.raises(ValueError, match=r"mlp\.init: layer_sizes .* at least 1"):
+            mlp.init(jax.random.key(0), sizes)
+    with pytest.raises(
+        ValueError, match=r"mlp\.apply: x must be \[\.\.\., 6\].* got \[7, 5\]"
+    ):
+        mlp.apply(params, x[:, :5])
+    with pytest.raises(TypeError, match=r"mlp\.apply: x must hold floats, got uint8"):
+        mlp.apply(params, np.zeros((1, 6), np.uint8))
+    with pytest.raises(ValueError, match=r"mlp\.apply: masks must have shapes"):
+        mlp.apply(params, x, masks=(jnp.ones((1, 5), bool), jnp.ones((1, 4), bool)))
+    with pytest.raises(TypeError, match=r"mlp\.draw_masks: key must be a typed key"):
+        mlp.draw_masks(jnp.zeros(2, jnp.uint32), 0.5, (1,), params)
