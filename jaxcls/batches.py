@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
 from jaxcls.config import Config
 from jaxcls.mlp import Params
@@ -22,24 +22,26 @@ class Batch(NamedTuple):
             leaves an example out. None weighs all alike.
     """
 
-    features: ArrayLike
-    targets: ArrayLike
-    weights: ArrayLike | None = None
+    features: Array | np.ndarray
+    targets: Array | np.ndarray
+    weights: Array | np.ndarray | None = None
+
+
+def step_size(data: Batch, config: Config) -> int:
+    """Examples a step, of which the last may have fewer; at most all there are."""
+    num_examples = len(data.features)
+    return min(config.batch_size or num_examples, num_examples)
 
 
 def steps_per_epoch(data: Batch, config: Config) -> int:
-    """Steps in an epoch; the last may have fewer examples.
+    """Steps in which every example is seen once.
 
     >>> from jaxcls import bernoulli
     >>> config = Config((2, 1), bernoulli, batch_size=16)
     >>> steps_per_epoch(Batch(jnp.zeros((25, 2)), jnp.zeros(25)), config)
     2
     """
-    return (
-        1
-        if config.batch_size is None
-        else math.ceil(len(data.features) / config.batch_size)
-    )
+    return math.ceil(len(data.features) / step_size(data, config))
 
 
 def epoch_rows(key: Array, data: Batch, config: Config) -> tuple[Array, Array]:
@@ -48,14 +50,14 @@ def epoch_rows(key: Array, data: Batch, config: Config) -> tuple[Array, Array]:
     Every example stands in exactly one place, in a new order drawn from `key` if
     `config.shuffle`, else in the order of `data`.
     """
-    num_steps, num_examples = steps_per_epoch(data, config), len(data.features)
+    num_examples = len(data.features)
+    shape = steps_per_epoch(data, config), step_size(data, config)
     rows = jnp.arange(num_examples, dtype=jnp.int32)
     if config.shuffle:
         rows = jax.random.permutation(key, rows)
-    padded = num_steps * config.batch_size
-    rows = jnp.pad(rows, (0, padded - num_examples))
-    real = jnp.arange(padded) < num_examples
-    return rows.reshape(num_steps, -1), real.reshape(num_steps, -1)
+    rows = jnp.pad(rows, (0, math.prod(shape) - num_examples))
+    real = jnp.arange(math.prod(shape)) < num_examples
+    return rows.reshape(shape), real.reshape(shape)
 
 
 def take(data: Batch, rows: Array, real: Array) -> Batch:
@@ -68,7 +70,7 @@ def take(data: Batch, rows: Array, real: Array) -> Batch:
     )
 
 
-def weights_of(batch: Batch) -> ArrayLike:
+def weights_of(batch: Batch) -> Array | np.ndarray:
     """The weights [N] of a batch, 1 for each example where none are given."""
     if batch.weights is not None:
         return batch.weights

@@ -8,7 +8,6 @@ from typing import NamedTuple, Self
 import jax
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
 from jaxcls import mlp
 from jaxcls.likelihoods import Likelihood
@@ -91,9 +90,9 @@ class Hyperparams(NamedTuple):
             is the optimizer's own: 0.01 for adamw, as in PyTorch, and none for the others.
     """
 
-    learning_rate: ArrayLike = 1e-3
-    dropout_rate: ArrayLike = 0.0
-    weight_decay: ArrayLike | None = None
+    learning_rate: Array | float = 1e-3
+    dropout_rate: Array | float = 0.0
+    weight_decay: Array | float | None = None
 
 
 class Keys(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcls.batches import Batch, beside, steps_per_epoch
@@ -106,7 +107,7 @@ def fit(
             last = jax.tree.map(lambda leaf: leaf[-1], segments[-1])
             on_report(Report(done, state, float(last.loss), scores, last.validation))
     if not segments:
-        return state, History(np.zeros(0, np.float32))
+        return state, History(jnp.zeros(0))
     return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *segments)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxcls import losses
@@ -42,7 +43,7 @@ class Likelihood:
     name: str
     num_outputs: Callable[[int], int]
     activation: Callable[[Array], Array]
-    loss: Callable[[Array, Array], Array]
+    loss: Callable[[Array, Array | np.ndarray], Array]
     predict: Callable[[Array], Array]
 
 
@@ -69,21 +70,30 @@ def _one_per_class(num_classes: int) -> int:
     return num_classes
 
 
-def _column(values: Array) -> Array:
-    """[N, 1] to [N]; anything else as it is, for the loss to accept or refuse."""
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+def _column(logits: Array) -> Array:
+    """[N, 1] to [N]."""
+    if logits.shape[-1:] != (1,):
+        raise ValueError(
+            f"gaussian and bernoulli take logits [N, 1], got {list(logits.shape)}."
+        )
+    return logits[..., 0]
 
 
-def _gaussian_loss(logits: Array, targets: Array) -> Array:
-    return losses.squared_error(_column(logits), _column(targets))
+def _flat(targets: Array | np.ndarray) -> Array | np.ndarray:
+    """[N, 1], as the notes have them, to [N]; the loss refuses any other shape than that."""
+    return targets[:, 0] if targets.shape[1:] == (1,) else targets
+
+
+def _gaussian_loss(logits: Array, targets: Array | np.ndarray) -> Array:
+    return losses.squared_error(_column(logits), _flat(targets))
 
 
 def _bernoulli_activation(logits: Array) -> Array:
     return jax.nn.sigmoid(_column(logits))
 
 
-def _bernoulli_loss(logits: Array, targets: Array) -> Array:
-    return losses.sigmoid_bce(_column(logits), _column(targets))
+def _bernoulli_loss(logits: Array, targets: Array | np.ndarray) -> Array:
+    return losses.sigmoid_bce(_column(logits), _flat(targets))
 
 
 def _bernoulli_predict(logits: Array) -> Array:

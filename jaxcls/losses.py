@@ -178,22 +178,22 @@ def _check_same_shape(
 
 
 def _check_unit_interval(caller: str, name: str, values: ArrayLike) -> None:
-    values = _concrete(values)
-    if values is None or values.size == 0:
+    numbers = _concrete(values)
+    if numbers is None:
         return
-    inside = (values >= 0) & (values <= 1)  # False for NaN
-    if not inside.all():
+    outside = ~((numbers >= 0) & (numbers <= 1))  # also where NaN
+    if outside.any():
         raise ValueError(
-            f"{caller}: {name} must lie in [0, 1], got {values[~inside].flat[0]}."
+            f"{caller}: {name} must lie in [0, 1], got {numbers[outside].flat[0]}."
         )
 
 
 def _check_rows(caller: str, labels: ArrayLike) -> None:
     _check_unit_interval(caller, "one-hot labels", labels)
-    labels = _concrete(labels)
-    if labels is None or labels.size == 0:
+    rows = _concrete(labels)
+    if rows is None:
         return
-    sums = labels.sum(axis=-1)
+    sums = rows.sum(axis=-1)
     wrong = ~np.isclose(sums, 1, atol=1e-3)
     if wrong.any():
         raise ValueError(
@@ -215,12 +215,12 @@ def _check_integer_labels(
         raise TypeError(
             f"{caller}: labels [...] must be integers, got {jnp.asarray(labels).dtype}."
         )
-    labels, num_classes = _concrete(labels), scores.shape[-1]
-    if labels is None or labels.size == 0:
+    numbers, num_classes = _concrete(labels), scores.shape[-1]
+    if numbers is None:
         return
-    outside = (labels < 0) | (labels >= num_classes)
+    outside = (numbers < 0) | (numbers >= num_classes)
     if outside.any():
         raise ValueError(
-            f"{caller}: labels must lie in 0..{num_classes - 1} for {name} with {num_classes} "
-            f"columns, got {labels[outside].flat[0]}."
+            f"{caller}: labels must lie in 0..{num_classes - 1} for {name} with "
+            f"{num_classes} columns, got {numbers[outside].flat[0]}."
         )

@@ -20,17 +20,17 @@ class Metrics(NamedTuple):
     0.75
     """
 
-    loss_sum: ArrayLike
-    correct: ArrayLike
-    count: ArrayLike
+    loss_sum: Array | np.ndarray | float
+    correct: Array | np.ndarray | int
+    count: Array | np.ndarray | int
 
     @property
-    def loss(self) -> ArrayLike:
+    def loss(self) -> Array | np.ndarray | float:
         """[] mean loss."""
         return self.loss_sum / self.count
 
     @property
-    def accuracy(self) -> ArrayLike:
+    def accuracy(self) -> Array | np.ndarray | float:
         """[] share of correct examples."""
         return self.correct / self.count
 

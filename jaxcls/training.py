@@ -6,7 +6,7 @@ the data on the device. `evaluate` scores parameters.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,15 @@ import optax
 from jax import Array
 
 from jaxcls import mlp
-from jaxcls.batches import Batch, beside, epoch_rows, steps_per_epoch, take, weights_of
+from jaxcls.batches import (
+    Batch,
+    beside,
+    epoch_rows,
+    step_size,
+    steps_per_epoch,
+    take,
+    weights_of,
+)
 from jaxcls.checks import check_data
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.metrics import Metrics, labels_of
@@ -123,8 +131,13 @@ def train_step(
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     first = state.progress.first_nonfinite_step
     first = jnp.where((first < 0) & ~jnp.isfinite(loss_sum), state.step, first)
-    params = optax.apply_updates(state.params, updates)
-    return TrainState(state.step + 1, params, opt_state, Progress(first)), loss_sum
+    state = state._replace(
+        step=state.step + 1,
+        params=cast(Params, optax.apply_updates(state.params, updates)),
+        opt_state=opt_state,
+        progress=Progress(first),
+    )
+    return state, loss_sum
 
 
 @partial(jax.jit, static_argnames=("config", "num_epochs"))
@@ -222,12 +235,14 @@ def _train_epoch(
 ) -> tuple[TrainState, Array]:
     """One epoch: the state after it and the sum of its losses."""
     num_steps = steps_per_epoch(data, config)
-    batch_size = len(data.features) if num_steps == 1 else config.batch_size
     masks = None
     if config.dropout:
         key = jax.random.fold_in(keys.dropout, epoch)
         masks = mlp.draw_masks(
-            key, hyperparams.dropout_rate, (num_steps, batch_size), state.params
+            key,
+            hyperparams.dropout_rate,
+            (num_steps, step_size(data, config)),
+            state.params,
         )
     if num_steps == 1:
         # The sum over a full batch does not ask for an order, so nothing is gathered.

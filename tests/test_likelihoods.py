@@ -81,8 +81,12 @@ def test_one_output_is_squeezed_on_both_sides(name, targets):
     flat = likelihood.loss(Z, np.array(targets))
     assert flat.shape == (3,)
     np.testing.assert_array_equal(likelihood.loss(Z, np.array(targets)[:, None]), flat)
-    with pytest.raises(ValueError, match="must have one shape"):
+    with pytest.raises(ValueError, match=r"take logits \[N, 1\], got \[3, 2\]"):
         likelihood.loss(np.zeros((3, 2), np.float32), np.array(targets))
+    with pytest.raises(
+        ValueError, match=r"\[3\] and targets \[3, 2\]|\[3\] and labels \[3, 2\]"
+    ):
+        likelihood.loss(Z, np.zeros((3, 2)))
 
 
 def test_class_probabilities_have_a_column_for_each_class():

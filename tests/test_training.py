@@ -67,8 +67,10 @@ def batches_of(config, data, epoch):
     return [np.asarray(r)[np.asarray(m)] for r, m in zip(rows, real, strict=True)]
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize(
+    "name, optimizer",
+    [("bernoulli", "sgd"), ("categorical", "adam"), ("bernoulli", "adamw")],
+)
 @pytest.mark.parametrize("batch_size", [None, 8, 40])
 @pytest.mark.parametrize("dropout", [False, True])
 def test_epochs_agree_with_float64(optimizer, name, batch_size, dropout):
@@ -189,12 +191,14 @@ def test_a_scan_of_epochs_is_a_loop_of_steps(batch_size):
 
 
 def test_jit_is_eager():
-    data = examples(9)
-    config = Config((6, 5, 1), bernoulli, batch_size=8, dropout=True)
-    want = trained(config, data, Hyperparams(0.1, 0.5), num_epochs=1)
-    with jax.disable_jit(), jax.debug_key_reuse(False):
-        got = trained(config, data, Hyperparams(0.1, 0.5), num_epochs=1)
-    assert_trees_close((got[0].params, got[1]), (want[0].params, want[1]))
+    config = Config((6, 5, 1), bernoulli)
+    state, data = init_state(KEYS, config), examples(9)
+    masks = mlp.draw_masks(jax.random.key(1), 0.5, (9,), state.params)
+    arguments = state, data, masks, Hyperparams(0.1, 0.5)
+    want = train_step(*arguments, config=config)
+    with jax.disable_jit():
+        got = train_step(*arguments, config=config)
+    assert_trees_close(got, want)
 
 
 def test_vmap_is_a_loop_over_seeds_and_settings():

@@ -22,11 +22,11 @@ class CompileClock:
         """The seconds so far."""
         return sum(end - start for start, end in self._spans)
 
-    def _listen(self, event: str, duration: float, **_) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
         if not event.startswith("/jax/core/compile/"):
             return
         end = time.perf_counter()
-        start = end - duration
+        start = end - duration_secs
         # A span that began within this one is part of it: a trace within a trace.
         self._spans = [span for span in self._spans if span[0] < start]
         self._spans.append((start, end))

@@ -6,22 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-# What the notes' sections A to D set; a flag beside a recipe overrides its value.
-_SECTION_A = {
-    "optimizer": "sgd",
-    "epochs": 500,
-    "seed": 1,
-    "init": "torch",
-    "shuffle": False,
-    "device": "cpu",
-}
-RECIPES = {
-    "a": _SECTION_A,
-    "b": _SECTION_A | {"dropout": 0.5},
-    "c": _SECTION_A | {"dropout": 0.5, "device": "auto"},
-    "d": _SECTION_A | {"dropout": 0.5, "device": "auto", "batch_size": 16, "epochs": 2},
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class TrainFlags:
@@ -87,6 +71,22 @@ class MulticlassFlags(TrainFlags):
     """Train and score a classifier of K classes, by default MNIST's 0, 1 and 2, 784-32-3."""
 
 
+# The notes' sections: 500 epochs of SGD on the CPU, with dropout, on a GPU, in mini-batches.
+_SECTION_A = BinaryFlags(
+    recipe="a",
+    optimizer="sgd",
+    epochs=500,
+    seed=1,
+    init="torch",
+    shuffle=False,
+    device="cpu",
+)
+_SECTION_B = dataclasses.replace(_SECTION_A, recipe="b", dropout=0.5)
+_SECTION_C = dataclasses.replace(_SECTION_B, recipe="c", device="auto")
+_SECTION_D = dataclasses.replace(_SECTION_C, recipe="d", batch_size=16, epochs=2)
+RECIPES = {"a": _SECTION_A, "b": _SECTION_B, "c": _SECTION_C, "d": _SECTION_D}
+
+
 def parse(kind: type[TrainFlags], prog: str, argv: Sequence[str] | None) -> TrainFlags:
     """Parses a script's arguments; a wrong one ends the program with exit code 2.
 
@@ -98,6 +98,5 @@ def parse(kind: type[TrainFlags], prog: str, argv: Sequence[str] | None) -> Trai
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--recipe")
     recipe = first.parse_known_args(argv)[0].recipe
-    known = kind is BinaryFlags and recipe in RECIPES
-    default = kind(**RECIPES[recipe], recipe=recipe) if known else kind()
+    default = RECIPES[recipe] if kind is BinaryFlags and recipe in RECIPES else kind()
     return tyro.cli(kind, prog=prog, args=argv, default=default)

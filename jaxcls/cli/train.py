@@ -124,10 +124,12 @@ def _load(
             flags.dataset,
             *load(flags.dataset, data_dir=flags.data_dir, classes=classes),
         )
-    *found, notice = load_mnist_or_digits(data_dir=flags.data_dir, classes=classes)
+    name, train, test, notice = load_mnist_or_digits(
+        data_dir=flags.data_dir, classes=classes
+    )
     if notice is not None:
         note(script, notice)
-    return tuple(found)
+    return name, train, test
 
 
 def _about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
@@ -158,7 +160,11 @@ def _name(flags: TrainFlags, job: Job) -> str:
     """What a run's folder is called, after the time."""
     recipe = flags.recipe if isinstance(flags, BinaryFlags) else None
     dataset = os.path.basename(job.dataset).removesuffix(".npz")
-    return f"{dataset}-{f'recipe-{recipe}' if recipe else '-'.join(map(str, job.train.labels))}"
+    labels = job.train.labels
+    classes = (
+        "-".join(map(str, labels)) if len(labels) < 5 else f"{len(labels)}-classes"
+    )
+    return f"{dataset}-recipe-{recipe}" if recipe else f"{dataset}-{classes}"
 
 
 def _report_every(flags: TrainFlags) -> int:
@@ -217,6 +223,7 @@ def _fit(
             raise type(stop)(f"{stop}{_keep(recorder, flags.epochs)}") from None
     seconds["train"] = time.perf_counter() - start - (clock.seconds() - compiled)
     folder.write_model(state.params, flags.epochs)
+    assert recorder.last is not None  # the last epoch is always reported
     return state.params, recorder.history, recorder.last.train
 
 

@@ -51,7 +51,8 @@ def registry(name: str) -> list[RegisteredFile]:
     """
     # Read as a file: importing tensorflow_datasets takes as long as all the rest of a load.
     package = importlib.util.find_spec("tensorflow_datasets")
-    folder = Path(package.submodule_search_locations[0]) / "url_checksums"
+    assert package is not None and package.origin is not None  # a declared dependency
+    folder = Path(package.origin).parent / "url_checksums"
     files = []
     for line in (folder / f"{name}.txt").read_text().splitlines():
         url, size, sha256 = line.split()[:3]

@@ -161,10 +161,10 @@ def test_defaults_are_the_notes_pattern():
 
 
 def test_a_flag_beside_a_recipe_overrides_it():
-    for name, values in RECIPES.items():
+    for name, recipe in RECIPES.items():
         flags = parse(BinaryFlags, "train_binary.py", ["--recipe", name])
-        for field, value in values.items():
-            assert getattr(flags, field) == value
+        assert flags == recipe and flags.recipe == name
+        assert (flags.optimizer, flags.seed, flags.init) == ("sgd", 1, "torch")
     flags = parse(BinaryFlags, "", ["--epochs", "7", "--recipe=b", "--init", "key"])
     assert (flags.epochs, flags.init, flags.dropout, flags.seed) == (7, "key", 0.5, 1)
 

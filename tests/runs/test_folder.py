@@ -25,7 +25,9 @@ def test_a_folder_holds_what_was_written(tmp_path):
     lines = (path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["loss"] for line in lines] == [0.5, 0.25]
     model = safetensors.numpy.load_file(path / "model.safetensors")
-    np.testing.assert_array_equal(model["params/Dense_0/kernel"], params["Dense_0"]["kernel"])
+    np.testing.assert_array_equal(
+        model["params/Dense_0/kernel"], params["Dense_0"]["kernel"]
+    )
     assert json.loads((path / "metrics.json").read_text())["test"]["count"] == 3
 
 
@@ -35,18 +37,23 @@ def test_a_run_is_not_overwritten_unasked(tmp_path):
     first.add_to_history({"epoch": 1})
     first.write_metrics({})
     (tmp_path / "mine.txt").write_text("kept")
-    with pytest.raises(ValueError, match="holds a run already.*--overwrite"):
+    with pytest.raises(ValueError, match=r"holds a run already.*--overwrite"):
         RunFolder(tmp_path)
     assert (tmp_path / "metrics.json").exists()
     RunFolder(tmp_path, overwrite=True)
-    assert not (tmp_path / "history.jsonl").exists() and not (tmp_path / "metrics.json").exists()
+    assert (
+        not (tmp_path / "history.jsonl").exists()
+        and not (tmp_path / "metrics.json").exists()
+    )
     assert (tmp_path / "mine.txt").read_text() == "kept"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(OSError, match=f"{re.escape(str(path))} could not be written"):
+        with pytest.raises(
+            OSError, match=f"{re.escape(str(path))} could not be written"
+        ):
             RunFolder(path)
 
 
@@ -54,7 +61,9 @@ def test_new_folders_never_meet(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = {new_run_path("mnist-0-1") for _ in range(3)}
     assert len(paths) == 3
-    assert all(re.fullmatch(r"runs/\d{8}-\d{6}-mnist-0-1(-\d)?", str(path)) for path in paths)
+    assert all(
+        re.fullmatch(r"runs/\d{8}-\d{6}-mnist-0-1(-\d)?", str(path)) for path in paths
+    )
     (tmp_path / "runs").rename(tmp_path / "elsewhere")
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(OSError, match=r"runs/.* could not be written"):

@@ -23,7 +23,11 @@ def test_curves():
 @pytest.mark.parametrize("num_classes", [2, 10])
 def test_confusion(num_classes):
     small, large = (
-        opened(plots.confusion(np.eye(k, dtype=int) * 900, [f"class {i}" for i in range(k)]))
+        opened(
+            plots.confusion(
+                np.eye(k, dtype=int) * 900, [f"class {i}" for i in range(k)]
+            )
+        )
         for k in (2, 12)
     )
     assert large.width > small.width
