@@ -1,9 +1,6 @@
-"""From flags to a trained, scored and saved run: what both training scripts do."""
+"""A job, done: trained, scored, saved, and then drawn."""
 
-import dataclasses
-import os
 import time
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,28 +8,17 @@ import numpy as np
 from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.cli.compile_clock import CompileClock
-from jaxcls.cli.device import choose_device, describe, versions
-from jaxcls.cli.flags import BinaryFlags, TrainFlags
-from jaxcls.cli.screen import Progress, header, note, result_line
-from jaxcls.config import Config, Hyperparams, Keys, check_hyperparams
-from jaxcls.data import Dataset, load, load_mnist_or_digits, to_batch
+from jaxcls.cli.device import choose_device, describe
+from jaxcls.cli.flags import TrainFlags
+from jaxcls.cli.job import Job, about, load_data, prepare, report_every, run_name
+from jaxcls.cli.screen import Progress, header, result_line
+from jaxcls.data import to_batch
 from jaxcls.fitting import Report, fit
-from jaxcls.interop import pytorch
-from jaxcls.likelihoods import LIKELIHOODS, class_probabilities
+from jaxcls.likelihoods import class_probabilities
 from jaxcls.metrics import Metrics, confusion
 from jaxcls.mlp import Params
 from jaxcls.runs import RunFolder, new_run_path
 from jaxcls.training import evaluate, init_state
-
-
-class Job(NamedTuple):
-    """What a run is about, ready to start."""
-
-    dataset: str
-    train: Dataset
-    test: Dataset
-    config: Config
-    hyperparams: Hyperparams
 
 
 def run(flags: TrainFlags, script: str) -> None:
@@ -49,126 +35,30 @@ def run(flags: TrainFlags, script: str) -> None:
     start, clock = time.perf_counter(), CompileClock()
     device = choose_device(flags.device)
     with jax.default_device(device):
-        job = _prepare(flags, script)
-        train, test = to_batch(job.train), to_batch(job.test)
+        data = load_data(flags, script)
+        train, test = to_batch(data.train), to_batch(data.test)
         seconds = {"load": time.perf_counter() - start}
-        about = _about(flags, job, script, describe(device))
+        job = prepare(flags, data, script)
+        record = about(flags, job, script, describe(device))
         folder = RunFolder(
-            flags.output_dir or new_run_path(_name(flags, job)),
+            flags.output_dir or new_run_path(run_name(flags, job)),
             overwrite=flags.overwrite,
         )
-        folder.write_config(about)
-        print(header(about, len(job.train.targets), len(job.test.targets)), flush=True)
+        folder.write_config(record)
+        print(header(record, len(train.targets), len(test.targets)), flush=True)
 
         params, history, train_metrics = _fit(flags, job, train, folder, clock, seconds)
         test_metrics = jax.device_get(evaluate(params, test, config=job.config))
         seconds |= {"compile": clock.seconds(), "total": time.perf_counter() - start}
-        folder.write_metrics(_metrics(about, job, train_metrics, test_metrics, seconds))
+        folder.write_metrics(
+            _metrics(record, job, train_metrics, test_metrics, seconds)
+        )
 
         print(result_line("train", train_metrics))
         print(result_line("test", test_metrics))
         print(f"run folder      {folder.path}", flush=True)
         if flags.plots:
             _draw(folder, history, params, job, test)
-
-
-def _prepare(flags: TrainFlags, script: str) -> Job:
-    """The data and settings that the flags ask for, checked."""
-    if flags.report_every is not None and flags.report_every < 1:
-        raise ValueError(f"report_every must be at least 1, got {flags.report_every}.")
-    binary = isinstance(flags, BinaryFlags)
-    classes = flags.classes
-    if classes is None and not (flags.dataset or "").endswith(".npz"):
-        classes = (0, 1) if binary else (0, 1, 2)
-    dataset, train, test = _load(flags, classes, script)
-    num_classes = len(train.labels)
-    if binary and num_classes != 2:
-        raise ValueError(
-            f"classes must be two here, got {num_classes}: {' '.join(map(str, train.labels))}; "
-            "name two with --classes, or use train_multiclass.py."
-        )
-    likelihood = LIKELIHOODS[flags.likelihood if binary else "categorical"]
-    num_train = len(train.targets)
-    batch_size = None if flags.batch_size == "full" else flags.batch_size
-    if batch_size is not None and batch_size > num_train:
-        note(
-            script,
-            f"batch_size {batch_size:,} is more than the {num_train:,} training examples; the "
-            "full batch is used.",
-        )
-        batch_size = None
-    config = Config(
-        layer_sizes=(
-            train.features.shape[1],
-            *flags.hidden,
-            likelihood.num_outputs(num_classes),
-        ),
-        likelihood=likelihood,
-        optimizer=flags.optimizer,
-        momentum=flags.momentum,
-        batch_size=batch_size,
-        shuffle=flags.shuffle,
-        dropout=flags.dropout > 0,
-        epochs=flags.epochs,
-    )
-    hyperparams = Hyperparams(flags.learning_rate, flags.dropout, flags.weight_decay)
-    check_hyperparams(script, hyperparams, config)
-    return Job(dataset, train, test, config, hyperparams)
-
-
-def _load(
-    flags: TrainFlags, classes: tuple[int, ...] | None, script: str
-) -> tuple[str, Dataset, Dataset]:
-    if flags.dataset is not None:
-        return (
-            flags.dataset,
-            *load(flags.dataset, data_dir=flags.data_dir, classes=classes),
-        )
-    name, train, test, notice = load_mnist_or_digits(
-        data_dir=flags.data_dir, classes=classes
-    )
-    if notice is not None:
-        note(script, notice)
-    return name, train, test
-
-
-def _about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
-    """Everything needed to repeat the run, as `config.json` keeps it."""
-    resolved = dataclasses.asdict(flags) | {
-        "dataset": job.dataset,
-        "classes": job.train.labels,
-    }
-    paths = {
-        name: None if resolved[name] is None else str(resolved[name])
-        for name in ("data_dir", "output_dir")
-    }
-    return {
-        "script": script,
-        "flags": resolved | paths,
-        "dataset": job.dataset,
-        "class_names": job.train.class_names,
-        "layer_sizes": job.config.layer_sizes,
-        "likelihood": job.config.likelihood.name,
-        "device": device,
-        "precision": "float32",
-        "versions": versions(),
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-    }
-
-
-def _name(flags: TrainFlags, job: Job) -> str:
-    """What a run's folder is called, after the time."""
-    recipe = flags.recipe if isinstance(flags, BinaryFlags) else None
-    dataset = os.path.basename(job.dataset).removesuffix(".npz")
-    labels = job.train.labels
-    classes = (
-        "-".join(map(str, labels)) if len(labels) < 5 else f"{len(labels)}-classes"
-    )
-    return f"{dataset}-recipe-{recipe}" if recipe else f"{dataset}-{classes}"
-
-
-def _report_every(flags: TrainFlags) -> int:
-    return flags.report_every or max(1, flags.epochs // 10)
 
 
 class _Recorder:
@@ -201,22 +91,16 @@ def _fit(
 ) -> tuple[Params, list[dict], Metrics]:
     """Trains, keeping history and model; adds the seconds of training itself."""
     start, compiled = time.perf_counter(), clock.seconds()
-    keys = Keys.from_seed(flags.seed)
-    params = (
-        pytorch.init(flags.seed, job.config.layer_sizes)
-        if flags.init == "torch"
-        else mlp.init(keys.init, job.config.layer_sizes)
-    )
     with Progress(flags.epochs) as progress:
         recorder = _Recorder(folder, progress)
         try:
             state, _ = fit(
-                keys,
+                job.keys,
                 job.config,
                 job.hyperparams,
                 train,
-                state=init_state(keys, job.config, params),
-                report_every=_report_every(flags),
+                state=init_state(job.keys, job.config, job.params),
+                report_every=report_every(flags),
                 on_report=recorder,
             )
         except (KeyboardInterrupt, FloatingPointError) as stop:
@@ -237,7 +121,7 @@ def _keep(recorder: _Recorder, epochs: int) -> str:
 
 
 def _metrics(
-    about: dict, job: Job, train: Metrics, test: Metrics, seconds: dict[str, float]
+    record: dict, job: Job, train: Metrics, test: Metrics, seconds: dict[str, float]
 ) -> dict:
     def numbers(metrics: Metrics) -> dict:
         return {
@@ -248,16 +132,16 @@ def _metrics(
         }
 
     return {
-        "dataset": job.dataset,
-        "classes": job.train.class_names,
-        "num_train": len(job.train.targets),
-        "num_test": len(job.test.targets),
-        "config": about,
+        "dataset": job.data.name,
+        "classes": job.data.train.class_names,
+        "num_train": len(job.data.train.targets),
+        "num_test": len(job.data.test.targets),
+        "config": record,
         "train": numbers(train),
         "test": numbers(test),
         "seconds": seconds,
-        "device": about["device"],
-        "versions": about["versions"],
+        "device": record["device"],
+        "versions": record["versions"],
     }
 
 
@@ -268,14 +152,14 @@ def _draw(
     from jaxcls.runs import plots
 
     logits = jax.jit(mlp.apply)(params, test.features)
-    likelihood, names = job.config.likelihood, job.test.class_names
-    counts = confusion(likelihood.predict(logits), job.test.targets, len(names))
+    likelihood, names = job.config.likelihood, job.data.test.class_names
+    counts = confusion(likelihood.predict(logits), job.data.test.targets, len(names))
     folder.write_picture("curves.png", plots.curves(history))
     folder.write_picture("confusion.png", plots.confusion(counts, names))
-    if job.test.image_shape is None:
+    if job.data.test.image_shape is None:
         print("mistakes.png is left out: the examples are rows of numbers, not images")
         return
-    images = job.test.features.reshape(-1, *job.test.image_shape)
+    images = job.data.test.features.reshape(-1, *job.data.test.image_shape)
     probabilities = np.asarray(class_probabilities(likelihood, logits))
-    picture = plots.mistakes(images, job.test.targets, probabilities, names)
+    picture = plots.mistakes(images, job.data.test.targets, probabilities, names)
     folder.write_picture("mistakes.png", picture)
