@@ -53,7 +53,7 @@ def test_five_steps_agree_with_float64(config, hyperparams, want):
         layers = want.step(layers, oracle.to_float64(grads))
     for got, expected in zip(oracle.to_float64(params), layers, strict=True):
         for leaf, wanted in zip(got, expected, strict=True):
-            np.testing.assert_allclose(leaf, wanted, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(leaf, wanted, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
