@@ -1,6 +1,7 @@
 """jaxcls: train small classifiers in JAX, as pure functions."""
 
 from jaxcls import data as data
+from jaxcls import interop as interop
 from jaxcls import losses as losses
 from jaxcls import metrics as metrics
 from jaxcls import mlp as mlp

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import safetensors
 import safetensors.numpy
 
 
@@ -67,6 +68,25 @@ def save_arrays(path: str | os.PathLike, tree, metadata: dict[str, str]) -> None
         OSError: the file could not be written.
     """
     write_whole(path, safetensors.numpy.save(named_arrays(tree), metadata))
+
+
+def load_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads the named arrays of a safetensors file.
+
+    Raises:
+        ValueError: there is no such file, or it is not a whole one of arrays that NumPy has.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file.")
+    try:
+        return safetensors.numpy.load(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error}).") from None
+    except KeyError as error:  # bfloat16 and the like
+        raise ValueError(
+            f"{path}: holds numbers of type {error.args[0]}, which NumPy has not; save float32."
+        ) from None
 
 
 def named_arrays(tree) -> dict[str, np.ndarray]:

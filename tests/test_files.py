@@ -1,7 +1,9 @@
 """files: whole or not at all."""
 
 import errno
+import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -79,3 +81,43 @@ def test_arrays_are_named_by_their_path_and_come_back(tmp_path):
     # Neither is contiguous, which safetensors by itself writes wrongly.
     np.testing.assert_array_equal(got["params/Dense_0/kernel"], kernel.T)
     np.testing.assert_array_equal(got["params/Dense_0/bias"], kernel[0, ::2])
+
+
+def test_arrays_go_there_and_back(tmp_path):
+    arrays = {"a": np.arange(6.0).reshape(2, 3).T, "b/c": np.zeros((0, 2), np.int32)}
+    files.save_arrays(tmp_path / "arrays", arrays, {})
+    loaded = files.load_arrays(tmp_path / "arrays")
+    assert set(loaded) == {"a", "b/c"}
+    for name, array in arrays.items():
+        assert loaded[name].dtype == array.dtype
+        np.testing.assert_array_equal(loaded[name], array)
+
+
+def safetensors_file(dtype, num_bytes):
+    offsets = [0, num_bytes]
+    header = json.dumps({"a": {"dtype": dtype, "shape": [2], "data_offsets": offsets}})
+    return struct.pack("<Q", len(header)) + header.encode() + bytes(num_bytes)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "there is no such file"),
+        (b"", "not a whole safetensors file"),
+        (b"no header at all", "not a whole safetensors file"),
+        (safetensors_file("F32", 8)[:-1], "not a whole safetensors file"),
+        (safetensors_file("F32", 8) + b"more", "not a whole safetensors file"),
+        (safetensors_file("F32", 1 << 10), "not a whole safetensors file"),
+        (
+            safetensors_file("BF16", 4),
+            "holds numbers of type BF16, which NumPy has not",
+        ),
+        (struct.pack("<Q", 1 << 60) + b"{}", "not a whole safetensors file"),
+    ],
+)
+def test_a_file_that_is_no_safetensors_is_named(tmp_path, content, message):
+    path = tmp_path / "net.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"net\.safetensors: {message}.*\.$"):
+        files.load_arrays(path)

@@ -105,7 +105,7 @@ def test_linen_takes_the_params_as_they_are(params, x):
             return nn.Dense(SIZES[-1])(x)
 
     want = Stack().apply({"params": params}, x)
-    np.testing.assert_allclose(mlp.apply(params, x), want, rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(mlp.apply(params, x), want)
 
 
 def test_dropout_stands_before_the_activation_and_scales_what_is_kept(params, x):

@@ -1,1 +1,3 @@
 """Neighbours: what jaxcls shares with other libraries, none of which it imports."""
+
+from jaxcls.interop import pytorch as pytorch

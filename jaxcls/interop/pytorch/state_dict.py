@@ -1,0 +1,172 @@
+"""Parameters to and from the state dict of a `torch.nn.Sequential`.
+
+A stack of Linear, [Dropout,] ReLU, Linear, ... names its arrays by the place of each Linear:
+`0.weight`, `0.bias`, then `2.weight` without a Dropout in between and `3.weight` with one.
+A weight is [out, in], where a kernel of jaxcls is [in, out].
+"""
+
+import itertools
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcls.files import load_arrays, save_arrays
+from jaxcls.mlp import Params
+
+_NAME = re.compile(r"(0|[1-9][0-9]*)\.(weight|bias)")
+_PLACES_APART = (2, 3)  # ReLU alone between two Linears, or Dropout and ReLU
+_DTYPES = ("float16", "float32", "float64")
+
+
+def to_state_dict(params: Params, *, dropout: bool = False) -> dict[str, np.ndarray]:
+    """The arrays of `params` under the names and in the shapes of a `torch.nn.Sequential`.
+
+    Args:
+        params: as `mlp.init` returns them.
+        dropout: whether the Sequential has a Dropout after each hidden Linear.
+
+    Returns:
+        NumPy arrays of their own: `<place>.weight` [out, in] and `<place>.bias` [out].
+
+    Raises:
+        ValueError: `params` are not those of an MLP.
+
+    >>> import jax
+    >>> from jaxcls import mlp
+    >>> params = mlp.init(jax.random.key(0), (784, 32, 1))
+    >>> {name: array.shape for name, array in to_state_dict(params, dropout=True).items()}
+    {'0.weight': (32, 784), '0.bias': (32,), '3.weight': (1, 32), '3.bias': (1,)}
+    """
+    names = [f"Dense_{index}" for index in range(len(params))]
+    if not names or set(params) != set(names):
+        raise ValueError(
+            "interop.pytorch.to_state_dict: params must be Dense_0, Dense_1, ..., "
+            f"got {', '.join(params) or 'none'}."
+        )
+    state_dict = {}
+    for index, name in enumerate(names):
+        place = index * _PLACES_APART[dropout]
+        state_dict[f"{place}.weight"] = np.array(params[name]["kernel"]).T.copy()
+        state_dict[f"{place}.bias"] = np.array(params[name]["bias"])
+    return state_dict
+
+
+def from_state_dict(mapping: Mapping[str, Any]) -> Params:
+    """The params that a state dict holds; the other way round of `to_state_dict`.
+
+    Args:
+        mapping: names to arrays: NumPy's, or the CPU tensors of `net.state_dict()`, of a
+            Sequential of Linear layers with a ReLU, or a Dropout and a ReLU, in between.
+
+    Returns:
+        params in jaxcls's layout: copies, float16 brought to float32.
+
+    Raises:
+        ValueError: a name is missing, one does not belong to such a network, or a shape
+            does not fit; the message names it.
+        TypeError: an array does not hold floats.
+
+    >>> net = {"0.weight": np.ones((1, 2)), "0.bias": np.zeros(1)}
+    >>> from_state_dict(net)["Dense_0"]["kernel"].shape
+    (2, 1)
+    """
+    layers, fan_in = [], None
+    for place in _places(mapping):
+        weight = _floats(mapping, f"{place}.weight")
+        bias = _floats(mapping, f"{place}.bias")
+        if weight.ndim != 2 or 0 in weight.shape:
+            _refuse(f"{place}.weight must be [out, in], got {list(weight.shape)}")
+        if fan_in not in (None, weight.shape[1]):
+            _refuse(
+                f"{place}.weight must be [out, {fan_in}] after a layer of {fan_in} units, "
+                f"got {list(weight.shape)}"
+            )
+        fan_in = weight.shape[0]
+        if bias.shape != (fan_in,):
+            _refuse(
+                f"{place}.bias must be [{fan_in}] beside {place}.weight "
+                f"{list(weight.shape)}, got {list(bias.shape)}"
+            )
+        layers.append({"bias": jnp.array(bias), "kernel": jnp.array(weight.T)})
+    return {f"Dense_{index}": layer for index, layer in enumerate(layers)}
+
+
+def write_safetensors(
+    path: str | os.PathLike, params: Params, *, dropout: bool = False
+) -> None:
+    """Writes `to_state_dict(params)` as a file for `safetensors.torch.load_file`.
+
+    Args:
+        path: of the file.
+        params: as `mlp.init` returns them.
+        dropout: as in `to_state_dict`.
+
+    Raises:
+        OSError: the file could not be written; nothing of it is left behind.
+    """
+    save_arrays(path, to_state_dict(params, dropout=dropout), {"format": "pt"})
+
+
+def read_safetensors(path: str | os.PathLike) -> Params:
+    """Reads a state dict that `safetensors.torch.save_file` or `write_safetensors` wrote.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        ValueError, TypeError: the file is not whole, or as in `from_state_dict`.
+    """
+    return from_state_dict(load_arrays(path))
+
+
+def _places(mapping: Mapping[str, Any]) -> list[int]:
+    """The places of the Linear layers, in order; all their names are there."""
+    matches = {name: _NAME.fullmatch(str(name)) for name in mapping}
+    foreign = [str(name) for name, match in matches.items() if match is None]
+    if foreign:
+        _refuse(
+            f"{foreign[0]} is not a name of a stack of Linear layers, which are 0.weight, "
+            "0.bias, 2.weight, 2.bias, ..., or with Dropout 3.weight, 3.bias, ..."
+        )
+    places = sorted({int(match[1]) for match in matches.values() if match})
+    if not places or places[0] != 0:
+        _refuse("0.weight and 0.bias are missing")
+    for place in places:
+        for name in (f"{place}.weight", f"{place}.bias"):
+            if name not in mapping:
+                _refuse(f"{name} is missing")
+    for before, place in itertools.pairwise(places):
+        if place - before < min(_PLACES_APART):
+            _refuse(f"{place}.weight follows {before}.weight with no ReLU in between")
+        if place - before > max(_PLACES_APART):
+            first, second = (before + apart for apart in _PLACES_APART)
+            _refuse(
+                f"{first}.weight, or with Dropout {second}.weight, is missing: between "
+                f"{before}.weight and {place}.weight there can be only Dropout and ReLU"
+            )
+    return places
+
+
+def _floats(mapping: Mapping[str, Any], name: str) -> np.ndarray:
+    try:
+        array = np.asarray(mapping[name])
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise TypeError(
+            f"interop.pytorch.from_state_dict: {name} is no array for NumPy ({reason}); "
+            "give tensors as tensor.detach().cpu().float()."
+        ) from None
+    if array.dtype.name not in _DTYPES:
+        raise TypeError(
+            f"interop.pytorch.from_state_dict: {name} must hold {', '.join(_DTYPES)}, "
+            f"got {array.dtype}."
+        )
+    return array.astype(np.promote_types(array.dtype, np.float32))
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise ValueError(f"interop.pytorch.from_state_dict: {sentence}.")
