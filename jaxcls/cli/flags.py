@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
+
+Flags = TypeVar("Flags")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,7 @@ _SECTION_D = dataclasses.replace(_SECTION_C, recipe="d", batch_size=16, epochs=2
 RECIPES = {"a": _SECTION_A, "b": _SECTION_B, "c": _SECTION_C, "d": _SECTION_D}
 
 
-def parse(kind: type[TrainFlags], prog: str, argv: Sequence[str] | None) -> TrainFlags:
+def parse(kind: type[Flags], prog: str, argv: Sequence[str] | None) -> Flags:
     """Parses a script's arguments; a wrong one ends the program with exit code 2.
 
     The recipe is looked up first, so that its values are the other flags' defaults: what is

@@ -1,28 +1,46 @@
 """The scripts' entry points: exit codes, and one sentence for what went wrong."""
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 
 from jaxcls.cli import train
-from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, TrainFlags, parse
+from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, parse
 from jaxcls.cli.screen import note
 
 
 def train_binary(argv: Sequence[str] | None = None) -> int:
     """Runs `scripts/train_binary.py`; returns its exit code."""
-    return _main(BinaryFlags, "train_binary.py", argv)
+    script = "train_binary.py"
+    return _main(script, lambda: train.run(parse(BinaryFlags, script, argv), script))
 
 
 def train_multiclass(argv: Sequence[str] | None = None) -> int:
     """Runs `scripts/train_multiclass.py`; returns its exit code."""
-    return _main(MulticlassFlags, "train_multiclass.py", argv)
+    script = "train_multiclass.py"
+    return _main(
+        script, lambda: train.run(parse(MulticlassFlags, script, argv), script)
+    )
 
 
-def _main(flags: type[TrainFlags], script: str, argv: Sequence[str] | None) -> int:
+def reproduce(argv: Sequence[str] | None = None) -> int:
+    """Runs `scripts/reproduce.py`; returns its exit code."""
+    script = "reproduce.py"
+
+    def job() -> int:
+        from jaxcls.cli.reproduce import command
+
+        # Two devices also where there is no GPU, for the notes' error of data on another
+        # device than the network. Before jax looks for devices.
+        jax.config.update("jax_num_cpu_devices", 2)
+        return command.run(parse(command.ReproduceFlags, script, argv))
+
+    return _main(script, job)
+
+
+def _main(script: str, job: Callable[[], int | None]) -> int:
     try:
-        train.run(parse(flags, script, sys.argv[1:] if argv is None else argv), script)
+        return job() or 0
     except KeyboardInterrupt as stop:
         note(script, f"interrupted{stop}")
         return 130
@@ -36,4 +54,3 @@ def _main(flags: type[TrainFlags], script: str, argv: Sequence[str] | None) -> i
     except jax.errors.JaxRuntimeError as error:  # above all, no memory for a huge layer
         note(script, f"jax could not run this: {error}")
         return 2
-    return 0

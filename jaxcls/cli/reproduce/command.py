@@ -1,0 +1,118 @@
+"""`scripts/reproduce.py`: every figure of the notes, computed, compared and printed."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Literal
+
+import jax
+
+from jaxcls.cli.device import choose_device, describe, versions
+from jaxcls.cli.reproduce.figures import choose, load_figures
+from jaxcls.cli.reproduce.outcomes import PRECISIONS, Outcome, judge
+from jaxcls.cli.reproduce.runs import Runs
+from jaxcls.cli.reproduce.table import as_json, outcome_lines, section_lines
+from jaxcls.files import write_whole
+
+
+@dataclasses.dataclass(frozen=True)
+class ReproduceFlags:
+    """Compute every figure that the course notes print, and compare it with the notes."""
+
+    data_dir: Path | None = None
+    """Folder with MNIST's four .gz files; JAXCLS_DATA_DIR by default, else
+    tensorflow-datasets' cache, into which they are fetched."""
+    only: tuple[str, ...] | None = None
+    """Figures to compute, such as A.train 5C.nll; all by default."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute; auto is a GPU if jax sees one, else the CPU."""
+    json: Path | None = None
+    """File to write the same to, numbers to the last digit."""
+
+
+def run(flags: ReproduceFlags) -> int:
+    """Prints the table and writes the JSON file.
+
+    Returns:
+        The exit code: 0 if every figure agrees, else 1.
+
+    Raises:
+        ValueError, OSError: one sentence for the user.
+    """
+    figures = choose(load_figures(), None if flags.only is None else list(flags.only))
+    if flags.json is not None:  # before the minutes that its content takes
+        _check_file("json", flags.json.absolute())
+    device = choose_device(flags.device)
+    about = {"device": describe(device), "versions": versions()}
+    made_of = (f"{name} {version}" for name, version in about["versions"].items())
+    print(f"{about['device']} | {', '.join(made_of)}", flush=True)
+
+    outcomes: list[Outcome] = []
+    with jax.default_device(device), _Bar() as bar:
+        runs = {
+            precision: Runs(flags.data_dir, precision, bar.show)
+            for precision in PRECISIONS
+        }
+        for figure in figures:
+            outcome = judge(figure, runs)
+            lines = outcome_lines(outcome)
+            if not outcomes or outcomes[-1].figure.section != figure.section:
+                lines = section_lines(outcome) + lines
+            bar.clear()
+            print("\n".join(lines), flush=True)
+            outcomes.append(outcome)
+    agreed = sum(outcome.agrees for outcome in outcomes)
+    if flags.json is not None:
+        result = about | {
+            "agreed": agreed,
+            "of": len(outcomes),
+            "figures": [as_json(outcome) for outcome in outcomes],
+        }
+        text = json.dumps(result, indent=2, ensure_ascii=False)
+        write_whole(flags.json, f"{text}\n".encode())
+    print(f"\n{agreed} of {len(outcomes)} figures")
+    return 0 if agreed == len(outcomes) else 1
+
+
+def _check_file(flag: str, path: Path) -> None:
+    if path.is_dir():
+        raise ValueError(f"{flag}: {path} is a folder; name a file.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{flag}: there is no folder {path.parent}.")
+
+
+class _Bar:
+    """On a terminal, the epochs of the run in hand."""
+
+    def __init__(self):
+        self._bar = None
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.clear()
+
+    def show(self, name: str, done: int, epochs: int) -> None:
+        """Shows that a run has done so many of its epochs."""
+        if self._bar is None or done == 0:
+            from tqdm import tqdm
+
+            self.clear()
+            self._bar = tqdm(
+                total=epochs,
+                desc=name,
+                unit="epoch",
+                leave=False,
+                disable=not sys.stdout.isatty(),
+                file=sys.stdout,
+                dynamic_ncols=True,
+            )
+        self._bar.update(done - self._bar.n)
+
+    def clear(self) -> None:
+        """Takes the bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,63 @@
+"""Outcomes for a person, as a table by section, and for a program, as JSON values."""
+
+import itertools
+import textwrap
+
+import numpy as np
+
+from jaxcls.cli.reproduce.checks import rounded
+from jaxcls.cli.reproduce.figures import Printed
+from jaxcls.cli.reproduce.outcomes import Outcome
+
+_WIDTHS = (30, 24, 24, 24, 6)
+
+
+def section_lines(first: Outcome) -> list[str]:
+    """The title of a section and the head of its columns, given its first outcome."""
+    of = "" if first.num_keys is None else f" of {first.num_keys} keys"
+    head = ("figure", "in the notes", *(f"{name}{of}" for name in first.values))
+    return [
+        "",
+        *textwrap.wrap(first.figure.section, sum(_WIDTHS)),
+        *_row([[cell] for cell in (*head, "agrees")]),
+    ]
+
+
+def outcome_lines(outcome: Outcome) -> list[str]:
+    """The lines of an outcome, under `section_lines`."""
+    figure = outcome.figure
+    cells = [[figure.id, *textwrap.wrap(figure.what, _WIDTHS[0] - 2)]]
+    cells.append(_cell(figure.printed, _WIDTHS[1]))
+    for value, width in zip(outcome.values.values(), _WIDTHS[2:4], strict=True):
+        text = value if isinstance(value, str) else rounded(value, figure.printed)
+        cells.append(_cell(text, width))
+    return _row([*cells, ["yes" if outcome.agrees else "NO"]])
+
+
+def as_json(outcome: Outcome) -> dict:
+    """An outcome as values for JSON, its numbers to the last digit."""
+    values = {
+        name: value if isinstance(value, str) else np.asarray(value).tolist()
+        for name, value in outcome.values.items()
+    }
+    keys = {} if outcome.num_keys is None else {"num_keys": outcome.num_keys}
+    return outcome.figure._asdict() | values | keys | {"agrees": outcome.agrees}
+
+
+def _cell(printed: Printed, width: int) -> list[str]:
+    """The lines of a cell: a line for each row of a matrix, else as many as it takes."""
+    if isinstance(printed, str):
+        return textwrap.wrap(printed, width)
+    if isinstance(printed[0], str):
+        return textwrap.wrap(" ".join(printed), width)
+    places = max(len(number) for row in printed for number in row)
+    return [" ".join(number.rjust(places) for number in row) for row in printed]
+
+
+def _row(cells: list[list[str]]) -> list[str]:
+    return [
+        "  ".join(
+            line.ljust(width) for line, width in zip(lines, _WIDTHS, strict=True)
+        ).rstrip()
+        for lines in itertools.zip_longest(*cells, fillvalue="")
+    ]
