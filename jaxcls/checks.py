@@ -1,15 +1,27 @@
-"""Checks of arrays against a config, on the host, before anything is compiled."""
+"""Checks of arrays against a config: shapes while tracing, values on the host."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jaxcls.batches import Batch
 from jaxcls.config import Config
 
 
-def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
-    """Raises unless `data` fits `config`: shapes, dtypes and, where concrete, labels."""
+def check_batch(caller: str, name: str, data: Batch, config: Config) -> None:
+    """Raises unless the shapes and dtypes of `data` fit `config`; costs nothing under jit."""
+    if not isinstance(data, Batch):
+        raise TypeError(
+            f"{caller}: {name} must be a jaxcls.Batch, got {type(data).__name__}."
+        )
+    for field, leaf in data._asdict().items():
+        optional = field == "weights" and leaf is None
+        if not optional and not isinstance(leaf, (np.ndarray, jax.Array)):
+            raise TypeError(
+                f"{caller}: {name}.{field} must be an array of NumPy or JAX, "
+                f"got {type(leaf).__name__}."
+            )
     shape = np.shape(data.features)
     if len(shape) != 2 or shape[0] == 0 or shape[1] != config.layer_sizes[0]:
         raise ValueError(
@@ -29,6 +41,13 @@ def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
         raise TypeError(
             f"{caller}: {name}.features must be floats, got {dtype}; divide bytes by 255 first."
         )
+
+
+def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
+    """Raises unless `data` fits `config`: shapes, dtypes and, where concrete, values."""
+    check_batch(caller, name, data, config)
+    _check_weights(caller, name, data.weights)
+    shape, dtype = np.shape(data.features), jnp.result_type(data.features)
     # Traced over logits alone, so that the loss sees concrete targets and checks their range.
     logits = jax.ShapeDtypeStruct((shape[0], config.layer_sizes[-1]), dtype)
     losses = jax.eval_shape(
@@ -38,4 +57,15 @@ def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
         raise ValueError(
             f"{caller}: the loss of likelihood {config.likelihood.name!r} must give one value per "
             f"example, {list(shape[:1])}, got {list(losses.shape)}."
+        )
+
+
+def _check_weights(caller: str, name: str, weights: Array | np.ndarray | None) -> None:
+    if weights is None or isinstance(weights, jax.core.Tracer):
+        return
+    numbers = np.asarray(weights)
+    if not (np.isfinite(numbers).all() and numbers.min() >= 0 and numbers.max() > 0):
+        raise ValueError(
+            f"{caller}: {name}.weights must be finite and at least 0, and not all 0, got "
+            f"{numbers.min()} to {numbers.max()}."
         )

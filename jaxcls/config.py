@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from numbers import Integral
+from numbers import Integral, Real
 from typing import NamedTuple, Self
 
 import jax
@@ -13,6 +13,7 @@ from jaxcls import mlp
 from jaxcls.likelihoods import Likelihood
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
+MOST_STEPS = 2**31 - 1  # they are counted in int32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,10 @@ class Config:
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(
                 f"Config: optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}."
+            )
+        if not isinstance(self.momentum, Real):
+            raise TypeError(
+                f"Config: momentum must be a number, got {self.momentum!r}."
             )
         if not 0 <= self.momentum < 1:
             raise ValueError(
@@ -119,30 +124,36 @@ class Keys(NamedTuple):
 
 
 def check_hyperparams(caller: str, hyperparams: Hyperparams, config: Config) -> None:
-    """Raises ValueError unless each value is in its range, and dropout is switched on if used.
+    """Raises unless each value is in its range, and dropout is switched on where it is used.
 
     >>> from jaxcls import bernoulli
     >>> check_hyperparams("fit", Hyperparams(-1.0), Config((2, 1), bernoulli))
     Traceback (most recent call last):
-    ValueError: fit: learning_rate must be positive and finite, got -1.0.
+    ValueError: fit: learning_rate must be positive and finite in float32, got -1.0.
     """
-    rate = float(hyperparams.learning_rate)
+    learning_rate, dropout_rate, weight_decay = hyperparams
+    rate = _float32(caller, "learning_rate", learning_rate)
     if not (math.isfinite(rate) and rate > 0):
         raise ValueError(
-            f"{caller}: learning_rate must be positive and finite, got {rate}."
+            f"{caller}: learning_rate must be positive and finite in float32, "
+            f"got {learning_rate}."
         )
-    dropout = float(hyperparams.dropout_rate)
-    if not 0 <= dropout < 1:
-        raise ValueError(f"{caller}: dropout_rate must lie in [0, 1), got {dropout}.")
-    if dropout and not config.dropout:
+    rate = _float32(caller, "dropout_rate", dropout_rate)
+    if not 0 <= rate < 1:
         raise ValueError(
-            f"{caller}: dropout_rate is {dropout}, but Config.dropout is False; set it to True."
+            f"{caller}: dropout_rate must lie in [0, 1), got {dropout_rate}."
         )
-    if hyperparams.weight_decay is not None:
-        decay = float(hyperparams.weight_decay)
+    if rate and not config.dropout:
+        raise ValueError(
+            f"{caller}: dropout_rate is {dropout_rate}, but Config.dropout is False; set it to "
+            "True."
+        )
+    if weight_decay is not None:
+        decay = _float32(caller, "weight_decay", weight_decay)
         if not (math.isfinite(decay) and decay >= 0):
             raise ValueError(
-                f"{caller}: weight_decay must be finite and at least 0, got {decay}."
+                f"{caller}: weight_decay must be finite in float32 and at least 0, "
+                f"got {weight_decay}."
             )
 
 
@@ -151,6 +162,20 @@ def _check_count(name: str, value: int, or_else: str = "") -> None:
         raise TypeError(f"Config: {name} must be an integer{or_else}, got {value!r}.")
     if value < 1:
         raise ValueError(f"Config: {name} must be at least 1{or_else}, got {value}.")
+    if value > MOST_STEPS:
+        raise ValueError(
+            f"Config: {name} must be at most {MOST_STEPS:,}, got {value:,}."
+        )
+
+
+def _float32(caller: str, name: str, value: Array | float) -> float:
+    """The number as a run in float32 has it: 0 or infinite where that cannot hold it."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{caller}: {name} must be a number, got {value!r}.") from None
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.float32(number))
 
 
 @jax.jit

@@ -5,6 +5,7 @@ segment of epochs after another and reports between them.
 """
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 
 from jaxcls.batches import Batch, beside, steps_per_epoch
 from jaxcls.checks import check_data
-from jaxcls.config import Config, Hyperparams, Keys, check_hyperparams
+from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys, check_hyperparams
 from jaxcls.metrics import Metrics
 from jaxcls.training import History, TrainState, evaluate, init_state, train_epochs
 
@@ -73,17 +74,20 @@ def fit(
     >>> int(evaluate(state.params, train, config=config).correct)
     2
     """
-    check_hyperparams("fit", hyperparams, config)
+    _check_settings(keys, config, hyperparams, report_every)
     check_data("fit", "train", train, config)
     if validation is not None:
         check_data("fit", "validation", validation, config)
-    if report_every is not None and report_every < 1:
-        raise ValueError(f"fit: report_every must be at least 1, got {report_every}.")
     state = init_state(keys, config) if state is None else state
     train = beside(state.params, train)
     validation = None if validation is None else beside(state.params, validation)
 
     num_steps = steps_per_epoch(train, config)
+    if config.epochs * num_steps > MOST_STEPS:
+        raise ValueError(
+            f"fit: {config.epochs:,} epochs of {num_steps:,} steps are more than the "
+            f"{MOST_STEPS:,} steps that a run can count; take fewer epochs or larger batches."
+        )
     done = start = int(state.step) // num_steps
     segments = []
     while done < config.epochs:
@@ -102,8 +106,13 @@ def fit(
         segments.append(jax.device_get(segment))
         _check_finite(state, segments, start, num_steps)
         done += num_epochs
+        _check_params(state, done)
         if on_report is not None:
             scores = jax.device_get(evaluate(state.params, train, config=config))
+            if not np.isfinite(scores.loss_sum):
+                raise _diverged(
+                    f"the loss of the training set is not finite after epoch {done}"
+                )
             last = jax.tree.map(lambda leaf: leaf[-1], segments[-1])
             on_report(Report(done, state, float(last.loss), scores, last.validation))
     if not segments:
@@ -119,12 +128,39 @@ def _check_finite(
         return
     epoch, step = divmod(first, num_steps)
     before = np.concatenate([segment.loss for segment in segments])[: epoch - start]
-    raise FloatingPointError(
-        f"fit: the loss is not finite from step {step + 1} of epoch {epoch + 1} on"
-        + (
-            f", after a mean loss of {before[-1]:.4g} in epoch {epoch}"
-            if len(before)
-            else ""
-        )
-        + "; try a smaller learning_rate, or scale the features."
+    sentence = f"the loss is not finite from step {step + 1} of epoch {epoch + 1} on"
+    if len(before):
+        sentence += f", after a mean loss of {before[-1]:.4g} in epoch {epoch}"
+    raise _diverged(sentence)
+
+
+def _check_params(state: TrainState, epoch: int) -> None:
+    # The last update has no loss after it that would show what it did.
+    leaves = jax.device_get(jax.tree.leaves(state.params))
+    if not all(np.isfinite(leaf).all() for leaf in leaves):
+        raise _diverged(f"the parameters are not finite after epoch {epoch}")
+
+
+def _diverged(what: str) -> FloatingPointError:
+    return FloatingPointError(
+        f"fit: {what}; try a smaller learning_rate, or scale the features."
     )
+
+
+def _check_settings(
+    keys: Keys, config: Config, hyperparams: Hyperparams, report_every: int | None
+) -> None:
+    for name, value, kind in (
+        ("keys", keys, Keys),
+        ("config", config, Config),
+        ("hyperparams", hyperparams, Hyperparams),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"fit: {name} must be a jaxcls.{kind.__name__}, got {type(value).__name__}."
+            )
+    check_hyperparams("fit", hyperparams, config)
+    if report_every is not None and not isinstance(report_every, Integral):
+        raise TypeError(f"fit: report_every must be an integer, got {report_every!r}.")
+    if report_every is not None and report_every < 1:
+        raise ValueError(f"fit: report_every must be at least 1, got {report_every}.")

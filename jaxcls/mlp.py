@@ -14,6 +14,7 @@ from numbers import Integral
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -62,11 +63,16 @@ def draw_masks(
     Returns:
         per hidden layer a bool array [*leading_shape, H_l], True where a unit is kept.
 
+    Raises:
+        TypeError: `key` is not a typed key.
+        ValueError: `rate` lies outside [0, 1).
+
     >>> params = init(jax.random.key(0), (4, 3, 2, 1))
     >>> [mask.shape for mask in draw_masks(jax.random.key(1), 0.5, (10, 16), params)]
     [(10, 16, 3), (10, 16, 2)]
     """
     _check_key("mlp.draw_masks", key)
+    _check_rate("mlp.draw_masks", rate)
     # In float32 also under x64: bernoulli draws as many bits as its rate has, so the
     # masks of a float64 run would otherwise differ from those it is compared with.
     keep = 1 - jnp.asarray(rate, jnp.float32)
@@ -98,7 +104,7 @@ def apply(
 
     Raises:
         TypeError: `x` holds integers.
-        ValueError: a shape does not fit the parameters.
+        ValueError: a shape does not fit the parameters, or `rate` lies outside [0, 1).
 
     >>> params = {"Dense_0": {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}}
     >>> apply(params, jnp.array([[1.0, 2.0]]))
@@ -107,6 +113,7 @@ def apply(
     x = jnp.asarray(x)
     layers = _layers(params)
     _check_inputs(layers, x, masks)
+    _check_rate("mlp.apply", rate)
     for index, layer in enumerate(layers[:-1]):
         x = _dense(layer, x)
         if masks is not None:
@@ -117,9 +124,11 @@ def apply(
 
 def check_layer_sizes(caller: str, layer_sizes: Sequence[int]) -> None:
     """Raises unless `layer_sizes` are two or more integers of at least 1, none huge."""
-    if not all(isinstance(size, Integral) for size in layer_sizes):
+    if not isinstance(layer_sizes, Sequence) or not all(
+        isinstance(size, Integral) for size in layer_sizes
+    ):
         raise TypeError(
-            f"{caller}: layer_sizes must be integers, such as (784, 32, 1), got {layer_sizes!r}."
+            f"{caller}: layer_sizes must be several integers, such as (784, 32, 1), got {layer_sizes!r}."
         )
     if len(layer_sizes) < 2 or min(layer_sizes) < 1:
         raise ValueError(
@@ -169,6 +178,13 @@ def _check_key(caller: str, key: Array) -> None:
         raise TypeError(
             f"{caller}: key must be a typed key, jax.random.key(seed), got {dtype}."
         )
+
+
+def _check_rate(caller: str, rate: ArrayLike) -> None:
+    if isinstance(rate, jax.core.Tracer):
+        return
+    if np.shape(rate) != () or not 0 <= np.asarray(rate) < 1:
+        raise ValueError(f"{caller}: rate must be a number in [0, 1), got {rate}.")
 
 
 def _check_inputs(

@@ -23,7 +23,7 @@ from jaxcls.batches import (
     take,
     weights_of,
 )
-from jaxcls.checks import check_data
+from jaxcls.checks import check_batch, check_data
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.metrics import Metrics, labels_of
 from jaxcls.mlp import Masks, Params
@@ -107,6 +107,9 @@ def train_step(
     Returns:
         The state after the step, and the sum [] of the batch's weighted losses before it.
 
+    Raises:
+        TypeError, ValueError: a shape or dtype does not fit; labels are not looked at.
+
     >>> from jaxcls import bernoulli
     >>> config = Config((2, 1), bernoulli)
     >>> state = init_state(Keys.from_seed(0), config)
@@ -115,6 +118,7 @@ def train_step(
     >>> int(state.step), loss_sum.shape
     (1, ())
     """
+    check_batch("train_step", "batch", batch, config)
 
     def mean_loss(params):
         logits = mlp.apply(
@@ -170,6 +174,9 @@ def train_epochs(
     Returns:
         The state after, and the history of these epochs.
 
+    Raises:
+        TypeError, ValueError: a shape or dtype does not fit; labels are not looked at.
+
     >>> from jaxcls import bernoulli
     >>> config, keys = Config((2, 1), bernoulli), Keys.from_seed(0)
     >>> data = Batch(jnp.eye(2), jnp.array([0, 1]))
@@ -178,6 +185,13 @@ def train_epochs(
     >>> history.loss.shape
     (3,)
     """
+    check_batch("train_epochs", "data", data, config)
+    if validation is not None:
+        check_batch("train_epochs", "validation", validation, config)
+    if num_epochs < 1:
+        raise ValueError(
+            f"train_epochs: num_epochs must be at least 1, got {num_epochs}."
+        )
     first = state.step // steps_per_epoch(data, config)
     weight_sum = jnp.sum(weights_of(data))
 

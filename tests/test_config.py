@@ -21,7 +21,7 @@ GOOD = Config((784, 32, 1), bernoulli)
             ValueError,
             r"layer_sizes .* at least 1.*\(784, 0, 1\)",
         ),
-        ({"layer_sizes": (784, "32", 1)}, TypeError, "layer_sizes must be integers"),
+        ({"layer_sizes": (784, "32", 1)}, TypeError, "layer_sizes must be several"),
         (
             {"layer_sizes": (784, 32, 2)},
             ValueError,
@@ -52,6 +52,9 @@ GOOD = Config((784, 32, 1), bernoulli)
         ({"batch_size": 1.5}, TypeError, "batch_size must be an integer"),
         ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
         ({"epochs": True}, TypeError, "epochs must be an integer"),
+        ({"epochs": 10**11}, ValueError, "epochs must be at most 2,147,483,647"),
+        ({"layer_sizes": 784}, TypeError, "layer_sizes must be several integers"),
+        ({"optimizer": "sgd", "momentum": "a"}, TypeError, "momentum must be a number"),
     ],
 )
 def test_config_names_what_is_wrong(change, error, message):
@@ -62,20 +65,28 @@ def test_config_names_what_is_wrong(change, error, message):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"learning_rate": 0.0}, "learning_rate must be positive and finite, got 0"),
-        ({"learning_rate": -1.0}, "learning_rate must be positive and finite, got -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive and finite.*got 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be positive and finite.*got -1"),
+        ({"learning_rate": 1e39}, "learning_rate .* in float32, got 1e\\+39"),
+        ({"learning_rate": 1e-46}, "learning_rate .* in float32, got 1e-46"),
+        ({"weight_decay": 1e300}, "weight_decay must be finite in float32"),
         ({"learning_rate": float("nan")}, "learning_rate .* got nan"),
         ({"learning_rate": float("inf")}, "learning_rate .* got inf"),
         ({"dropout_rate": 1.0}, r"dropout_rate must lie in \[0, 1\), got 1"),
         ({"dropout_rate": -0.1}, "dropout_rate"),
         ({"dropout_rate": float("nan")}, "dropout_rate"),
         ({"dropout_rate": 0.5}, "Config.dropout is False; set it to True"),
-        ({"weight_decay": -1.0}, "weight_decay must be finite and at least 0, got -1"),
+        ({"weight_decay": -1.0}, "weight_decay must be finite .* at least 0, got -1"),
     ],
 )
 def test_hyperparams_name_what_is_wrong(values, message):
     with pytest.raises(ValueError, match=f"fit: .*{message}"):
         check_hyperparams("fit", Hyperparams(**values), GOOD)
+
+
+def test_hyperparams_that_are_no_numbers_are_named():
+    with pytest.raises(TypeError, match="fit: learning_rate must be a number, got 'a'"):
+        check_hyperparams("fit", Hyperparams("a"), GOOD)
 
 
 def test_configs_with_a_list_and_a_tuple_of_sizes_are_one():

@@ -27,6 +27,10 @@ def examples(num_classes=2):
     return Batch(x, x[:, :num_classes].argmax(axis=1))
 
 
+def large_examples():
+    return examples()._replace(features=examples().features * 1e4)
+
+
 def test_fit_learns_and_reports():
     reports = []
     config = Config((4, 8, 1), bernoulli, batch_size=16, epochs=25)
@@ -162,12 +166,41 @@ def test_a_loss_that_is_not_finite_stops_the_run():
         ({"hyperparams": Hyperparams(-1.0)}, ValueError, "fit: learning_rate"),
         ({"hyperparams": Hyperparams(0.1, 0.5)}, ValueError, "fit: dropout_rate"),
         ({"report_every": 0}, ValueError, "fit: report_every"),
+        ({"report_every": 1.5}, TypeError, "fit: report_every must be an integer"),
+        ({"keys": 0}, TypeError, r"fit: keys must be a jaxcls\.Keys, got int"),
+        ({"hyperparams": 0.1}, TypeError, r"fit: hyperparams must be a jaxcls\.Hyper"),
+        (
+            {"train": (1, 2)},
+            TypeError,
+            r"fit: train must be a jaxcls\.Batch, got tuple",
+        ),
+        (
+            {"config": Config((4, 1), bernoulli, batch_size=1, epochs=2**30)},
+            ValueError,
+            "fit: 1,073,741,824 epochs of 60 steps are more than",
+        ),
     ],
 )
 def test_bad_arguments_are_named(change, error, message):
-    good = {"hyperparams": Hyperparams(), "train": examples()}
+    good = {
+        "keys": KEYS,
+        "config": Config((4, 1), bernoulli),
+        "hyperparams": Hyperparams(),
+        "train": examples(),
+    }
     with pytest.raises(error, match=message):
-        fit(KEYS, Config((4, 1), bernoulli), **good | change)
+        fit(**good | change)
+
+
+def test_an_update_that_breaks_the_parameters_is_said():
+    # The loss before the only step is finite; what the step leaves behind is not.
+    config = Config((4, 8, 1), bernoulli, "sgd", epochs=1)
+    with pytest.raises(FloatingPointError, match="fit: the parameters are not finite"):
+        fit(KEYS, config, Hyperparams(1e38), large_examples())
+    with pytest.raises(
+        FloatingPointError, match="fit: the loss of the training set is not finite"
+    ):
+        fit(KEYS, config, Hyperparams(1e38), examples(), on_report=print)
 
 
 # PyTorch 2.13.0's own runs of the notes' cells on real MNIST: seed and classes; losses

@@ -159,8 +159,16 @@ def test_masks_do_not_depend_on_x64(params):
 def test_bad_arguments_are_named(params, x):
     with pytest.raises(TypeError, match=r"mlp\.init: key must be a typed key"):
         mlp.init(jnp.zeros(2, jnp.uint32), SIZES)
-    with pytest.raises(TypeError, match=r"mlp\.init: layer_sizes must be integers"):
+    with pytest.raises(TypeError, match=r"mlp\.init: layer_sizes must be several"):
         mlp.init(jax.random.key(0), (784, 32.0, 1))
+    with pytest.raises(TypeError, match=r"mlp\.init: layer_sizes must be several"):
+        mlp.init(jax.random.key(0), 784)
+    masks = mlp.draw_masks(jax.random.key(1), 0.5, (7,), params)
+    for rate in (1.0, -0.1, float("nan"), np.array([0.1, 0.2])):
+        with pytest.raises(ValueError, match=r"mlp\.draw_masks: rate must be a number"):
+            mlp.draw_masks(jax.random.key(0), rate, (7,), params)
+        with pytest.raises(ValueError, match=r"mlp\.apply: rate must be a number in"):
+            mlp.apply(params, x, masks=masks, rate=rate)
     for sizes in ((784,), (784, 0, 1), ()):
         with pytest.raises(ValueError, match=r"mlp\.init: layer_sizes .* at least 1"):
             mlp.init(jax.random.key(0), sizes)

@@ -335,6 +335,36 @@ def test_evaluate_moves_data_to_the_parameters_device():
     assert_trees_equal(got, want)
 
 
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"targets": np.zeros(9)}, ValueError, r"25 features but targets \[9\]"),
+        ({"weights": np.ones(3)}, ValueError, r"weights must be \[25\], got \[3\]"),
+        ({"weights": np.ones((25, 1))}, ValueError, r"weights must be .*\[25, 1\]"),
+        ({"features": np.zeros((25, 5))}, ValueError, r"must be \[N, 6\]"),
+        ({"features": np.zeros((0, 6))}, ValueError, r"N at least 1.*\[0, 6\]"),
+        ({"features": np.zeros((25, 6), int)}, TypeError, "features must be floats"),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_steps_and_epochs_check_shapes_while_tracing(
+    change, error, message, batch_size
+):
+    config = Config((6, 1), bernoulli, batch_size=batch_size)
+    state, data = init_state(KEYS, config), examples()._replace(**change)
+    with pytest.raises(error, match=rf"train_step: batch\b.*{message}"):
+        train_step(state, data, None, RATE, config=config)
+    with pytest.raises(error, match=rf"train_epochs: data\b.*{message}"):
+        train_epochs(state, data, KEYS, RATE, config=config, num_epochs=1)
+    with pytest.raises(error, match=rf"train_epochs: validation\b.*{message}"):
+        trained(config, examples(), validation=data)
+
+
+def test_no_epochs_are_refused():
+    with pytest.raises(ValueError, match=r"train_epochs: num_epochs must be at least"):
+        trained(Config((6, 1), bernoulli), examples(), num_epochs=0)
+
+
 def test_evaluate_names_what_does_not_fit():
     config = Config((6, 1), bernoulli)
     params = init_state(KEYS, config).params
@@ -350,6 +380,10 @@ def test_evaluate_names_what_does_not_fit():
         (Batch(np.uint8(x), y), TypeError, "floats, got uint8; divide bytes by 255"),
         (Batch(x, y + 1), ValueError, r"labels must lie in \[0, 1\], got 2"),
         (Batch(x, y, y[:3]), ValueError, r"data\.weights must be \[25\], got \[3\]"),
+        (Batch(x, y, 0 * x[:, 0]), ValueError, r"data\.weights .* not all 0"),
+        (Batch(x, y, np.arange(25) - 1), ValueError, r"data\.weights .*got -1 to 23"),
+        (Batch(x.tolist(), y), TypeError, r"data\.features must be an array.*got list"),
+        ((x, y), TypeError, r"data must be a jaxcls\.Batch, got tuple"),
     ]:
         with pytest.raises(error, match=f"(evaluate|sigmoid_bce): .*{message}"):
             evaluate(params, data, config=config)

@@ -1,6 +1,7 @@
 """Which device a run is on, and which versions it is made of."""
 
 import importlib.metadata
+import os
 import platform
 
 import jax
@@ -15,7 +16,7 @@ def choose_device(name: str) -> jax.Device:
         name: "cpu", "gpu", or "auto" for a GPU if jax sees one, else the CPU.
 
     Raises:
-        ValueError: "gpu" where jax sees none.
+        ValueError: "gpu" where jax sees none, or no device at all.
 
     >>> choose_device("cpu").platform
     'cpu'
@@ -24,7 +25,16 @@ def choose_device(name: str) -> jax.Device:
         # Before jax looks for devices, so that it takes no memory of a GPU that is not used.
         jax.config.update("jax_platforms", "cpu")
         return jax.devices("cpu")[0]
-    device = jax.devices()[0]
+    try:
+        device = jax.devices()[0]
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # JAX_PLATFORMS asks for what is not here
+        raise ValueError(
+            f"device {name}: jax could start no device ({error or type(error).__name__}); "
+            f"JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS')!r}. Unset it, or use --device cpu."
+        ) from error
     if name == "gpu" and device.platform != "gpu":
         raise ValueError(
             f"device gpu: jax sees no GPU here, only {device.platform}; install jaxcls[cuda12] or "

@@ -87,7 +87,7 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         epochs=flags.epochs,
     )
     hyperparams = Hyperparams(flags.learning_rate, flags.dropout, flags.weight_decay)
-    check_hyperparams(script, hyperparams, config)
+    check_hyperparams("Hyperparams", hyperparams, config)
     keys = Keys.from_seed(flags.seed)
     params = (
         pytorch.init(flags.seed, config.layer_sizes)
@@ -99,13 +99,17 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
 
 def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
     """Everything needed to repeat the run, as `config.json` keeps it."""
+    named = job.data.name
     resolved = dataclasses.asdict(flags) | {
-        "dataset": job.data.name,
+        "dataset": os.path.abspath(named) if named.endswith(".npz") else named,
         "classes": job.data.train.labels,
     }
     paths = {
-        name: None if resolved[name] is None else str(resolved[name])
-        for name in ("data_dir", "output_dir")
+        name: None if path is None else os.path.abspath(path)
+        for name, path in (
+            ("data_dir", flags.data_dir),
+            ("output_dir", flags.output_dir),
+        )
     }
     return {
         "script": script,

@@ -42,7 +42,7 @@ def _main(script: str, job: Callable[[], int | None]) -> int:
     try:
         return job() or 0
     except KeyboardInterrupt as stop:
-        note(script, f"interrupted{stop}")
+        note(script, str(stop) or "interrupted.")
         return 130
     except OSError as error:
         named = f"{error.filename}: {error.strerror}." if error.filename else str(error)

@@ -19,7 +19,7 @@ class Progress:
 
         self._epochs = epochs
         self._bar = None
-        if sys.stdout.isatty():
+        if on_terminal():
             self._bar = tqdm(
                 total=epochs, unit="epoch", file=sys.stdout, dynamic_ncols=True
             )
@@ -42,6 +42,11 @@ class Progress:
             f"train accuracy {float(report.train.accuracy):.4f}",
             flush=True,
         )
+
+
+def on_terminal() -> bool:
+    """Whether a person is looking; standard output may also be closed."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def result_line(part: str, metrics: Metrics) -> str:

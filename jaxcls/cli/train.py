@@ -1,5 +1,6 @@
 """A job, done: trained, scored, saved, and then drawn."""
 
+import signal
 import time
 
 import jax
@@ -62,12 +63,22 @@ def run(flags: TrainFlags, script: str) -> None:
 
 
 class _Recorder:
-    """Writes each report to the history and the screen, and keeps the last."""
+    """Writes each report to the history and the screen, and keeps the last.
+
+    A first Ctrl-C waits for the report of the epochs in hand, lest they be lost.
+    """
 
     def __init__(self, folder: RunFolder, progress: Progress):
         self.folder, self.progress = folder, progress
         self.history: list[dict] = []
         self.last: Report | None = None
+        self.interrupted = False
+
+    def interrupt(self, *_) -> None:
+        """Handles SIGINT: stops after the next report, and at once the second time."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
 
     def __call__(self, report: Report) -> None:
         record = {
@@ -79,6 +90,8 @@ class _Recorder:
         self.history.append(record)
         self.last = report
         self.progress.show(report)
+        if self.interrupted:
+            raise KeyboardInterrupt
 
 
 def _fit(
@@ -93,6 +106,7 @@ def _fit(
     start, compiled = time.perf_counter(), clock.seconds()
     with Progress(flags.epochs) as progress:
         recorder = _Recorder(folder, progress)
+        handler = signal.signal(signal.SIGINT, recorder.interrupt)
         try:
             state, _ = fit(
                 job.keys,
@@ -104,7 +118,10 @@ def _fit(
                 on_report=recorder,
             )
         except (KeyboardInterrupt, FloatingPointError) as stop:
-            raise type(stop)(f"{stop}{_keep(recorder, flags.epochs)}") from None
+            stopped = str(stop).rstrip(".") or "interrupted"
+            raise type(stop)(f"{stopped}{_keep(recorder, flags.epochs)}") from None
+        finally:
+            signal.signal(signal.SIGINT, handler)
     seconds["train"] = time.perf_counter() - start - (clock.seconds() - compiled)
     folder.write_model(state.params, flags.epochs)
     assert recorder.last is not None  # the last epoch is always reported
@@ -114,10 +131,10 @@ def _fit(
 def _keep(recorder: _Recorder, epochs: int) -> str:
     """Saves the model of the last report of a run that stops early, and says so."""
     if recorder.last is None:
-        return " before the first report; no model was kept."
+        return ", before the first report; no model was kept."
     epoch = recorder.last.epoch
     recorder.folder.write_model(recorder.last.state.params, epoch)
-    return f" Kept in {recorder.folder.path}: history and model of {epoch} of {epochs} epochs."
+    return f". Kept in {recorder.folder.path}: history and model of {epoch} of {epochs} epochs."
 
 
 def _metrics(

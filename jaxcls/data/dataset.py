@@ -62,14 +62,18 @@ def check_classes(classes: Sequence[int], labels: Sequence[int]) -> None:
     """Raises ValueError unless `classes` are two or more distinct ones of `labels`."""
     shown = " ".join(str(each) for each in classes)
     if len(classes) < 2:
-        raise ValueError(f"classes must be at least two, got {shown or 'none'}.")
+        raise ValueError(
+            f"data.load: classes must be two or more, got {f'one: {shown}' if shown else 'none'}."
+        )
     if len(set(classes)) < len(classes):
-        raise ValueError(f"classes must differ from each other, got {shown}.")
+        raise ValueError(
+            f"data.load: classes must differ from each other, got {shown}."
+        )
     missing = [str(each) for each in classes if each not in labels]
     if missing:
         raise ValueError(
-            f"classes must be among {' '.join(str(each) for each in labels)}, the labels of this "
-            f"dataset; it has no {' and no '.join(missing)}."
+            f"data.load: classes must be among {' '.join(str(each) for each in labels)}, the "
+            f"labels of this dataset; it has no {' and no '.join(missing)}."
         )
 
 

@@ -40,7 +40,7 @@ def load(
         train, test = load_folder(name, folder) if folder else load_cached(name)
     elif data_dir is not None:
         raise ValueError(
-            f"data_dir is for {', '.join(FAMILY)}; the dataset {name} has no use for it."
+            f"data.load: data_dir is for {', '.join(FAMILY)}; the dataset {name} has no use for it."
         )
     elif name == "digits":
         train, test = load_digits()
@@ -48,7 +48,8 @@ def load(
         train, test = load_npz(name)
     else:
         raise ValueError(
-            f"dataset must be {', '.join(DATASETS)} or the path of an .npz file, got {name!r}."
+            f"data.load: dataset must be {', '.join(DATASETS)} or the path of an .npz file, "
+            f"got {name!r}."
         )
     classes = train.labels if classes is None else classes
     train, test = select_classes(train, classes), select_classes(test, classes)

@@ -68,9 +68,8 @@ def load_folder(name: str, folder: str | os.PathLike) -> tuple[Dataset, Dataset]
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(
-            f"data folder {folder}: there is no such folder. {_how_to_get(name)}"
-        )
+        found = "a file, not a folder" if folder.exists() else "there is no such folder"
+        raise ValueError(f"data folder {folder}: {found}. {_how_to_get(name)}")
     missing = [
         file.name for file in registry(name) if not (folder / file.name).is_file()
     ]
@@ -189,10 +188,11 @@ def _read_checked(name: str, file: RegisteredFile, path: Path) -> bytes:
     if found == file.sha256:
         return content
     for other in FAMILY:
-        if any(found == theirs.sha256 for theirs in registry(other)):
-            raise ValueError(
-                f"{path}: this is a file of {other}, not {file.name} of {name}."
-            )
+        for theirs in registry(other):
+            if found == theirs.sha256:
+                raise ValueError(
+                    f"{path}: this is {theirs.name} of {other}, not {file.name} of {name}."
+                )
     raise ValueError(
         f"{path}: not the registered file of {name}: expected SHA-256 {file.sha256} and "
         f"{file.size:,} bytes, found {found} and {len(content):,} bytes. Get it again from {file.url}"

@@ -47,17 +47,21 @@ class RunFolder:
             overwrite: take the place of a run that is there already.
 
         Raises:
-            ValueError: it holds a run, and `overwrite` is False.
+            ValueError: it holds a run or a part of one, and `overwrite` is False.
             OSError: it can't be made or written.
         """
         self.path = Path(path)
-        if (self.path / CONFIG).exists() and not overwrite:
-            raise ValueError(
-                f"{self.path} holds a run already; name another --output-dir, or give --overwrite."
-            )
+        files = (METRICS, MODEL, HISTORY, *PICTURES)
+        if not overwrite:
+            for name in (CONFIG, *files):
+                if (self.path / name).exists():
+                    raise ValueError(
+                        f"{self.path} holds a run already ({name}); name another --output-dir, "
+                        "or give --overwrite."
+                    )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for name in (METRICS, MODEL, HISTORY, *PICTURES):
+            for name in files:
                 (self.path / name).unlink(missing_ok=True)
         except OSError as error:
             raise cannot_write(self.path, error) from error
@@ -83,4 +87,7 @@ class RunFolder:
         write_whole(self.path / name, content)
 
     def _write_json(self, name: str, value: dict) -> None:
-        write_whole(self.path / name, (json.dumps(value, indent=2) + "\n").encode())
+        write_whole(
+            self.path / name,
+            (json.dumps(value, indent=2, allow_nan=False) + "\n").encode(),
+        )

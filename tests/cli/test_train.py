@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from jaxcls import fit
 from jaxcls.cli import main, train
 from jaxcls.cli.flags import RECIPES, BinaryFlags, MulticlassFlags, parse
 
@@ -293,7 +294,7 @@ WRONG = {
         ["--classes", "1", "1"],
         "classes must differ from each other, got 1 1",
     ),
-    "one class": (["--classes", "1"], "classes must be at least two, got 1"),
+    "one class": (["--classes", "1"], "classes must be two or more, got one: 1"),
     "three classes": (
         ["--classes", "1", "2", "3"],
         "classes must be two here, got 3: 1 2 3",
@@ -314,11 +315,23 @@ WRONG = {
     ),
     "weight decay": (
         ["--weight-decay", "-1"],
-        "weight_decay must be finite and at least 0",
+        "weight_decay must be finite in float32 and at least 0",
     ),
     "momentum": (["--momentum", "0.9"], "momentum belongs to sgd, got 0.9 with adam"),
     "hidden 0": (["--hidden", "0"], "layer_sizes must be the inputs"),
     "epochs 0": (["--epochs", "0"], "epochs must be at least 1, got 0"),
+    "epochs beyond int32": (
+        ["--epochs", "100000000000"],
+        "epochs must be at most 2,147,483,647, got 100,000,000,000",
+    ),
+    "learning rate beyond float32": (
+        ["--learning-rate", "1e39"],
+        "learning_rate must be positive and finite in float32, got 1e+39",
+    ),
+    "learning rate that breaks the network": (
+        ["--optimizer", "sgd", "--learning-rate", "1e38", "--epochs", "1"],
+        "the loss of the training set is not finite after epoch 1",
+    ),
     "batch size 0": (["--batch-size", "0"], "batch_size must be at least 1"),
     "report every 0": (
         ["--report-every", "0"],
@@ -358,7 +371,25 @@ def test_what_is_wrong_is_said_in_one_line(argv, message, capsys):
         and told.startswith("train_binary.py: ")
         and message in told
     )
+    assert "train_binary.py" not in told.removeprefix("train_binary.py: ")
     assert not Path("run/metrics.json").exists()
+
+
+def test_a_jax_without_devices_is_one_line():
+    done = run_script("train_binary.py", *SHORT, JAX_PLATFORMS="cuda")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "device auto: jax could start no device" in done.stderr
+
+
+def test_standard_output_may_be_closed():
+    script = SCRIPTS / "train_binary.py"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, str(script), *SHORT],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert metrics()["test"]["count"] == 71
 
 
 def test_wrong_words_on_the_command_line_end_with_2(capsys):
@@ -437,6 +468,23 @@ def test_ctrl_c_keeps_what_was_finished():
     ]
     with safetensors.safe_open("run/model.safetensors", "numpy") as model:
         assert model.metadata() == {"epoch": str(epochs)}
+
+
+def test_ctrl_c_waits_for_the_epochs_in_hand(monkeypatch, capsys):
+    # jax lets Python see a signal when a segment ends: that segment is not lost.
+    def interrupted(*arguments, **settings):
+        os.kill(os.getpid(), signal.SIGINT)
+        return fit(*arguments, **settings)
+
+    monkeypatch.setattr(train, "fit", interrupted)
+    assert binary(*SHORT, "--report-every", "3") == 130
+    told = capsys.readouterr().err
+    assert told == (
+        "train_binary.py: interrupted. Kept in run: history and model of 3 of 4 epochs.\n"
+    )
+    assert [record["epoch"] for record in history()] == [3]
+    assert Path("run/model.safetensors").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_terminal_shows_a_bar(monkeypatch, capsys):

@@ -25,15 +25,15 @@ def test_classes_are_relabelled_in_the_order_given_and_keep_their_names():
 @pytest.mark.parametrize(
     "classes, message",
     [
-        ((3,), "classes must be at least two, got 3"),
-        ((), "classes must be at least two, got none"),
+        ((3,), "classes must be two or more, got one: 3"),
+        ((), "classes must be two or more, got none"),
         ((3, 5, 3), "classes must differ from each other, got 3 5 3"),
         ((3, 4), "classes must be among 3 5 8, .* it has no 4"),
         ((-1, 3), "it has no -1"),
     ],
 )
 def test_wrong_classes_are_named(classes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"data\.load: .*{message}"):
         select_classes(ALL, classes)
 
 

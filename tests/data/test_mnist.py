@@ -113,7 +113,7 @@ def test_a_file_of_another_dataset_is_called_so(monkeypatch, tmp_path):
     name = "train-images-idx3-ubyte.gz"
     folder = write(tmp_path / "data", files | {name: other[name]})
     with pytest.raises(
-        ValueError, match=rf"this is a file of kmnist, not {name} of mnist"
+        ValueError, match=rf"this is {name} of kmnist, not {name} of mnist"
     ):
         mnist.load_folder("mnist", folder)
 

@@ -81,6 +81,14 @@ BROKEN = {
         {"y_test": np.array([{}] * 2, object)},
         "y_test holds pickled objects",
     ),
+    "bytes and floats": (
+        {"x_test": GOOD["x_test"] / np.float32(255)},
+        "must both be uint8, .* or both be floats, got uint8 and float32",
+    ),
+    "labels beyond int64": (
+        {"y_test": np.array([3, 2**63], np.uint64)},
+        "y_test must fit int64, got 9223372036854775808",
+    ),
     "shapes": (
         {"x_test": np.zeros((2, 5, 4), np.uint8)},
         r"one shape, got \[4, 5\] and \[5, 4\]",
@@ -114,6 +122,36 @@ def test_broken_arrays_are_named(save, change, message):
         load_npz(save(**change))
 
 
+def test_labels_of_several_integer_types_are_integers(save):
+    train, _ = load_npz(save(y_train=GOOD["y_train"].astype(np.uint64)))
+    assert train.labels == (3, 7) and train.class_names == ("3", "7")
+
+
+@pytest.mark.parametrize("name", ["x_train.npy", "x_train"])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_LZMA])
+def test_a_member_that_is_no_array_is_named(tmp_path, name, compression):
+    path = tmp_path / "own.npz"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for member in GOOD:
+            archive.writestr(name if member == "x_train" else f"{member}.npy", b"text")
+    with pytest.raises(ValueError, match=r"own\.npz: x_train can't be read: "):
+        load_npz(path)
+
+
+def test_an_archive_that_zipfile_cannot_unpack_is_named(tmp_path, save):
+    whole = bytearray(save().read_bytes())
+    path = tmp_path / "odd.npz"
+    central = whole.index(b"PK\x01\x02")
+    for place, value in ((8, 1), (10, 99)):  # encrypted; an unknown compression
+        odd = whole.copy()
+        odd[place - 2] = odd[central + place] = value
+        path.write_bytes(odd)
+        with pytest.raises(ValueError, match=r"odd\.npz: x_train can't be read: "):
+            load_npz(path)
+    with pytest.raises(ValueError, match=r"a folder, not an \.npz file"):
+        load_npz(tmp_path)
+
+
 def test_what_is_no_npz_is_refused(tmp_path, save):
     with pytest.raises(ValueError, match=r"none\.npz: there is no such file"):
         load_npz(tmp_path / "none.npz")
@@ -133,11 +171,12 @@ def test_what_is_no_npz_is_refused(tmp_path, save):
         load_npz(cut)
 
 
-def test_a_forged_header_allocates_nothing(tmp_path):
+@pytest.mark.parametrize("shape", [(2**30, 2**30), (20, 10**30)])
+def test_a_forged_header_allocates_nothing(tmp_path, shape):
     # Announces 2**60 bytes in an array of which there are eight.
     forged = io.BytesIO()
     np.lib.format.write_array_header_1_0(
-        forged, {"descr": "|u1", "fortran_order": False, "shape": (2**30, 2**30)}
+        forged, {"descr": "|u1", "fortran_order": False, "shape": shape}
     )
     path = tmp_path / "forged.npz"
     with zipfile.ZipFile(path, "w") as archive:

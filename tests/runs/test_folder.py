@@ -48,6 +48,22 @@ def test_a_run_is_not_overwritten_unasked(tmp_path):
     assert (tmp_path / "mine.txt").read_text() == "kept"
 
 
+@pytest.mark.parametrize("name", ["metrics.json", "model.safetensors", "curves.png"])
+def test_a_file_of_the_same_name_is_not_overwritten_unasked(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(
+        ValueError, match=rf"holds a run already \({name}\).*--overwrite"
+    ):
+        RunFolder(tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_json_holds_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        RunFolder(tmp_path).write_metrics({"loss": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):

@@ -13,6 +13,7 @@ from jaxcls.cli.reproduce.figures import choose, load_figures
 from jaxcls.cli.reproduce.outcomes import PRECISIONS, Outcome, judge
 from jaxcls.cli.reproduce.runs import Runs
 from jaxcls.cli.reproduce.table import as_json, outcome_lines, section_lines
+from jaxcls.cli.screen import on_terminal
 from jaxcls.files import write_whole
 
 
@@ -105,7 +106,7 @@ class _Bar:
                 desc=name,
                 unit="epoch",
                 leave=False,
-                disable=not sys.stdout.isatty(),
+                disable=not on_terminal(),
                 file=sys.stdout,
                 dynamic_ncols=True,
             )
