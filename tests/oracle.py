@@ -48,9 +48,25 @@ def sigmoid(z):
 
 
 def sigmoid_bce(z, y):
-    """Binary cross-entropy of logits."""
+    """Binary cross-entropy of logits, as a sum of positive terms."""
     z, y = np.asarray(z, np.float64), np.asarray(y, np.float64)
-    return np.logaddexp(0, z) - y * z
+    return y * np.logaddexp(0, -z) + (1 - y) * np.logaddexp(0, z)
+
+
+def bce(p, y):
+    """Binary cross-entropy of probabilities, log p no lower than -100, and its slope by p.
+
+    The slope is 0 where that bites.
+    """
+    p, y = np.asarray(p, np.float64), np.asarray(y, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_p, log_q = np.log(p), np.log1p(-p)
+        slopes = (
+            np.where(log_p < -100, 0, -y / p),
+            np.where(log_q < -100, 0, (1 - y) / (1 - p)),
+        )
+    loss = -y * np.maximum(log_p, -100) - (1 - y) * np.maximum(log_q, -100)
+    return loss, slopes[0] + slopes[1]
 
 
 def log_softmax(z):
@@ -68,7 +84,7 @@ def one_hot(labels, num_classes):
 def bernoulli(z, y):
     """Losses [N] and the derivative [N, 1] of their sum by the logits [N, 1]."""
     y = np.asarray(y, np.float64)[:, None]
-    return sigmoid_bce(z, y)[:, 0], sigmoid(z) - y
+    return sigmoid_bce(z, y)[:, 0], (1 - y) * sigmoid(z) - y * sigmoid(-z)
 
 
 def categorical(z, y):
@@ -150,3 +166,10 @@ def train(layers, x, y, likelihood, optimizer, batches, masks=None, rate=0.0):
         grads = gradients(layers, x[rows], dlogits / len(rows), batch_masks, rate)
         layers = optimizer.step(layers, grads)
     return layers, total / sum(len(rows) for rows in batches)
+
+
+def error(got, want, scale):
+    """The largest error in units of 2**-23, float32's spacing at 1, of its scale."""
+    got = np.asarray(got, np.float64)
+    assert got.shape == np.shape(want) and np.isfinite(got).all()
+    return float(np.max(np.abs(got - want) / scale)) * 2.0**23
