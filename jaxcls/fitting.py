@@ -83,11 +83,7 @@ def fit(
     validation = None if validation is None else beside(state.params, validation)
 
     num_steps = steps_per_epoch(train, config)
-    if config.epochs * num_steps > MOST_STEPS:
-        raise ValueError(
-            f"fit: {config.epochs:,} epochs of {num_steps:,} steps are more than the "
-            f"{MOST_STEPS:,} steps that a run can count; take fewer epochs or larger batches."
-        )
+    _check_num_steps(config.epochs, num_steps)
     done = start = int(state.step) // num_steps
     segments = []
     while done < config.epochs:
@@ -108,16 +104,22 @@ def fit(
         done += num_epochs
         _check_params(state, done)
         if on_report is not None:
-            scores = jax.device_get(evaluate(state.params, train, config=config))
-            if not np.isfinite(scores.loss_sum):
-                raise _diverged(
-                    f"the loss of the training set is not finite after epoch {done}"
-                )
-            last = jax.tree.map(lambda leaf: leaf[-1], segments[-1])
-            on_report(Report(done, state, float(last.loss), scores, last.validation))
+            on_report(_report(done, state, segments[-1], train, config))
     if not segments:
         return state, History(jnp.zeros(0))
     return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *segments)
+
+
+def _report(
+    epoch: int, state: TrainState, segment: History, train: Batch, config: Config
+) -> Report:
+    scores = jax.device_get(evaluate(state.params, train, config=config))
+    if not np.isfinite(scores.loss_sum):
+        raise _diverged(
+            f"the loss of the training set is not finite after epoch {epoch}"
+        )
+    last = jax.tree.map(lambda leaf: leaf[-1], segment)
+    return Report(epoch, state, float(last.loss), scores, last.validation)
 
 
 def _check_finite(
@@ -145,6 +147,14 @@ def _diverged(what: str) -> FloatingPointError:
     return FloatingPointError(
         f"fit: {what}; try a smaller learning_rate, or scale the features."
     )
+
+
+def _check_num_steps(num_epochs: int, num_steps: int) -> None:
+    if num_epochs * num_steps > MOST_STEPS:
+        raise ValueError(
+            f"fit: {num_epochs:,} epochs of {num_steps:,} steps are more than the "
+            f"{MOST_STEPS:,} steps that a run can count; take fewer epochs or larger batches."
+        )
 
 
 def _check_settings(

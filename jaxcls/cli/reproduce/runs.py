@@ -97,9 +97,10 @@ class Runs:
 
         def on_report(report: Report) -> None:
             reports[report.epoch] = report
-            self._on_progress(name, report.epoch, config.epochs)
+            self._on_progress(shown, report.epoch, config.epochs)
 
-        self._on_progress(name, 0, config.epochs)
+        shown = f"{name} in {self.precision}"
+        self._on_progress(shown, 0, config.epochs)
         keys = Keys.from_seed(0)  # of no use to a full batch without dropout
         state = init_state(keys, config, self.network(recipe.seed, config.layer_sizes))
         fit(
@@ -124,9 +125,9 @@ class Runs:
             lambda leaf: jnp.stack([leaf] * num_keys),
             self.network(recipe.seed, config.layer_sizes),
         )
-        trace, test_score = [], None
+        trace, test_score, shown = [], None, f"{name} with {num_keys} keys"
         for epoch in range(0, config.epochs, every):
-            self._on_progress(name, epoch, config.epochs)
+            self._on_progress(shown, epoch, config.epochs)
             step = jnp.int32(epoch * steps_per_epoch(train, config))
             params, train_score, test_score = jax.block_until_ready(
                 _segment_of_many(
@@ -134,7 +135,7 @@ class Runs:
                 )
             )
             trace.append(jax.device_get(train_score).accuracy)
-        self._on_progress(name, config.epochs, config.epochs)
+        self._on_progress(shown, config.epochs, config.epochs)
         return Repeated(np.stack(trace, axis=1), jax.device_get(test_score).accuracy)
 
 

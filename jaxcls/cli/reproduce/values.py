@@ -1,4 +1,4 @@
-"""jaxcls's own value of each figure, by its id."""
+"""jaxcls's own value of each figure, by its id; those without a network are in `by_hand.py`."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxcls import losses, mlp
+from jaxcls.cli.reproduce.by_hand import BY_HAND
 from jaxcls.cli.reproduce.runs import Repeated, Runs
-from jaxcls.likelihoods import bernoulli, categorical, class_probabilities
+from jaxcls.likelihoods import categorical
 from jaxcls.metrics import labels_of
 from jaxcls.training import evaluate
 
@@ -18,11 +19,6 @@ _ENDS = np.array([0, 1, 2, -3, -2, -1])  # the rows that PyTorch prints of a lon
 _TWO_OUTPUTS = (784, 32, 2)
 # Where the notes' six rows of M.outputs stand in class order; they list files otherwise.
 _ROWS_OF_M = np.array([9, 4123, 2395, 13372, 17266, 12860])
-
-_Z = np.array([[-2, -2, 0], [3.14, 3.14, 3.14], [0, 0, 2], [2, 2, 4], [0, 0, 0]])
-_LABELS = np.array([2, 1, 2, 2, 0])
-_BINARY_Z, _BINARY_LABELS = np.array([-1, 0, 1]), np.array([0, 0, 1])
-_TWO_CLASS_Z = np.array([[3, 2], [2, 2], [5, 6]])
 
 
 # Sections A to D: training.
@@ -123,10 +119,8 @@ def _two_class_run(runs: Runs) -> tuple[bool, str]:
     """The run that the notes could not start for a missing import."""
     run = runs.trained("E")
     accuracy = float(run.last.train.accuracy)
-    share_of_larger_class = np.bincount(run.train.targets).max() / len(
-        run.train.targets
-    )
-    return accuracy > share_of_larger_class, f"{accuracy:.4f}"
+    of_larger_class = np.bincount(run.train.targets).max() / len(run.train.targets)
+    return accuracy > of_larger_class, f"{accuracy:.4f}"
 
 
 # Three classes.
@@ -144,40 +138,6 @@ def _accuracy_before_the_last_update(name: str) -> Callable[[Runs], float]:
 def _outputs_of_six_rows(runs: Runs) -> Array:
     run = runs.trained("M")
     return mlp.apply(run.last.state.params, run.train.features[_ROWS_OF_M])
-
-
-# Softmax and cross entropy by hand.
-
-
-def _by_hand(runs: Runs, row: int, decimals: int | None = None) -> Array:
-    e = jnp.exp(runs.array(_Z[row]))
-    e = e if decimals is None else e.round(decimals)
-    return e / e.sum()
-
-
-def _bce_formula(runs: Runs) -> Array:
-    p, y = jax.nn.sigmoid(runs.array(_BINARY_Z)), _BINARY_LABELS
-    return -jnp.sum(jnp.log(p) * y + jnp.log(1 - p) * (1 - y)) / len(y)
-
-
-def _ce_formula(logits: Array, labels: np.ndarray) -> Array:
-    one_hot = jax.nn.one_hot(labels, logits.shape[1])
-    return -jnp.sum(jnp.log(categorical.activation(logits)) * one_hot) / len(labels)
-
-
-def _ce(z: np.ndarray, labels: np.ndarray, one_hot: bool) -> Callable[[Runs], Array]:
-    targets = np.eye(z.shape[1])[labels] if one_hot else labels
-    return lambda runs: losses.softmax_ce(runs.array(z), targets).mean()
-
-
-def _softmax(z: np.ndarray, axis: int = 1) -> Callable[[Runs], Array]:
-    def value(runs: Runs) -> Array:
-        logits = runs.array(z)
-        if axis == 0:
-            return categorical.activation(logits.T).T
-        return categorical.activation(logits)
-
-    return value
 
 
 EXACT: dict[str, Callable[[Runs], ArrayLike]] = {
@@ -199,31 +159,7 @@ EXACT: dict[str, Callable[[Runs], ArrayLike]] = {
     "M.train_integer": _accuracy_before_the_last_update("M"),
     "M.outputs": _outputs_of_six_rows,
     "M.labels": lambda runs: runs.data(0, 1, 2)[0].targets[_ENDS],
-    "SM.axis0": _softmax(_Z, axis=0),
-    "SM.axis1": _softmax(_Z),
-    "SM.default": _softmax(_Z),
-    "SM.exp": lambda runs: jnp.exp(runs.array(_Z)),
-    "SM.by_hand_first": lambda runs: _by_hand(runs, 0, decimals=4),
-    "SM.by_hand_second": lambda runs: _by_hand(runs, 1),
-    "CE.binary_formula": _bce_formula,
-    "CE.binary_bce": lambda runs: losses.bce(
-        jax.nn.sigmoid(runs.array(_BINARY_Z)), _BINARY_LABELS
-    ).mean(),
-    "CE.binary_bce_with_logits": lambda runs: losses.sigmoid_bce(
-        runs.array(_BINARY_Z), _BINARY_LABELS
-    ).mean(),
-    "CE.two_columns": lambda runs: class_probabilities(
-        bernoulli, runs.array(_BINARY_Z)[:, None]
-    )[:, ::-1],
-    "CE.two_class_softmax": _softmax(_TWO_CLASS_Z),
-    "CE.two_class_formula": lambda runs: _ce_formula(
-        runs.array(_TWO_CLASS_Z), _BINARY_LABELS
-    ),
-    "CE.two_class_onehot": _ce(_TWO_CLASS_Z, _BINARY_LABELS, one_hot=True),
-    "CE.two_class_integer": _ce(_TWO_CLASS_Z, _BINARY_LABELS, one_hot=False),
-    "CE.three_class_onehot": _ce(_Z, _LABELS, one_hot=True),
-    "CE.three_class_integer": _ce(_Z, _LABELS, one_hot=False),
-    "CE.three_class_formula": lambda runs: _ce_formula(runs.array(_Z), _LABELS),
+    **BY_HAND,
 }
 
 # The run of `REPEATED` that serves a figure, and which of its accuracies [keys, ...] it is.
