@@ -170,12 +170,11 @@ def _check_count(name: str, value: int, or_else: str = "") -> None:
 
 def _float32(caller: str, name: str, value: Array | float) -> float:
     """The number as a run in float32 has it: 0 or infinite where that cannot hold it."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{caller}: {name} must be a number, got {value!r}.") from None
+    number = np.asarray(value)
+    if number.shape != () or number.dtype.kind not in "fiu":
+        raise TypeError(f"{caller}: {name} must be a number, got {value!r}.")
     with np.errstate(over="ignore", under="ignore"):
-        return float(np.float32(number))
+        return float(number.astype(np.float32))
 
 
 @jax.jit

@@ -78,7 +78,8 @@ def load_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such file.")
+        found = "not a file" if path.exists() else "there is no such file"
+        raise ValueError(f"{path}: {found}.")
     try:
         return safetensors.numpy.load(path.read_bytes())
     except safetensors.SafetensorError as error:

@@ -65,7 +65,8 @@ def fit(
 
     Raises:
         TypeError, ValueError: a shape, dtype, label or setting is wrong; the message names it.
-        FloatingPointError: the loss is no longer finite; reports stop before that segment.
+        FloatingPointError: a loss or a parameter is no longer finite; reports stop before
+            that segment. The loss after the last update is seen by a report alone.
 
     >>> from jaxcls import bernoulli
     >>> train = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))

@@ -48,7 +48,7 @@ def _scale_by_adam() -> optax.GradientTransformation:
     """Adam's direction (D. P. Kingma and J. Ba, 2015, algorithm 1) on optax's own state."""
 
     # Not optax.scale_by_adam alone: its 1 - b2**t in float32 keeps four digits of seven
-    # at t = 1, and the losses of a run would leave PyTorch's by up to 1e-5.
+    # at t = 1, which moves the losses of a run away from PyTorch's by up to 8e-6.
     def correct(moment, decay, count):
         bias = -jnp.expm1(count * jnp.asarray(math.log(decay), moment.dtype))
         return moment / bias

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -85,8 +86,10 @@ def test_hyperparams_name_what_is_wrong(values, message):
 
 
 def test_hyperparams_that_are_no_numbers_are_named():
-    with pytest.raises(TypeError, match="fit: learning_rate must be a number, got 'a'"):
-        check_hyperparams("fit", Hyperparams("a"), GOOD)
+    for value in ("0.1", None, np.zeros(2)):
+        with pytest.raises(TypeError, match="fit: learning_rate must be a number, got"):
+            check_hyperparams("fit", Hyperparams(value), GOOD)
+    check_hyperparams("fit", Hyperparams(jnp.float32(0.1)), GOOD)
 
 
 def test_configs_with_a_list_and_a_tuple_of_sizes_are_one():

@@ -1,5 +1,6 @@
 """The scripts' entry points: exit codes, and one sentence for what went wrong."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import jax
@@ -31,8 +32,9 @@ def reproduce(argv: Sequence[str] | None = None) -> int:
         from jaxcls.cli.reproduce import command
 
         # Two devices also where there is no GPU, for the notes' error of data on another
-        # device than the network. Before jax looks for devices.
-        jax.config.update("jax_num_cpu_devices", 2)
+        # device than the network. It must be said before jax looks for devices.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", 2)
         return command.run(parse(command.ReproduceFlags, script, argv))
 
     return _main(script, job)

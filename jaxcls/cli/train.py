@@ -1,7 +1,10 @@
 """A job, done: trained, scored, saved, and then drawn."""
 
+import contextlib
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -65,7 +68,8 @@ def run(flags: TrainFlags, script: str) -> None:
 class _Recorder:
     """Writes each report to the history and the screen, and keeps the last.
 
-    A first Ctrl-C waits for the report of the epochs in hand, lest they be lost.
+    A first Ctrl-C waits for the report of the epochs in hand, lest they be lost; a second
+    does not.
     """
 
     def __init__(self, folder: RunFolder, progress: Progress):
@@ -74,10 +78,8 @@ class _Recorder:
         self.last: Report | None = None
         self.interrupted = False
 
-    def interrupt(self, *_) -> None:
-        """Handles SIGINT: stops after the next report, and at once the second time."""
-        if self.interrupted:
-            raise KeyboardInterrupt
+    def interrupt(self) -> None:
+        """Asks for a stop after the next report."""
         self.interrupted = True
 
     def __call__(self, report: Report) -> None:
@@ -106,26 +108,48 @@ def _fit(
     start, compiled = time.perf_counter(), clock.seconds()
     with Progress(flags.epochs) as progress:
         recorder = _Recorder(folder, progress)
-        handler = signal.signal(signal.SIGINT, recorder.interrupt)
         try:
-            state, _ = fit(
-                job.keys,
-                job.config,
-                job.hyperparams,
-                train,
-                state=init_state(job.keys, job.config, job.params),
-                report_every=report_every(flags),
-                on_report=recorder,
-            )
+            with _first_ctrl_c(recorder.interrupt):
+                state, _ = fit(
+                    job.keys,
+                    job.config,
+                    job.hyperparams,
+                    train,
+                    state=init_state(job.keys, job.config, job.params),
+                    report_every=report_every(flags),
+                    on_report=recorder,
+                )
         except (KeyboardInterrupt, FloatingPointError) as stop:
             stopped = str(stop).rstrip(".") or "interrupted"
             raise type(stop)(f"{stopped}{_keep(recorder, flags.epochs)}") from None
-        finally:
-            signal.signal(signal.SIGINT, handler)
     seconds["train"] = time.perf_counter() - start - (clock.seconds() - compiled)
     folder.write_model(state.params, flags.epochs)
     assert recorder.last is not None  # the last epoch is always reported
     return state.params, recorder.history, recorder.last.train
+
+
+@contextlib.contextmanager
+def _first_ctrl_c(handler: Callable[..., None]) -> Iterator[None]:
+    """Gives the first SIGINT to `handler`, and later ones to Python.
+
+    Where SIGINT is ignored, as in a shell's background, or in a thread, which has no say in
+    signals, all stays as it is.
+    """
+    python = signal.default_int_handler
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not python:
+        yield
+        return
+
+    def once(*_) -> None:
+        signal.signal(signal.SIGINT, python)
+        handler()
+
+    signal.signal(signal.SIGINT, once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, python)
 
 
 def _keep(recorder: _Recorder, epochs: int) -> str:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -485,6 +486,54 @@ def test_ctrl_c_waits_for_the_epochs_in_hand(monkeypatch, capsys):
     assert [record["epoch"] for record in history()] == [3]
     assert Path("run/model.safetensors").exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_does_not_wait(monkeypatch, capsys):
+    def interrupted_twice(*arguments, **settings):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return fit(*arguments, **settings)
+
+    monkeypatch.setattr(train, "fit", interrupted_twice)
+    assert binary(*SHORT) == 130
+    assert capsys.readouterr().err == (
+        "train_binary.py: interrupted, before the first report; no model was kept.\n"
+    )
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_ctrl_c_stays_ignored(monkeypatch):
+    # As in a shell's background.
+    def interrupted(*arguments, **settings):
+        os.kill(os.getpid(), signal.SIGINT)
+        return fit(*arguments, **settings)
+
+    monkeypatch.setattr(train, "fit", interrupted)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert binary(*SHORT) == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_thread_may_train():
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(binary(*SHORT)))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+
+
+def test_paths_in_the_config_are_whole(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    np.savez("own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    assert binary("--dataset", "own.npz", *SHORT[2:]) == 0
+    flags = metrics()["config"]["flags"]
+    assert flags["dataset"] == str(Path("own.npz").absolute())
+    assert flags["output_dir"] == str(Path("run").absolute())
+    assert flags["data_dir"] is None
 
 
 def test_a_terminal_shows_a_bar(monkeypatch, capsys):

@@ -12,7 +12,7 @@ from jaxcls.cli.device import choose_device, describe, versions
 from jaxcls.cli.reproduce.figures import choose, load_figures
 from jaxcls.cli.reproduce.outcomes import PRECISIONS, Outcome, judge
 from jaxcls.cli.reproduce.runs import Runs
-from jaxcls.cli.reproduce.table import as_json, outcome_lines, section_lines
+from jaxcls.cli.reproduce.table import as_json, lines_of
 from jaxcls.cli.screen import on_terminal
 from jaxcls.files import write_whole
 
@@ -42,8 +42,8 @@ def run(flags: ReproduceFlags) -> int:
         ValueError, OSError: one sentence for the user.
     """
     figures = choose(load_figures(), None if flags.only is None else list(flags.only))
-    if flags.json is not None:  # before the minutes that its content takes
-        _check_file("json", flags.json.absolute())
+    # The file itself, lest a link to it be replaced; before the minutes that its content takes.
+    path = None if flags.json is None else _checked_file("json", flags.json.resolve())
     device = choose_device(flags.device)
     about = {"device": describe(device), "versions": versions()}
     made_of = (f"{name} {version}" for name, version in about["versions"].items())
@@ -57,30 +57,29 @@ def run(flags: ReproduceFlags) -> int:
         }
         for figure in figures:
             outcome = judge(figure, runs)
-            lines = outcome_lines(outcome)
-            if not outcomes or outcomes[-1].figure.section != figure.section:
-                lines = section_lines(outcome) + lines
+            lines = lines_of(outcome, outcomes[-1] if outcomes else None)
             bar.clear()
             print("\n".join(lines), flush=True)
             outcomes.append(outcome)
     agreed = sum(outcome.agrees for outcome in outcomes)
-    if flags.json is not None:
+    if path is not None:
         result = about | {
             "agreed": agreed,
             "of": len(outcomes),
             "figures": [as_json(outcome) for outcome in outcomes],
         }
         text = json.dumps(result, indent=2, ensure_ascii=False)
-        write_whole(flags.json, f"{text}\n".encode())
+        write_whole(path, f"{text}\n".encode())
     print(f"\n{agreed} of {len(outcomes)} figures")
     return 0 if agreed == len(outcomes) else 1
 
 
-def _check_file(flag: str, path: Path) -> None:
-    if path.is_dir():
-        raise ValueError(f"{flag}: {path} is a folder; name a file.")
+def _checked_file(flag: str, path: Path) -> Path:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{flag}: {path} is not a file; name one, new or old.")
     if not path.parent.is_dir():
         raise ValueError(f"{flag}: there is no folder {path.parent}.")
+    return path
 
 
 class _Bar:

@@ -12,26 +12,15 @@ from jaxcls.cli.reproduce.outcomes import Outcome
 _WIDTHS = (30, 24, 24, 24, 6)
 
 
-def section_lines(first: Outcome) -> list[str]:
-    """The title of a section and the head of its columns, given its first outcome."""
-    of = "" if first.num_keys is None else f" of {first.num_keys} keys"
-    head = ("figure", "in the notes", *(f"{name}{of}" for name in first.values))
-    return [
-        "",
-        *textwrap.wrap(first.figure.section, sum(_WIDTHS)),
-        *_row([[cell] for cell in (*head, "agrees")]),
-    ]
-
-
-def outcome_lines(outcome: Outcome) -> list[str]:
-    """The lines of an outcome, under `section_lines`."""
-    figure = outcome.figure
-    cells = [[figure.id, *textwrap.wrap(figure.what, _WIDTHS[0] - 2)]]
-    cells.append(_cell(figure.printed, _WIDTHS[1]))
-    for value, width in zip(outcome.values.values(), _WIDTHS[2:4], strict=True):
-        text = value if isinstance(value, str) else rounded(value, figure.printed)
-        cells.append(_cell(text, width))
-    return _row([*cells, ["yes" if outcome.agrees else "NO"]])
+def lines_of(outcome: Outcome, before: Outcome | None) -> list[str]:
+    """The lines of an outcome, below a new title or head where those of `before` do not hold."""
+    lines = []
+    if before is None or before.figure.section != outcome.figure.section:
+        lines += ["", *textwrap.wrap(outcome.figure.section, sum(_WIDTHS))]
+        before = None
+    if before is None or _head(before) != _head(outcome):
+        lines += _row([[cell] for cell in _head(outcome)])
+    return lines + _outcome_lines(outcome)
 
 
 def as_json(outcome: Outcome) -> dict:
@@ -42,6 +31,22 @@ def as_json(outcome: Outcome) -> dict:
     }
     keys = {} if outcome.num_keys is None else {"num_keys": outcome.num_keys}
     return outcome.figure._asdict() | values | keys | {"agrees": outcome.agrees}
+
+
+def _head(outcome: Outcome) -> tuple[str, ...]:
+    of = "" if outcome.num_keys is None else f" of {outcome.num_keys} keys"
+    columns = (f"{name}{of}" for name in outcome.values)
+    return ("figure", "in the notes", *columns, "agrees")
+
+
+def _outcome_lines(outcome: Outcome) -> list[str]:
+    figure = outcome.figure
+    cells = [[figure.id, *textwrap.wrap(figure.what, _WIDTHS[0] - 2)]]
+    cells.append(_cell(figure.printed, _WIDTHS[1]))
+    for value, width in zip(outcome.values.values(), _WIDTHS[2:4], strict=True):
+        text = value if isinstance(value, str) else rounded(value, figure.printed)
+        cells.append(_cell(text, width))
+    return _row([*cells, ["yes" if outcome.agrees else "NO"]])
 
 
 def _cell(printed: Printed, width: int) -> list[str]:

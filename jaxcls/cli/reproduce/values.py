@@ -64,7 +64,7 @@ def _device_mix(runs: Runs) -> tuple[bool, str]:
     params = jax.device_put(run.last.state.params, here)
     moved = evaluate(params, jax.device_put(run.test, there), config=run.config)
     beside = evaluate(params, jax.device_put(run.test, here), config=run.config)
-    is_here = jnp.asarray(moved.loss_sum).devices() == {here}
+    is_here = jnp.asarray(moved.loss_sum).devices() == {here} != {there}
     met = is_here and int(moved.correct) == int(beside.correct)
     return met, f"{jax.device_get(moved).accuracy:.4f} ({here}, {there})"
 
@@ -89,11 +89,11 @@ def _probabilities(runs: Runs) -> Array:
 
 
 def _nll_of_one_column(runs: Runs) -> tuple[bool, str]:
-    log_probabilities = jnp.exp(
-        jax.nn.log_sigmoid(_outputs_before_the_last_update(runs, "5B"))
-    )
+    logits = _outputs_before_the_last_update(runs, "5B")
+    # The notes hand it probabilities, where nll_loss wants their logarithms.
+    column = jnp.exp(jax.nn.log_sigmoid(logits))
     try:
-        losses.nll(log_probabilities, runs.trained("5B").train.targets)
+        losses.nll(column, runs.trained("5B").train.targets)
     except ValueError as error:
         return True, f"ValueError: {error}"
     return False, "no error"

@@ -33,7 +33,8 @@ def to_state_dict(params: Params, *, dropout: bool = False) -> dict[str, np.ndar
         NumPy arrays of their own: `<place>.weight` [out, in] and `<place>.bias` [out].
 
     Raises:
-        ValueError: `params` are not those of an MLP.
+        ValueError: `params` are not those of an MLP, or a shape does not fit the others.
+        TypeError: an array does not hold floats.
 
     >>> import jax
     >>> from jaxcls import mlp
@@ -41,17 +42,20 @@ def to_state_dict(params: Params, *, dropout: bool = False) -> dict[str, np.ndar
     >>> {name: array.shape for name, array in to_state_dict(params, dropout=True).items()}
     {'0.weight': (32, 784), '0.bias': (32,), '3.weight': (1, 32), '3.bias': (1,)}
     """
+    caller = "to_state_dict"
     names = [f"Dense_{index}" for index in range(len(params))]
     if not names or set(params) != set(names):
-        raise ValueError(
-            "interop.pytorch.to_state_dict: params must be Dense_0, Dense_1, ..., "
-            f"got {', '.join(params) or 'none'}."
-        )
+        found = ", ".join(params) or "none"
+        _refuse(caller, f"params must be Dense_0, Dense_1, ..., got {found}")
     state_dict = {}
     for index, name in enumerate(names):
         place = index * _PLACES_APART[dropout]
+        if set(params[name]) != {"kernel", "bias"}:
+            found = ", ".join(params[name]) or "nothing"
+            _refuse(caller, f"{name} must hold a kernel and a bias, got {found}")
         state_dict[f"{place}.weight"] = np.array(params[name]["kernel"]).T.copy()
         state_dict[f"{place}.bias"] = np.array(params[name]["bias"])
+    _layers(caller, state_dict)
     return state_dict
 
 
@@ -74,25 +78,10 @@ def from_state_dict(mapping: Mapping[str, Any]) -> Params:
     >>> from_state_dict(net)["Dense_0"]["kernel"].shape
     (2, 1)
     """
-    layers, fan_in = [], None
-    for place in _places(mapping):
-        weight = _floats(mapping, f"{place}.weight")
-        bias = _floats(mapping, f"{place}.bias")
-        if weight.ndim != 2 or 0 in weight.shape:
-            _refuse(f"{place}.weight must be [out, in], got {list(weight.shape)}")
-        if fan_in not in (None, weight.shape[1]):
-            _refuse(
-                f"{place}.weight must be [out, {fan_in}] after a layer of {fan_in} units, "
-                f"got {list(weight.shape)}"
-            )
-        fan_in = weight.shape[0]
-        if bias.shape != (fan_in,):
-            _refuse(
-                f"{place}.bias must be [{fan_in}] beside {place}.weight "
-                f"{list(weight.shape)}, got {list(bias.shape)}"
-            )
-        layers.append({"bias": jnp.array(bias), "kernel": jnp.array(weight.T)})
-    return {f"Dense_{index}": layer for index, layer in enumerate(layers)}
+    return {
+        f"Dense_{index}": {"bias": jnp.array(bias), "kernel": jnp.array(weight.T)}
+        for index, (weight, bias) in enumerate(_layers("from_state_dict", mapping))
+    }
 
 
 def write_safetensors(
@@ -123,50 +112,84 @@ def read_safetensors(path: str | os.PathLike) -> Params:
     return from_state_dict(load_arrays(path))
 
 
-def _places(mapping: Mapping[str, Any]) -> list[int]:
+def _layers(
+    caller: str, mapping: Mapping[str, Any]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weight [out, in] and bias [out] of each Linear layer; each takes what the last gives."""
+    layers, fan_in = [], None
+    for place in _places(caller, mapping):
+        weight = _floats(caller, mapping, f"{place}.weight")
+        bias = _floats(caller, mapping, f"{place}.bias")
+        shape = list(weight.shape)
+        if weight.ndim != 2 or 0 in shape:
+            _refuse(caller, f"{place}.weight must be [out, in], got {shape}")
+        if fan_in not in (None, shape[1]):
+            _refuse(
+                caller,
+                f"{place}.weight must be [out, {fan_in}] after a layer of {fan_in} units, "
+                f"got {shape}",
+            )
+        fan_in = shape[0]
+        if bias.shape != (fan_in,):
+            _refuse(
+                caller,
+                f"{place}.bias must be [{fan_in}] beside {place}.weight {shape}, "
+                f"got {list(bias.shape)}",
+            )
+        layers.append((weight, bias))
+    return layers
+
+
+def _places(caller: str, mapping: Mapping[str, Any]) -> list[int]:
     """The places of the Linear layers, in order; all their names are there."""
     matches = {name: _NAME.fullmatch(str(name)) for name in mapping}
     foreign = [str(name) for name, match in matches.items() if match is None]
     if foreign:
         _refuse(
+            caller,
             f"{foreign[0]} is not a name of a stack of Linear layers, which are 0.weight, "
-            "0.bias, 2.weight, 2.bias, ..., or with Dropout 3.weight, 3.bias, ..."
+            "0.bias, 2.weight, 2.bias, ..., or with Dropout 3.weight, 3.bias, ...",
         )
     places = sorted({int(match[1]) for match in matches.values() if match})
     if not places or places[0] != 0:
-        _refuse("0.weight and 0.bias are missing")
+        first = f"; the first is {places[0]}.weight" if places else ""
+        _refuse(caller, f"0.weight and 0.bias are missing{first}")
     for place in places:
         for name in (f"{place}.weight", f"{place}.bias"):
             if name not in mapping:
-                _refuse(f"{name} is missing")
+                _refuse(caller, f"{name} is missing")
     for before, place in itertools.pairwise(places):
         if place - before < min(_PLACES_APART):
-            _refuse(f"{place}.weight follows {before}.weight with no ReLU in between")
+            _refuse(
+                caller,
+                f"{place}.weight follows {before}.weight with no ReLU in between",
+            )
         if place - before > max(_PLACES_APART):
             first, second = (before + apart for apart in _PLACES_APART)
             _refuse(
+                caller,
                 f"{first}.weight, or with Dropout {second}.weight, is missing: between "
-                f"{before}.weight and {place}.weight there can be only Dropout and ReLU"
+                f"{before}.weight and {place}.weight there can be only Dropout and ReLU",
             )
     return places
 
 
-def _floats(mapping: Mapping[str, Any], name: str) -> np.ndarray:
+def _floats(caller: str, mapping: Mapping[str, Any], name: str) -> np.ndarray:
     try:
         array = np.asarray(mapping[name])
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise TypeError(
-            f"interop.pytorch.from_state_dict: {name} is no array for NumPy ({reason}); "
+            f"interop.pytorch.{caller}: {name} is no array for NumPy ({reason}); "
             "give tensors as tensor.detach().cpu().float()."
         ) from None
     if array.dtype.name not in _DTYPES:
         raise TypeError(
-            f"interop.pytorch.from_state_dict: {name} must hold {', '.join(_DTYPES)}, "
+            f"interop.pytorch.{caller}: {name} must hold {', '.join(_DTYPES)}, "
             f"got {array.dtype}."
         )
     return array.astype(np.promote_types(array.dtype, np.float32))
 
 
-def _refuse(sentence: str) -> NoReturn:
-    raise ValueError(f"interop.pytorch.from_state_dict: {sentence}.")
+def _refuse(caller: str, sentence: str) -> NoReturn:
+    raise ValueError(f"interop.pytorch.{caller}: {sentence}.")

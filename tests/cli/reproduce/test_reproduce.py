@@ -15,6 +15,7 @@ import pytest
 from jaxcls import Hyperparams, Keys, data, evaluate, fit, init_state
 from jaxcls.cli import main
 from jaxcls.cli.reproduce import command, recipes
+from jaxcls.cli.reproduce import runs as runs_module
 from jaxcls.cli.reproduce.figures import load_figures
 from jaxcls.cli.reproduce.runs import Runs
 from jaxcls.cli.reproduce.values import ERRORS, EXACT, STATISTICAL
@@ -26,6 +27,18 @@ BY_HAND = [each.id for each in load_figures() if each.id[:3] in ("SM.", "CE.")]
 @pytest.fixture(autouse=True)
 def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def digits(monkeypatch):
+    """The notes' runs on scikit-learn's digits instead, and section D with three keys."""
+    monkeypatch.setattr(
+        runs_module,
+        "load",
+        lambda name, data_dir, classes: data.load("digits", classes=classes),
+    )
+    recipe = recipes.REPEATED["D"].recipe
+    monkeypatch.setitem(recipes.REPEATED, "D", recipes.Repetition(recipe, num_keys=3))
 
 
 def reproduce(*argv):
@@ -87,7 +100,7 @@ def test_a_figure_that_disagrees_ends_in_exit_code_1(monkeypatch, capsys):
         (("--only", "A.tain"), r"only: there is no figure 'A\.tain'; the figures are"),
         (("--only",), "only: name one or more of the figures A.trace, "),
         (("--json", "no/out.json"), r"json: there is no folder .*/no\."),
-        (("--only", "SM.exp", "--json", "."), r"json: /.* is a folder; name a file"),
+        (("--only", "SM.exp", "--json", "."), r"json: /.* is not a file; name one"),
         (("--data-dir", "no"), "data folder no: there is no such folder"),
         (("--only", "SM.exp", "--device", "gpu"), "device gpu: jax sees no GPU"),
     ],
@@ -99,6 +112,25 @@ def test_bad_input_is_one_line_and_exit_code_2(argv, message, capsys):
     assert re.search(message, error)
 
 
+def test_a_link_is_followed_and_a_device_refused(tmp_path, capsys):
+    (tmp_path / "there").mkdir()
+    Path("link.json").symlink_to("there/out.json")
+    assert reproduce("--only", "SM.exp", "--json", "link.json") == 0
+    assert Path("link.json").is_symlink()
+    assert json.loads(Path("there/out.json").read_text())["agreed"] == 1
+    os.mkfifo("pipe")
+    assert reproduce("--only", "SM.exp", "--json", "pipe") == 2
+    assert "pipe is not a file" in capsys.readouterr().err
+
+
+def test_a_terminal_shows_how_far_a_run_is(monkeypatch, capsys, digits):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert reproduce("--only", "D.trace", "--json", "out.json") in (0, 1)
+    shown = capsys.readouterr().out
+    assert "D with 3 keys:  50%" in shown and "1/2" in shown
+    assert "lowest of 3 keys" in shown
+
+
 def test_figures_of_real_mnist(mnist_dir, capsys):
     # Those that take no long training; CI runs the script with all of them.
     ids = ("OV.sigmoid", "OV.two_bce", "OV.outputs", "M.labels", "D.trace", "D.test")
@@ -106,15 +138,12 @@ def test_figures_of_real_mnist(mnist_dir, capsys):
     assert capsys.readouterr().out.endswith("\n6 of 6 figures\n")
 
 
-def test_one_key_of_many_is_that_key_alone(monkeypatch):
-    recipe = recipes.REPEATED["D"].recipe
-    monkeypatch.setitem(recipes.REPEATED, "D", recipes.Repetition(recipe, num_keys=3))
+def test_one_key_of_many_is_that_key_alone(digits):
     runs = Runs(None, "float32", lambda *_: None)
-    train, test = (data.to_batch(part) for part in data.load("digits", classes=(0, 1)))
-    runs.data = lambda *classes: (train, test)
-    many = runs.repeated("D")
+    many, (train, test) = runs.repeated("D"), runs.data(0, 1)
     assert many.trace.shape == (3, 2) and many.test.shape == (3,)
-    config, params = recipe.config, runs.network(1, recipe.config.layer_sizes)
+    config = recipes.REPEATED["D"].recipe.config
+    params = runs.network(1, config.layer_sizes)
     for seed in range(3):
         reports, keys = [], Keys.from_seed(seed)
         state, _ = fit(

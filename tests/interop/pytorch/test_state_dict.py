@@ -91,7 +91,10 @@ WEIGHT, BIAS = np.zeros((5, 7), np.float32), np.zeros(5, np.float32)
 REFUSED = [
     ({"0.weight": None}, "0.weight is missing"),
     ({"2.bias": None}, "2.bias is missing"),
-    ({"0.weight": None, "0.bias": None}, "0.weight and 0.bias are missing"),
+    (
+        {"0.weight": None, "0.bias": None},
+        "0.weight and 0.bias are missing; the first is 2.weight",
+    ),
     (
         {"2.weight": None, "2.bias": None},
         "2.weight, or with Dropout 3.weight, is missing",
@@ -122,6 +125,41 @@ def test_what_holds_no_floats_is_refused_by_name(params, bias):
     mapping = pytorch.to_state_dict(params) | {"0.bias": bias}
     with pytest.raises(TypeError, match=r"from_state_dict: 0\.bias (must hold|is no)"):
         pytorch.from_state_dict(mapping)
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"Dense_1": {"bias": BIAS}}, ValueError, "Dense_1 must hold a kernel and a"),
+        ({"Dense_1": {}}, ValueError, "Dense_1 must hold .* got nothing"),
+        (
+            {"Dense_1": {"bias": BIAS, "kernel": WEIGHT, "scale": BIAS}},
+            ValueError,
+            "Dense_1 must hold a kernel and a bias, got bias, kernel, scale",
+        ),
+        (
+            {"Dense_1": {"bias": np.zeros(7), "kernel": np.zeros((6, 7))}},
+            ValueError,
+            r"2.weight must be \[out, 5\] after a layer of 5 units, got \[7, 6\]",
+        ),
+        (
+            {"Dense_0": {"bias": np.zeros(5, int), "kernel": WEIGHT.T}},
+            TypeError,
+            "0.bias must hold float16, float32, float64, got int64",
+        ),
+    ],
+)
+def test_params_that_do_not_fit_are_refused_by_name(params, change, error, message):
+    with pytest.raises(error, match=rf"^interop\.pytorch\.to_state_dict: {message}"):
+        pytorch.to_state_dict(params | change)
+
+
+def test_params_of_many_networks_are_refused(params):
+    stacked = jax.tree.map(lambda leaf: np.stack([leaf] * 3), params)
+    with pytest.raises(
+        ValueError, match=r"0\.weight must be \[out, in\], got \[5, 7, 3\]"
+    ):
+        pytorch.to_state_dict(stacked)
 
 
 def test_params_of_something_else_are_refused(params):
