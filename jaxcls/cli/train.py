@@ -36,9 +36,9 @@ def run(flags: TrainFlags, script: str) -> None:
         ValueError, TypeError, OSError, FloatingPointError: one sentence for the user.
         KeyboardInterrupt: Ctrl-C; what was finished is in the run's folder.
     """
-    start, clock = time.perf_counter(), CompileClock()
+    start = time.perf_counter()
     device = choose_device(flags.device)
-    with jax.default_device(device):
+    with CompileClock() as clock, jax.default_device(device):
         data = load_data(flags, script)
         train, test = to_batch(data.train), to_batch(data.test)
         seconds = {"load": time.perf_counter() - start}

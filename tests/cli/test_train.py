@@ -556,6 +556,16 @@ def test_what_jax_cannot_run_is_one_line(monkeypatch, capsys):
     )
 
 
+def test_a_run_leaves_no_listener_behind():
+    # Each would slow every later compilation in the process.
+    from jax._src.monitoring import get_event_duration_listeners
+
+    before = get_event_duration_listeners()
+    assert binary(*SHORT) == 0
+    assert binary(*SHORT) == 2
+    assert get_event_duration_listeners() == before
+
+
 def test_compile_time_is_not_training_time():
     start = time.perf_counter()
     assert multiclass(*SHORT, "--hidden", "11") == 0

@@ -204,7 +204,7 @@ def errors(case, scores, labels):
 
 
 few = settings(max_examples=60, deadline=None, derandomize=True, database=None)
-fewer = settings(few, max_examples=20)  # each compiles
+fewer = settings(few, max_examples=10)  # each compiles
 functions = pytest.mark.parametrize("case", FUNCTIONS.values(), ids=FUNCTIONS)
 
 
