@@ -27,10 +27,8 @@ def choose_device(name: str) -> jax.Device:
         return jax.devices("cpu")[0]
     try:
         device = jax.devices()[0]
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # JAX_PLATFORMS asks for what is not here
+    # JAX_PLATFORMS asks for what is not here.
+    except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device {name}: jax could start no device ({error or type(error).__name__}); "
             f"JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS')!r}. Unset it, or use --device cpu."

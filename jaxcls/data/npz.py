@@ -81,9 +81,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
                 if not isinstance(arrays[reading], np.ndarray):
                     raise ValueError("it is no array in NumPy's format")
             return arrays
-    except (
-        Exception
-    ) as error:  # zipfile, its decompressors and NumPy raise a dozen kinds
+    # Any kind: zipfile, its decompressors and NumPy raise a dozen.
+    except Exception as error:
         if "allow_pickle" in str(error):
             raise ValueError(
                 f"{path}: {reading} holds pickled objects, which are never loaded; save numbers."

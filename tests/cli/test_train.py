@@ -471,13 +471,18 @@ def test_ctrl_c_keeps_what_was_finished():
         assert model.metadata() == {"epoch": str(epochs)}
 
 
-def test_ctrl_c_waits_for_the_epochs_in_hand(monkeypatch, capsys):
-    # jax lets Python see a signal when a segment ends: that segment is not lost.
+def send_ctrl_c_to_fit(monkeypatch, times):
     def interrupted(*arguments, **settings):
-        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
         return fit(*arguments, **settings)
 
     monkeypatch.setattr(train, "fit", interrupted)
+
+
+def test_ctrl_c_waits_for_the_epochs_in_hand(monkeypatch, capsys):
+    # jax lets Python see a signal when a segment ends: that segment is not lost.
+    send_ctrl_c_to_fit(monkeypatch, times=1)
     assert binary(*SHORT, "--report-every", "3") == 130
     told = capsys.readouterr().err
     assert told == (
@@ -489,12 +494,7 @@ def test_ctrl_c_waits_for_the_epochs_in_hand(monkeypatch, capsys):
 
 
 def test_a_second_ctrl_c_does_not_wait(monkeypatch, capsys):
-    def interrupted_twice(*arguments, **settings):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        return fit(*arguments, **settings)
-
-    monkeypatch.setattr(train, "fit", interrupted_twice)
+    send_ctrl_c_to_fit(monkeypatch, times=2)
     assert binary(*SHORT) == 130
     assert capsys.readouterr().err == (
         "train_binary.py: interrupted, before the first report; no model was kept.\n"
@@ -504,11 +504,7 @@ def test_a_second_ctrl_c_does_not_wait(monkeypatch, capsys):
 
 def test_an_ignored_ctrl_c_stays_ignored(monkeypatch):
     # As in a shell's background.
-    def interrupted(*arguments, **settings):
-        os.kill(os.getpid(), signal.SIGINT)
-        return fit(*arguments, **settings)
-
-    monkeypatch.setattr(train, "fit", interrupted)
+    send_ctrl_c_to_fit(monkeypatch, times=1)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         assert binary(*SHORT) == 0

@@ -62,6 +62,8 @@ def run(flags: ReproduceFlags) -> int:
             print("\n".join(lines), flush=True)
             outcomes.append(outcome)
     agreed = sum(outcome.agrees for outcome in outcomes)
+    # Before the file, lest a full disk take the verdict with it.
+    print(f"\n{agreed} of {len(outcomes)} figures", flush=True)
     if path is not None:
         result = about | {
             "agreed": agreed,
@@ -70,7 +72,6 @@ def run(flags: ReproduceFlags) -> int:
         }
         text = json.dumps(result, indent=2, ensure_ascii=False)
         write_whole(path, f"{text}\n".encode())
-    print(f"\n{agreed} of {len(outcomes)} figures")
     return 0 if agreed == len(outcomes) else 1
 
 

@@ -123,6 +123,18 @@ def test_a_link_is_followed_and_a_device_refused(tmp_path, capsys):
     assert "pipe is not a file" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_written_leaves_the_verdict(monkeypatch, capsys):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert reproduce("--only", "SM.exp", "--json", "out.json") == 2
+    shown = capsys.readouterr()
+    assert shown.out.endswith("\n1 of 1 figures\n")
+    assert "out.json could not be written: No space left" in shown.err
+    assert not Path("out.json").exists()
+
+
 def test_a_terminal_shows_how_far_a_run_is(monkeypatch, capsys, digits):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert reproduce("--only", "D.trace", "--json", "out.json") in (0, 1)
