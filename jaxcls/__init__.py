@@ -19,6 +19,7 @@ from jaxcls.likelihoods import gaussian as gaussian
 from jaxcls.metrics import Metrics as Metrics
 from jaxcls.training import History as History
 from jaxcls.training import TrainState as TrainState
+from jaxcls.training import chosen_params as chosen_params
 from jaxcls.training import evaluate as evaluate
 from jaxcls.training import init_state as init_state
 from jaxcls.training import train_epochs as train_epochs

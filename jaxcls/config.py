@@ -11,8 +11,10 @@ from jax import Array
 
 from jaxcls import mlp
 from jaxcls.likelihoods import Likelihood
+from jaxcls.schedules import SCHEDULES
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
+MONITORS = ("loss", "accuracy")
 MOST_STEPS = 2**31 - 1  # they are counted in int32
 
 
@@ -29,7 +31,11 @@ class Config:
         shuffle: a new order of the examples each epoch; otherwise they run as given.
         dropout: whether masks are drawn at all. Drawing at rate 0 would cost as much as at
             any other rate, hence a switch beside `Hyperparams.dropout_rate`.
-        epochs: passes over the training set.
+        epochs: passes over the training set; at most so many with patience.
+        schedule: of the learning rate over all epochs, one of `schedules.SCHEDULES`.
+        monitor: "loss" or "accuracy" of the validation set, by which the best parameters are
+            chosen after each epoch; None keeps the last.
+        patience: epochs without a better value after which training stops; None trains all.
 
     Raises:
         TypeError, ValueError: a field is out of its range; the message names it.
@@ -47,6 +53,9 @@ class Config:
     shuffle: bool = True
     dropout: bool = False
     epochs: int = 100
+    schedule: str = "constant"
+    monitor: str | None = None
+    patience: int | None = None
 
     def __post_init__(self):
         mlp.check_layer_sizes("Config", self.layer_sizes)
@@ -63,10 +72,10 @@ class Config:
                 f"Config: layer_sizes must end in {wanted} for the likelihood "
                 f"{self.likelihood.name!r}, got {self.layer_sizes}."
             )
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(
-                f"Config: optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer!r}."
-            )
+        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        if self.monitor is not None:
+            _check_choice("monitor", self.monitor, MONITORS)
         if not isinstance(self.momentum, Real):
             raise TypeError(
                 f"Config: momentum must be a number, got {self.momentum!r}."
@@ -79,9 +88,21 @@ class Config:
             raise ValueError(
                 f"Config: momentum belongs to sgd, got {self.momentum} with {self.optimizer}."
             )
+        for name in ("shuffle", "dropout"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(
+                    f"Config: {name} must be True or False, got {getattr(self, name)!r}."
+                )
         if self.batch_size is not None:
             _check_count("batch_size", self.batch_size, " or None for the full batch")
         _check_count("epochs", self.epochs)
+        if self.patience is not None:
+            _check_count("patience", self.patience, " or None for no early stopping")
+            if self.monitor is None:
+                raise ValueError(
+                    f"Config: patience {self.patience} needs a monitor, loss or accuracy, by "
+                    "which epochs are judged."
+                )
 
 
 class Hyperparams(NamedTuple):
@@ -93,11 +114,20 @@ class Hyperparams(NamedTuple):
         weight_decay: [] decoupled decay of the kernels (not the biases), for every
             optimizer: each step takes off learning_rate * weight_decay of a kernel. None
             is the optimizer's own: 0.01 for adamw, as in PyTorch, and none for the others.
+        clip_norm: [] largest norm of a step's whole gradient, to which a larger one is scaled
+            down. None scales nothing.
+        label_smoothing: [] share of each label spread evenly over all classes in the loss that
+            is trained on (C. Szegedy et al., 2016), as in PyTorch. None is none.
+        class_weights: [K] factors of the examples' weights in the loss that is trained on, whose
+            mean divides by the sum of weights. None weighs all classes alike.
     """
 
     learning_rate: Array | float = 1e-3
     dropout_rate: Array | float = 0.0
     weight_decay: Array | float | None = None
+    clip_norm: Array | float | None = None
+    label_smoothing: Array | float | None = None
+    class_weights: Array | np.ndarray | tuple[float, ...] | None = None
 
 
 class Keys(NamedTuple):
@@ -131,13 +161,10 @@ def check_hyperparams(caller: str, hyperparams: Hyperparams, config: Config) -> 
     Traceback (most recent call last):
     ValueError: fit: learning_rate must be positive and finite in float32, got -1.0.
     """
-    learning_rate, dropout_rate, weight_decay = hyperparams
-    rate = _float32(caller, "learning_rate", learning_rate)
-    if not (math.isfinite(rate) and rate > 0):
-        raise ValueError(
-            f"{caller}: learning_rate must be positive and finite in float32, "
-            f"got {learning_rate}."
-        )
+    dropout_rate, weight_decay = hyperparams.dropout_rate, hyperparams.weight_decay
+    _check_positive(caller, "learning_rate", hyperparams.learning_rate)
+    if hyperparams.clip_norm is not None:
+        _check_positive(caller, "clip_norm", hyperparams.clip_norm)
     rate = _float32(caller, "dropout_rate", dropout_rate)
     if not 0 <= rate < 1:
         raise ValueError(
@@ -155,6 +182,7 @@ def check_hyperparams(caller: str, hyperparams: Hyperparams, config: Config) -> 
                 f"{caller}: weight_decay must be finite in float32 and at least 0, "
                 f"got {weight_decay}."
             )
+    _check_labels_settings(caller, hyperparams, config)
 
 
 def _check_count(name: str, value: int, or_else: str = "") -> None:
@@ -165,6 +193,58 @@ def _check_count(name: str, value: int, or_else: str = "") -> None:
     if value > MOST_STEPS:
         raise ValueError(
             f"Config: {name} must be at most {MOST_STEPS:,}, got {value:,}."
+        )
+
+
+def _check_labels_settings(
+    caller: str, hyperparams: Hyperparams, config: Config
+) -> None:
+    smoothing, weights = hyperparams.label_smoothing, hyperparams.class_weights
+    for name, value in (("label_smoothing", smoothing), ("class_weights", weights)):
+        if value is not None and config.likelihood.smooth is None:
+            raise ValueError(
+                f"{caller}: {name} needs class labels, which the likelihood "
+                f"{config.likelihood.name!r} has not."
+            )
+    share = 0 if smoothing is None else _float32(caller, "label_smoothing", smoothing)
+    if not 0 <= share < 1:
+        raise ValueError(
+            f"{caller}: label_smoothing must lie in [0, 1), got {smoothing}."
+        )
+    if weights is not None:
+        _check_class_weights(caller, weights, max(2, config.layer_sizes[-1]))
+
+
+def _check_class_weights(
+    caller: str, weights: Array | np.ndarray | tuple[float, ...], num_classes: int
+) -> None:
+    numbers = np.asarray(weights)
+    if numbers.shape != (num_classes,) or numbers.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{caller}: class_weights must be {num_classes} numbers, one per class, got "
+            f"{list(numbers.shape)} of {numbers.dtype}."
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        numbers = numbers.astype(np.float32)
+    if not (np.isfinite(numbers).all() and numbers.min() > 0):
+        raise ValueError(
+            f"{caller}: class_weights must be positive and finite in float32, got "
+            f"{' '.join(map(str, np.asarray(weights).tolist()))}."
+        )
+
+
+def _check_positive(caller: str, name: str, value: Array | float) -> None:
+    number = _float32(caller, name, value)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(
+            f"{caller}: {name} must be positive and finite in float32, got {value}."
+        )
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(
+            f"Config: {name} must be one of {', '.join(choices)}, got {value!r}."
         )
 
 

@@ -14,9 +14,16 @@ import numpy as np
 
 from jaxcls.batches import Batch, beside, steps_per_epoch
 from jaxcls.checks import check_data
+from jaxcls.choosing import out_of_patience
 from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys, check_hyperparams
 from jaxcls.metrics import Metrics
-from jaxcls.training import History, TrainState, evaluate, init_state, train_epochs
+from jaxcls.training import (
+    History,
+    TrainState,
+    evaluate,
+    init_state,
+    train_epochs,
+)
 
 
 class Report(NamedTuple):
@@ -47,26 +54,33 @@ def fit(
     state: TrainState | None = None,
     report_every: int | None = None,
     on_report: Callable[[Report], None] | None = None,
+    checkpoint_every: int | None = None,
+    on_checkpoint: Callable[[int, TrainState], None] | None = None,
 ) -> tuple[TrainState, History]:
-    """Trains until `config.epochs` epochs are done.
+    """Trains until `config.epochs` epochs are done, or `config.patience` ends.
 
     Args:
         keys: `Keys.from_seed(seed)`.
         config: static.
         hyperparams: traced.
         train: the training set, arrays of NumPy or JAX.
-        validation: scored after each epoch into the history.
+        validation: scored after each epoch into the history; with `config.monitor` it chooses
+            the parameters that `chosen_params(state)` gives.
         state: to start or go on from; `init_state(keys, config)` by default.
-        report_every: epochs a segment, all by default. It changes no parameter.
-        on_report: called with a `Report` after each segment.
+        report_every: epochs between two reports, all by default. It changes no parameter.
+        on_report: called with a `Report` after each multiple of `report_every` and at the end.
+        checkpoint_every: epochs between two checkpoints, all by default.
+        on_checkpoint: called with epochs done and state after each multiple of
+            `checkpoint_every` and at the end, after the report. A run that goes on from
+            that state goes on to the same bits.
 
     Returns:
         The last state, and the history [E] of the epochs done here.
 
     Raises:
         TypeError, ValueError: a shape, dtype, label or setting is wrong; the message names it.
-        FloatingPointError: a loss or a parameter is no longer finite; reports stop before
-            that segment. The loss after the last update is seen by a report alone.
+        FloatingPointError: a loss or a parameter is no longer finite; reports and checkpoints
+            stop before that. The loss after the last update is seen by a report alone.
 
     >>> from jaxcls import bernoulli
     >>> train = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
@@ -75,20 +89,28 @@ def fit(
     >>> int(evaluate(state.params, train, config=config).correct)
     2
     """
-    _check_settings(keys, config, hyperparams, report_every)
+    _check_settings(keys, config, hyperparams)
+    report_every = _check_every("report_every", report_every, config)
+    checkpoint_every = _check_every("checkpoint_every", checkpoint_every, config)
     check_data("fit", "train", train, config)
     if validation is not None:
         check_data("fit", "validation", validation, config)
+    elif config.monitor is not None:
+        raise ValueError(
+            f"fit: Config.monitor is {config.monitor!r}, which needs a validation set to judge by."
+        )
     state = init_state(keys, config) if state is None else state
     train = beside(state.params, train)
     validation = None if validation is None else beside(state.params, validation)
 
     num_steps = steps_per_epoch(train, config)
     _check_num_steps(config.epochs, num_steps)
-    done = start = int(state.step) // num_steps
+    done = int(state.step) // num_steps
+    # Segments end where something is due, and share one program whatever their length.
+    longest = min(report_every, checkpoint_every, config.epochs)
     segments = []
-    while done < config.epochs:
-        num_epochs = min(report_every or config.epochs, config.epochs - done)
+    while not is_over(state, done, config):
+        until = min(_next(done, report_every), _next(done, checkpoint_every))
         state, segment = jax.block_until_ready(
             train_epochs(
                 state,
@@ -96,19 +118,36 @@ def fit(
                 keys,
                 hyperparams,
                 validation,
+                np.int32(min(until, config.epochs)),
                 config=config,
-                num_epochs=num_epochs,
+                num_epochs=longest,
             )
         )
-        segments.append(jax.device_get(segment))
-        _check_finite(state, segments, start, num_steps)
-        done += num_epochs
-        _check_params(state, done)
-        if on_report is not None:
+        before, done = done, int(state.step) // num_steps
+        segments.append(_first_epochs(segment, done - before))
+        _check_finite(state, done, num_steps)
+        over = is_over(state, done, config)
+        if on_report is not None and (over or done % report_every == 0):
             on_report(_report(done, state, segments[-1], train, config))
+        if on_checkpoint is not None and (over or done % checkpoint_every == 0):
+            on_checkpoint(done, state)
     if not segments:
         return state, History(jnp.zeros(0))
     return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *segments)
+
+
+def _first_epochs(history: History, num_epochs: int) -> History:
+    return jax.tree.map(lambda leaf: leaf[:num_epochs], jax.device_get(history))
+
+
+def is_over(state: TrainState, done: int, config: Config) -> bool:
+    """Whether a run that has done `done` epochs has no more to do."""
+    return done >= config.epochs or bool(out_of_patience(state.progress, done, config))
+
+
+def _next(done: int, every: int) -> int:
+    """The first multiple of `every` after `done`."""
+    return (done // every + 1) * every
 
 
 def _report(
@@ -120,33 +159,31 @@ def _report(
             f"the loss of the training set is not finite after epoch {epoch}"
         )
     last = jax.tree.map(lambda leaf: leaf[-1], segment)
+    if last.validation is not None and not np.isfinite(last.validation.loss_sum):
+        raise _diverged(
+            f"the loss of the validation set is not finite after epoch {epoch}"
+        )
     return Report(epoch, state, float(last.loss), scores, last.validation)
 
 
-def _check_finite(
-    state: TrainState, segments: list[History], start: int, num_steps: int
-) -> None:
+def _check_finite(state: TrainState, done: int, num_steps: int) -> None:
     first = int(state.progress.first_nonfinite_step)
-    if first < 0:
-        return
-    epoch, step = divmod(first, num_steps)
-    before = np.concatenate([segment.loss for segment in segments])[: epoch - start]
-    sentence = f"the loss is not finite from step {step + 1} of epoch {epoch + 1} on"
-    if len(before):
-        sentence += f", after a mean loss of {before[-1]:.4g} in epoch {epoch}"
-    raise _diverged(sentence)
-
-
-def _check_params(state: TrainState, epoch: int) -> None:
+    if first >= 0:
+        epoch, step = divmod(first, num_steps)
+        last = float(state.progress.last_finite_loss)
+        before = "" if np.isnan(last) else f", after a last finite loss of {last:.4g}"
+        raise _diverged(
+            f"the loss is not finite from step {step + 1} of epoch {epoch + 1} on{before}"
+        )
     # The last update has no loss after it that would show what it did.
     leaves = jax.device_get(jax.tree.leaves(state.params))
     if not all(np.isfinite(leaf).all() for leaf in leaves):
-        raise _diverged(f"the parameters are not finite after epoch {epoch}")
+        raise _diverged(f"the parameters are not finite after epoch {done}")
 
 
 def _diverged(what: str) -> FloatingPointError:
     return FloatingPointError(
-        f"fit: {what}; try a smaller learning_rate, or scale the features."
+        f"fit: {what}; try a smaller learning_rate, a clip_norm, or features that are scaled."
     )
 
 
@@ -158,9 +195,7 @@ def _check_num_steps(num_epochs: int, num_steps: int) -> None:
         )
 
 
-def _check_settings(
-    keys: Keys, config: Config, hyperparams: Hyperparams, report_every: int | None
-) -> None:
+def _check_settings(keys: Keys, config: Config, hyperparams: Hyperparams) -> None:
     for name, value, kind in (
         ("keys", keys, Keys),
         ("config", config, Config),
@@ -171,7 +206,13 @@ def _check_settings(
                 f"fit: {name} must be a jaxcls.{kind.__name__}, got {type(value).__name__}."
             )
     check_hyperparams("fit", hyperparams, config)
-    if report_every is not None and not isinstance(report_every, Integral):
-        raise TypeError(f"fit: report_every must be an integer, got {report_every!r}.")
-    if report_every is not None and report_every < 1:
-        raise ValueError(f"fit: report_every must be at least 1, got {report_every}.")
+
+
+def _check_every(name: str, every: int | None, config: Config) -> int:
+    if every is None:
+        return config.epochs
+    if not isinstance(every, Integral):
+        raise TypeError(f"fit: {name} must be an integer, got {every!r}.")
+    if every < 1:
+        raise ValueError(f"fit: {name} must be at least 1, got {every}.")
+    return int(every)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 
 from jaxcls import losses
@@ -35,6 +36,8 @@ class Likelihood:
             probabilities of the label 1 [N], or probabilities [N, K].
         loss: (logits [N, outputs], targets [N] or [N, K]) -> [N], differentiable.
         predict: logits [N, outputs] -> [N], the most likely target.
+        smooth: (targets, number of outputs, share) -> targets with that share spread evenly
+            over the classes; None where targets are no classes.
 
     >>> bernoulli.predict(jnp.array([[-0.3], [0.2]]))
     Array([0, 1], dtype=int32)
@@ -45,6 +48,7 @@ class Likelihood:
     activation: Callable[[Array], Array]
     loss: Callable[[Array, Array | np.ndarray], Array]
     predict: Callable[[Array], Array]
+    smooth: Callable[[Array | np.ndarray, int, Array | float], Array] | None = None
 
 
 def class_probabilities(likelihood: Likelihood, logits: Array) -> Array:
@@ -100,13 +104,32 @@ def _bernoulli_predict(logits: Array) -> Array:
     return (_column(logits) > 0).astype(jnp.int32)
 
 
+def _bernoulli_smooth(
+    targets: Array | np.ndarray, num_outputs: int, share: Array | float
+) -> Array:
+    del num_outputs  # one, for two classes
+    return jnp.asarray((1 - share) * targets + share / 2)
+
+
+def _categorical_smooth(
+    targets: Array | np.ndarray, num_outputs: int, share: Array | float
+) -> Array:
+    rows = targets if jnp.ndim(targets) == 2 else jax.nn.one_hot(targets, num_outputs)
+    return optax.smooth_labels(jnp.asarray(rows, float), share)
+
+
 def _categorical_predict(logits: Array) -> Array:
     return jnp.argmax(logits, axis=-1).astype(jnp.int32)
 
 
 gaussian = Likelihood("gaussian", _one, _column, _gaussian_loss, _column)
 bernoulli = Likelihood(
-    "bernoulli", _one, _bernoulli_activation, _bernoulli_loss, _bernoulli_predict
+    "bernoulli",
+    _one,
+    _bernoulli_activation,
+    _bernoulli_loss,
+    _bernoulli_predict,
+    _bernoulli_smooth,
 )
 categorical = Likelihood(
     "categorical",
@@ -114,6 +137,7 @@ categorical = Likelihood(
     jax.nn.softmax,
     losses.softmax_ce,
     _categorical_predict,
+    _categorical_smooth,
 )
 
 LIKELIHOODS = {each.name: each for each in (gaussian, bernoulli, categorical)}

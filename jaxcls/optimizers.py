@@ -34,10 +34,11 @@ def make_optimizer(
         direction = optax.trace(config.momentum)
     else:
         direction = optax.identity()
-    decay = hyperparams.weight_decay
+    decay, norm = hyperparams.weight_decay, hyperparams.clip_norm
     if decay is None and config.optimizer == "adamw":
         decay = _ADAMW_DECAY
     return optax.chain(
+        optax.identity() if norm is None else optax.clip_by_global_norm(norm),
         direction,
         optax.identity() if decay is None else _decay_kernels(decay),
         optax.scale_by_learning_rate(hyperparams.learning_rate),

@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -24,20 +25,18 @@ from jaxcls.batches import (
     weights_of,
 )
 from jaxcls.checks import check_batch, check_data
+from jaxcls.choosing import (
+    Progress,
+    after_epoch,
+    after_step,
+    out_of_patience,
+    start_progress,
+)
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.metrics import Metrics, labels_of
 from jaxcls.mlp import Masks, Params
 from jaxcls.optimizers import make_optimizer
-
-
-class Progress(NamedTuple):
-    """What a run has met so far, carried in the state so that it outlives a segment.
-
-    Attributes:
-        first_nonfinite_step: [] int32, the first step whose loss was not finite, or -1.
-    """
-
-    first_nonfinite_step: Array
+from jaxcls.schedules import unit_schedule
 
 
 class TrainState(NamedTuple):
@@ -60,7 +59,8 @@ class History(NamedTuple):
     """What each epoch gave.
 
     Attributes:
-        loss: [E] mean loss over the epoch's examples, each before its own step's update.
+        loss: [E] mean over the epoch's examples of the loss that is trained on, each before its
+            own step's update.
         validation: `Metrics` with leaves [E], after each epoch, or None without a set.
     """
 
@@ -82,8 +82,20 @@ def init_state(keys: Keys, config: Config, params: Params | None = None) -> Trai
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=make_optimizer(config, Hyperparams()).init(params),
-        progress=Progress(first_nonfinite_step=jnp.full((), -1, jnp.int32)),
+        progress=start_progress(params, config),
     )
+
+
+def chosen_params(state: TrainState) -> Params:
+    """The parameters of the best epoch where a validation set judges, else the last.
+
+    >>> from jaxcls import bernoulli
+    >>> state = init_state(Keys.from_seed(0), Config((784, 32, 1), bernoulli))
+    >>> chosen_params(state) is state.params
+    True
+    """
+    best = state.progress.best
+    return state.params if best is None else best.params
 
 
 @partial(jax.jit, static_argnames="config")
@@ -96,6 +108,8 @@ def train_step(
     config: Config,
 ) -> tuple[TrainState, Array]:
     """Takes one step down the batch's mean loss.
+
+    The learning rate is taken as it is given: it is `train_epochs` that follows a schedule.
 
     Args:
         state: before the step.
@@ -124,22 +138,23 @@ def train_step(
         logits = mlp.apply(
             params, batch.features, masks=masks, rate=hyperparams.dropout_rate
         )
-        weights = weights_of(batch)
-        loss_sum = jnp.sum(config.likelihood.loss(logits, batch.targets) * weights)
+        targets, share = batch.targets, hyperparams.label_smoothing
+        if share is not None and config.likelihood.smooth is not None:
+            targets = config.likelihood.smooth(targets, config.layer_sizes[-1], share)
+        weights = _loss_weights(batch, hyperparams)
+        loss_sum = jnp.sum(config.likelihood.loss(logits, targets) * weights)
         weight_sum = jnp.sum(weights)
         # A batch whose every weight is 0 has the mean loss 0 and not 0/0.
         return loss_sum / jnp.where(weight_sum > 0, weight_sum, 1), loss_sum
 
-    grads, loss_sum = jax.grad(mean_loss, has_aux=True)(state.params)
+    (loss, loss_sum), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     optimizer = make_optimizer(config, hyperparams)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    first = state.progress.first_nonfinite_step
-    first = jnp.where((first < 0) & ~jnp.isfinite(loss_sum), state.step, first)
     state = state._replace(
         step=state.step + 1,
         params=cast(Params, optax.apply_updates(state.params, updates)),
         opt_state=opt_state,
-        progress=Progress(first),
+        progress=after_step(state.progress, state.step, loss),
     )
     return state, loss_sum
 
@@ -151,16 +166,18 @@ def train_epochs(
     keys: Keys,
     hyperparams: Hyperparams,
     validation: Batch | None = None,
+    until: Array | int | None = None,
     *,
     config: Config,
     num_epochs: int,
 ) -> tuple[TrainState, History]:
-    """Trains for `num_epochs` epochs, as one program.
+    """Trains for `num_epochs` epochs, or until patience ends, as one program.
 
     An epoch's order comes from `fold_in(keys.shuffle, epoch)` and its masks, all in one
     call, from `fold_in(keys.dropout, epoch)`, where the epoch is counted from the state's
     step. So what an epoch does depends on the seed and its number alone, and E epochs are
-    the same in one call or in several.
+    the same in one call or in several. With `config.monitor` the validation set judges the
+    parameters after each epoch, and once `config.patience` ends no further epoch is done.
 
     Args:
         state: before; at a whole number of epochs.
@@ -168,11 +185,14 @@ def train_epochs(
         keys: the run's.
         hyperparams: traced.
         validation: scored after each epoch; it takes no part in training.
+        until: [] epochs after which to stop even if fewer than `num_epochs` are done here, so
+            that segments of several lengths share one program.
         config: static.
         num_epochs: E, static.
 
     Returns:
-        The state after, and the history of these epochs.
+        The state after, and the history of these epochs; of epochs that were not done it holds
+        NaN and counts of 0.
 
     Raises:
         TypeError, ValueError: a shape or dtype does not fit; labels are not looked at.
@@ -192,30 +212,46 @@ def train_epochs(
         raise ValueError(
             f"train_epochs: num_epochs must be at least 1, got {num_epochs}."
         )
+    if validation is None and config.monitor is not None:
+        raise ValueError(
+            f"train_epochs: Config.monitor is {config.monitor!r}, but there is no validation set."
+        )
     first = state.step // steps_per_epoch(data, config)
-    weight_sum = jnp.sum(weights_of(data))
+    last = (
+        first + num_epochs if until is None else jnp.minimum(first + num_epochs, until)
+    )
+    weight_sum = jnp.sum(_loss_weights(data, hyperparams))
 
     def one(state, epoch):
         state, loss_sum = _train_epoch(state, epoch, data, keys, hyperparams, config)
-        scores = (
-            None if validation is None else _evaluate(state.params, validation, config)
-        )
+        scores = None
+        if validation is not None:
+            scores = _evaluate(state.params, validation, config)
+            progress = after_epoch(
+                state.progress, epoch + 1, state.params, scores, config
+            )
+            state = state._replace(progress=progress)
         return state, History(loss_sum / weight_sum, scores)
 
-    def body(epoch, carry):
-        state, history = carry
+    def goes_on(carry):
+        epoch, state, _ = carry
+        return (epoch < last) & jnp.logical_not(
+            out_of_patience(state.progress, epoch, config)
+        )
+
+    def body(carry):
+        epoch, state, history = carry
         state, entry = one(state, epoch)
         record = lambda leaf, value: leaf.at[epoch - first].set(value)  # noqa: E731
-        return state, jax.tree.map(record, history, entry)
+        return epoch + 1, state, jax.tree.map(record, history, entry)
 
     entry = jax.eval_shape(one, state, first)[1]
-    history = jax.tree.map(
-        lambda leaf: jnp.zeros((num_epochs, *leaf.shape), leaf.dtype), entry
-    )
+    history = jax.tree.map(lambda leaf: _blank(leaf, num_epochs), entry)
     # Not a scan over a fixed number: XLA compiles a loop of one round otherwise than one of
     # many, and the bits of a run would depend on the length of its segments. Of this loop it
     # does not know how often it runs.
-    return jax.lax.fori_loop(first, first + num_epochs, body, (state, history))
+    _, state, history = jax.lax.while_loop(goes_on, body, (first, state, history))
+    return state, history
 
 
 def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
@@ -261,13 +297,18 @@ def _train_epoch(
     if num_steps == 1:
         # The sum over a full batch does not ask for an order, so nothing is gathered.
         masks = None if masks is None else tuple(mask[0] for mask in masks)
+        hyperparams = _scheduled(hyperparams, state.step, config, num_steps)
         return train_step(state, data, masks, hyperparams, config=config)
 
     def step(carry, inputs):
         state, loss_sum = carry
         (rows, real), masks = inputs
         state, batch_loss_sum = train_step(
-            state, take(data, rows, real), masks, hyperparams, config=config
+            state,
+            take(data, rows, real),
+            masks,
+            _scheduled(hyperparams, state.step, config, num_steps),
+            config=config,
         )
         # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
         return (state, loss_sum + batch_loss_sum), None
@@ -276,6 +317,32 @@ def _train_epoch(
     zero = jnp.zeros((), jnp.result_type(data.features, *jax.tree.leaves(state.params)))
     carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
     return carry
+
+
+def _scheduled(
+    hyperparams: Hyperparams, step: Array, config: Config, num_steps: int
+) -> Hyperparams:
+    """With the learning rate of this step, in epochs of `num_steps`."""
+    if config.schedule == "constant":
+        return hyperparams
+    share = unit_schedule(config.schedule, config.epochs * num_steps)(step)
+    rate = jnp.asarray(hyperparams.learning_rate) * share
+    return hyperparams._replace(learning_rate=rate)
+
+
+def _loss_weights(batch: Batch, hyperparams: Hyperparams) -> Array | np.ndarray:
+    """Weights [N] of the losses trained on: the examples' own times their class's."""
+    weights = weights_of(batch)
+    if hyperparams.class_weights is None:
+        return weights
+    labels = labels_of(batch.targets).astype(jnp.int32)
+    dtype = jnp.result_type(batch.features)
+    return weights * jnp.asarray(hyperparams.class_weights, dtype)[labels]
+
+
+def _blank(leaf: jax.ShapeDtypeStruct, num_epochs: int) -> Array:
+    empty = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
+    return jnp.full((num_epochs, *leaf.shape), empty, leaf.dtype)
 
 
 def _evaluate(params: Params, data: Batch, config: Config) -> Metrics:

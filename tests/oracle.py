@@ -88,9 +88,41 @@ def bernoulli(z, y):
 
 
 def categorical(z, y):
-    """Losses [N] and the derivative [N, K] of their sum by the logits [N, K]."""
-    target = one_hot(y, z.shape[-1])
+    """Losses [N] and the derivative [N, K] of their sum by the logits [N, K].
+
+    The targets are labels [N] or rows [N, K] that sum to 1.
+    """
+    target = y if np.ndim(y) == 2 else one_hot(y, z.shape[-1])
     return -(target * log_softmax(z)).sum(axis=-1), np.exp(log_softmax(z)) - target
+
+
+def smoothed(rows, share):
+    """Probabilities [N, K] of which that share is spread evenly over the classes."""
+    rows = np.asarray(rows, np.float64)
+    return (1 - share) * rows + share / rows.shape[-1]
+
+
+def shares(schedule, num_steps):
+    """Share of the learning rate that each step of a run takes."""
+    step = np.arange(num_steps)
+    if schedule == "constant":
+        return np.ones(num_steps)
+    if schedule == "step":
+        return np.where(
+            4 * step >= 3 * num_steps, 0.01, np.where(2 * step >= num_steps, 0.1, 1.0)
+        )
+    warmup = 0  # also for a run of one step, which would else not move at all
+    if schedule == "warmup_cosine" and num_steps > 1:
+        warmup = max(1, num_steps // 10)
+    fall = (1 + np.cos(np.pi * (step - warmup) / (num_steps - warmup))) / 2
+    return np.where(step < warmup, step / max(warmup, 1), fall)
+
+
+def clipped(grads, norm):
+    """Gradients whose norm, of all together, is at most that."""
+    whole = np.sqrt(sum((leaf**2).sum() for pair in grads for leaf in pair))
+    factor = min(1.0, norm / whole)
+    return [tuple(factor * leaf for leaf in pair) for pair in grads]
 
 
 class Sgd:
@@ -153,8 +185,24 @@ def _descend(layers, directions, learning_rate, decay):
     ]
 
 
-def train(layers, x, y, likelihood, optimizer, batches, masks=None, rate=0.0):
-    """Runs over `batches`, lists of row numbers; returns the layers and the mean loss."""
+def train(
+    layers,
+    x,
+    y,
+    likelihood,
+    optimizer,
+    batches,
+    masks=None,
+    rate=0.0,
+    weights=None,
+    rates=None,
+    clip_norm=np.inf,
+):
+    """Runs over `batches`, lists of row numbers; returns the layers and the mean loss.
+
+    `weights` are those of the examples, `rates` the learning rate of each batch.
+    """
+    weights = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
     total = 0.0
     for step, rows in enumerate(batches):
         batch_masks = (
@@ -162,10 +210,14 @@ def train(layers, x, y, likelihood, optimizer, batches, masks=None, rate=0.0):
         )
         z, _, _ = forward(layers, x[rows], batch_masks, rate)
         loss, dlogits = likelihood(z, y[rows])
-        total += loss.sum()
-        grads = gradients(layers, x[rows], dlogits / len(rows), batch_masks, rate)
-        layers = optimizer.step(layers, grads)
-    return layers, total / sum(len(rows) for rows in batches)
+        weight = weights[rows]
+        total += (loss * weight).sum()
+        dlogits = dlogits * weight[:, None] / weight.sum()
+        grads = gradients(layers, x[rows], dlogits, batch_masks, rate)
+        if rates is not None:
+            optimizer.learning_rate = rates[step]
+        layers = optimizer.step(layers, clipped(grads, clip_norm))
+    return layers, total / sum(weights[rows].sum() for rows in batches)
 
 
 def error(got, want, scale):

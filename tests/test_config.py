@@ -56,6 +56,20 @@ GOOD = Config((784, 32, 1), bernoulli)
         ({"epochs": 10**11}, ValueError, "epochs must be at most 2,147,483,647"),
         ({"layer_sizes": 784}, TypeError, "layer_sizes must be several integers"),
         ({"optimizer": "sgd", "momentum": "a"}, TypeError, "momentum must be a number"),
+        ({"shuffle": []}, TypeError, r"shuffle must be True or False, got \[\]"),
+        ({"dropout": 0.5}, TypeError, "dropout must be True or False, got 0.5"),
+        (
+            {"schedule": "linear"},
+            ValueError,
+            "schedule must be one of constant, cosine",
+        ),
+        ({"monitor": "f1"}, ValueError, "monitor must be one of loss, accuracy, got"),
+        ({"patience": 3}, ValueError, "patience 3 needs a monitor, loss or accuracy"),
+        (
+            {"monitor": "loss", "patience": 0},
+            ValueError,
+            "patience must be at least 1 or None for no early stopping, got 0",
+        ),
     ],
 )
 def test_config_names_what_is_wrong(change, error, message):

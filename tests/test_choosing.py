@@ -1,0 +1,281 @@
+"""Choosing by a validation set, and early stopping, against a loop on the host."""
+
+import dataclasses
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcls import (
+    Batch,
+    Config,
+    Hyperparams,
+    Keys,
+    bernoulli,
+    chosen_params,
+    evaluate,
+    fit,
+    init_state,
+    mlp,
+    train_epochs,
+)
+
+KEYS = Keys.from_seed(0)
+RATE = Hyperparams(0.3)
+LAST = Config((4, 1), bernoulli, "sgd", momentum=0.5, batch_size=8, epochs=12)
+LOSS, ACCURACY = (
+    dataclasses.replace(LAST, monitor=name) for name in ("loss", "accuracy")
+)
+monitors = pytest.mark.parametrize("config", [LOSS, ACCURACY], ids=["loss", "accuracy"])
+
+
+def patient(config, patience):
+    return dataclasses.replace(config, patience=patience)
+
+
+def examples(num_examples=20, seed=8):
+    """Three labels in ten are wrong, so that the score has ups and downs."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(num_examples, 4)).astype(np.float32)
+    wrong = rng.uniform(size=num_examples) < 0.3
+    return Batch(x, ((x[:, 0] > 0) ^ wrong).astype(int))
+
+
+def validation():
+    return examples(31, 108)
+
+
+def start(config):
+    # A state that starts from given parameters compiles next to nothing.
+    params = mlp.init(jax.random.clone(KEYS.init), config.layer_sizes)
+    return init_state(KEYS, config, params)
+
+
+def run(config, hyperparams=RATE, keys=KEYS, judge=None, state=None, **kwargs):
+    judge = validation() if judge is None else judge
+    state = start(config) if state is None else state
+    return fit(keys, config, hyperparams, examples(), judge, state=state, **kwargs)
+
+
+def epochs_until(until, config, state, keys=KEYS):
+    """As `fit` calls it where nothing is due before the end, so of the same program."""
+    return train_epochs(
+        state,
+        examples(),
+        keys,
+        RATE,
+        validation(),
+        np.int32(until),
+        config=config,
+        num_epochs=config.epochs,
+    )
+
+
+def on_the_host(config, patience=None):
+    """Each epoch's params and score, and the best epoch, of a run that knows no monitor."""
+    state, params, scores, best = start(LAST), [], [], 0
+    for epoch in range(LAST.epochs):
+        state, _ = epochs_until(epoch + 1, LAST, state)
+        score = evaluate(state.params, validation(), config=LAST)
+        params.append(jax.device_get(state.params))
+        score = -score.loss if config.monitor == "loss" else score.accuracy
+        scores.append(float(score))
+        if scores[-1] > scores[best]:
+            best = epoch
+        if patience is not None and epoch - best >= patience:
+            break
+    return params, scores, best + 1
+
+
+def assert_trees_equal(got, want):
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+def assert_trees_close(got, want, tolerance=1e-6):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, tolerance, tolerance), got, want
+    )
+
+
+@monitors
+def test_the_best_is_that_of_a_loop_on_the_host(config):
+    params, scores, epoch = on_the_host(config)
+    assert 1 < epoch < LAST.epochs
+    state, history = run(config)
+    best = state.progress.best
+    assert int(best.epoch) == epoch
+    assert_trees_equal(chosen_params(state), params[epoch - 1])
+    assert_trees_equal(state.params, params[-1])
+    values = -history.validation.loss if config is LOSS else history.validation.accuracy
+    np.testing.assert_allclose(values, scores, rtol=1e-6)
+    np.testing.assert_allclose(best.value, abs(scores[epoch - 1]), rtol=1e-6)
+
+
+def test_of_equal_epochs_the_first_is_best():
+    for config in (LOSS, ACCURACY):
+        state, history = run(config, Hyperparams(1e-30))  # nothing moves
+        assert len(set(history.validation.loss_sum.tolist())) == 1
+        assert int(state.progress.best.epoch) == 1
+
+
+@pytest.mark.parametrize(
+    "report_every, checkpoint_every",
+    [
+        (1, None),
+        (2, None),
+        (5, None),
+        (None, 1),
+        (2, 3),
+        (5, 2),
+        (100, 100),
+    ],
+)
+def test_patience_ends_where_it_ends_whatever_the_segments(
+    report_every, checkpoint_every
+):
+    config, reports, checkpoints = patient(LOSS, 2), [], []
+    params, _, epoch = on_the_host(LOSS, 2)
+    last = epoch + 2
+    assert len(params) == last < LAST.epochs
+    want = run(config)
+    got = run(
+        config,
+        report_every=report_every,
+        on_report=lambda report: reports.append(report.epoch),
+        checkpoint_every=checkpoint_every,
+        on_checkpoint=lambda epoch, state: checkpoints.append((epoch, int(state.step))),
+    )
+    assert_trees_equal(got, want)
+    state, history = got
+    assert int(state.step) == 3 * last and int(state.progress.best.epoch) == epoch
+    assert_trees_equal(state.params, params[-1])
+    assert_trees_equal(chosen_params(state), params[epoch - 1])
+    assert history.loss.shape == history.validation.count.shape == (last,)
+    assert (history.validation.count == 31).all() and np.isfinite(history.loss).all()
+    for every, epochs in (
+        (report_every, reports),
+        (checkpoint_every, [epoch for epoch, _ in checkpoints]),
+    ):
+        inner = [] if every is None else range(every, last, every)
+        assert epochs == [*inner, last]
+    assert all(step == 3 * epoch for epoch, step in checkpoints)
+
+
+def test_epochs_that_are_not_done_are_blank_in_train_epochs():
+    config = patient(LOSS, 2)
+    _, whole = run(config)
+    for until, last in ((12, len(whole.loss)), (2, 2)):
+        got, history = jax.device_get(epochs_until(until, config, start(config)))
+        assert int(got.step) == 3 * last
+        done, blank = (
+            jax.tree.map(operator.itemgetter(part), history)
+            for part in (slice(last), slice(last, None))
+        )
+        assert_trees_equal(done, jax.tree.map(operator.itemgetter(slice(last)), whole))
+        assert np.isnan(blank.loss).all() and len(blank.loss) == 12 - last
+        assert np.isnan(blank.validation.loss_sum).all()
+        assert not blank.validation.count.any() and not blank.validation.correct.any()
+
+
+@monitors
+def test_a_score_that_is_not_a_number_is_never_best(config):
+    # Where a loss is NaN, the labels 0 still count as right.
+    broken = validation()._replace(features=np.full((31, 4), np.nan, np.float32))
+    broken.targets[:] = 0
+    state, _ = run(config, judge=broken)
+    assert int(state.progress.best.epoch) == 0
+    assert_trees_equal(chosen_params(state), start(config).params)
+    good, _ = epochs_until(5, config, start(config))
+    state, history = run(config, judge=broken, state=good)
+    assert len(history.loss) == 7 and np.isnan(history.validation.loss_sum).all()
+    assert_trees_equal(state.progress.best, good.progress.best)
+
+
+def test_without_a_monitor_validation_is_history_alone():
+    state, history = run(LAST)
+    judged, same = run(LOSS)
+    assert state.progress.best is None and chosen_params(state) is state.params
+    assert_trees_equal(
+        (state.params, state.opt_state, history),
+        (judged.params, judged.opt_state, same),
+    )
+
+
+def test_what_cannot_be_judged_is_named():
+    message = r"Config\.monitor is 'loss', .* validation set"
+    with pytest.raises(ValueError, match=f"fit: {message}"):
+        fit(KEYS, LOSS, RATE, examples())
+    with pytest.raises(ValueError, match=f"train_epochs: {message}"):
+        train_epochs(start(LOSS), examples(), KEYS, RATE, config=LOSS, num_epochs=1)
+    for change, error, message in [
+        ({"patience": 3}, ValueError, "patience 3 needs a monitor, loss or accuracy"),
+        (
+            {"monitor": "f1"},
+            ValueError,
+            "monitor must be one of loss, accuracy, got 'f1'",
+        ),
+        (
+            {"monitor": "loss", "patience": 0},
+            ValueError,
+            "patience must be at least 1 or",
+        ),
+        (
+            {"monitor": "loss", "patience": 1.5},
+            TypeError,
+            "patience must be an integer",
+        ),
+        (
+            {"monitor": "loss", "patience": True},
+            TypeError,
+            "patience must be an integer",
+        ),
+    ]:
+        with pytest.raises(error, match=f"Config: {message}"):
+            dataclasses.replace(LAST, **change)
+
+
+def test_each_seed_under_vmap_stops_at_its_own_epoch():
+    config = patient(LOSS, 2)
+    all_keys = [Keys.from_seed(seed) for seed in range(4)]
+    stacked = jax.tree.map(lambda *keys: jnp.stack(keys), *all_keys)
+
+    def trained(keys):
+        return epochs_until(12, config, start(config), keys)
+
+    many, histories = jax.device_get(jax.vmap(trained)(stacked))
+    ends = many.step // 3
+    assert len(set(ends.tolist())) > 1
+    for index, keys in enumerate(all_keys):
+        state, history = run(config, keys=keys)
+        of_many, of_histories = jax.tree.map(
+            operator.itemgetter(index), (many, histories)
+        )
+        end = int(ends[index])
+        assert_trees_close(of_many, state)
+        assert_trees_close(jax.tree.map(lambda leaf: leaf[:end], of_histories), history)  # noqa: B023
+        assert np.isnan(of_histories.loss[end:]).all()
+        assert not of_histories.validation.count[end:].any()
+
+
+def test_a_run_out_of_patience_is_over_and_a_larger_patience_goes_on():
+    config, longer = patient(LOSS, 2), patient(LOSS, 4)
+    state, first = run(config)
+    calls = []
+    same, nothing = run(
+        config,
+        state=state,
+        on_report=calls.append,
+        on_checkpoint=lambda *arguments: calls.append(arguments),
+    )
+    assert_trees_equal(same, state)
+    assert nothing.loss.shape == (0,) and calls == []
+    straight, history = run(longer)
+    assert int(straight.progress.best.epoch) > int(state.progress.best.epoch)
+    assert len(first.loss) < len(history.loss) < LAST.epochs
+    state, second = run(longer, state=jax.device_get(state))
+    assert_trees_equal(state, straight)
+    assert_trees_equal(
+        jax.tree.map(lambda *parts: np.concatenate(parts), first, second), history
+    )
