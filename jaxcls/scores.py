@@ -1,0 +1,169 @@
+"""Scores on the host in float64: intervals, scores by class, ranking and calibration."""
+
+import math
+import operator
+from typing import NamedTuple
+
+import numpy as np
+from jax.typing import ArrayLike
+
+_Z = 1.959963984540054  # 95% of a standard normal lies within this of 0
+
+
+class ClassScores(NamedTuple):
+    """Scores of each class against the rest, each [K].
+
+    Attributes:
+        precision: share of the examples taken for the class that are of it.
+        recall: share of the examples of the class that are taken for it.
+        f1: harmonic mean of the two.
+        support: int64, examples of the class.
+    """
+
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    support: np.ndarray
+
+
+def accuracy_interval(correct: int, count: int) -> tuple[float, float]:
+    """95% score interval of the accuracy (E. B. Wilson, 1927).
+
+    Raises:
+        TypeError, ValueError: not an integer, count below 1, or correct outside 0..count.
+
+    >>> [round(end, 4) for end in accuracy_interval(9, 10)]
+    [0.5958, 0.9821]
+    """
+    count = _integer("accuracy_interval: count", count, least=1)
+    correct = _integer("accuracy_interval: correct", correct, least=0)
+    if correct > count:
+        raise ValueError(f"accuracy_interval: correct {correct} exceeds count {count}.")
+    # The upper end by way of the errors, so that no error gives 1 exactly.
+    return _wilson_low(correct, count), 1 - _wilson_low(count - correct, count)
+
+
+def class_scores(counts: ArrayLike) -> ClassScores:
+    """Precision, recall, F1 and support of each class; a share of no examples is 0.
+
+    Args:
+        counts: [K, K] row the label, column the prediction, as of `metrics.confusion`.
+
+    Raises:
+        TypeError, ValueError: counts is not square, or not of whole numbers of at least 0.
+
+    >>> class_scores([[1, 1], [0, 2]]).recall.tolist()
+    [0.5, 1.0]
+    """
+    counts = _floats("class_scores: counts", counts, axes="KK")
+    whole = (counts >= 0) & (counts == np.floor(counts))
+    _check("class_scores: counts", counts, whole, "be whole numbers of at least 0")
+    hits, predicted, support = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    precision, recall = _share(hits, predicted), _share(hits, support)
+    f1 = _share(2 * hits, predicted + support)
+    return ClassScores(precision, recall, f1, support.astype(np.int64))
+
+
+def roc_auc(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Area under the ROC curve: how often a 1 outscores a 0, where a tie counts half.
+
+    Args:
+        scores: [N] finite, higher for the label 1: logits or probabilities.
+        labels: [N] values 0 or 1.
+
+    Raises:
+        TypeError, ValueError: a shape or value does not fit, or one class is missing.
+
+    >>> roc_auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    0.75
+    """
+    scores = _floats("roc_auc: scores", scores, axes="N")
+    labels = _labels("roc_auc: labels", labels, len(scores), classes=2)
+    ones, zeros = int(labels.sum()), int((1 - labels).sum())
+    if ones == 0 or zeros == 0:
+        raise ValueError(f"roc_auc: labels must hold both 0 and 1, got {ones} ones.")
+    _, places, ties = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_ranks = np.cumsum(ties) - (ties - 1) / 2
+    rank_sum = mean_ranks[places[labels == 1]].sum()
+    return float((rank_sum - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, num_bins: int = 15
+) -> float:
+    """Expected calibration error of the top class's probability (C. Guo et al., 2017).
+
+    The gap between mean probability and accuracy in each bin, averaged over examples.
+
+    Args:
+        probabilities: [N, K] rows that sum to 1, as of `class_probabilities`.
+        labels: [N] whole numbers in 0..K-1.
+        num_bins: bins of equal width on (0, 1], each with its upper edge.
+
+    Raises:
+        TypeError, ValueError: a shape or value does not fit, or a row does not sum to 1.
+
+    >>> round(calibration_error([[0.9, 0.1], [0.9, 0.1]], [0, 1]), 4)
+    0.4
+    """
+    num_bins = _integer("calibration_error: num_bins", num_bins, least=1)
+    name = "calibration_error: probabilities"
+    p = _floats(name, probabilities, axes="NK")
+    _check(name, p, (p >= 0) & (p <= 1), "lie in [0, 1]")
+    sums = p.sum(axis=1)
+    _check(name, sums, np.abs(sums - 1) <= 1e-3, "sum to 1 in each row")
+    labels = _labels("calibration_error: labels", labels, *p.shape)
+    guesses = p.argmax(axis=1)
+    top = p[np.arange(len(p)), guesses]
+    inner_edges = np.linspace(0, 1, num_bins + 1)[1:-1]
+    bins = np.searchsorted(inner_edges, top)
+    gaps = np.bincount(bins, weights=top - (guesses == labels))
+    return float(np.abs(gaps).sum() / len(p))
+
+
+def _wilson_low(correct: int, count: int) -> float:
+    """Lower root p of (correct / count - p)**2 = z**2 * p * (1 - p) / count."""
+    spread = _Z * math.sqrt(_Z**2 + 4 * correct * (count - correct) / count)
+    return (2 * correct + _Z**2 - spread) / (2 * (count + _Z**2))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+
+
+def _integer(name: str, value: int, least: int) -> int:
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}.")
+    return value
+
+
+def _floats(name: str, values: ArrayLike, axes: str) -> np.ndarray:
+    """`values` in float64; axes of the same letter must have the same length."""
+    values = np.asarray(values)
+    if not np.can_cast(values.dtype, np.float64, "same_kind"):
+        raise TypeError(f"{name} must be numbers, got {values.dtype}.")
+    lengths = dict(zip(axes, values.shape, strict=False))
+    if values.size == 0 or tuple(map(lengths.get, axes)) != values.shape:
+        want, got = ", ".join(axes), [*values.shape]
+        raise ValueError(f"{name} must be [{want}] and not empty, got {got}.")
+    values = values.astype(np.float64)
+    _check(name, values, np.isfinite(values), "be finite")
+    return values
+
+
+def _labels(name: str, labels: ArrayLike, rows: int, classes: int) -> np.ndarray:
+    labels = _floats(name, labels, axes="N")
+    if len(labels) != rows:
+        raise ValueError(f"{name} must be [{rows}], got [{len(labels)}].")
+    whole = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
+    _check(name, labels, whole, f"be whole numbers in 0..{classes - 1}")
+    return labels
+
+
+def _check(name: str, values: np.ndarray, fits: np.ndarray, want: str) -> None:
+    if not fits.all():
+        raise ValueError(f"{name} must {want}, got {values[~fits][0]}.")
