@@ -1,12 +1,20 @@
 """Files that are written whole or not at all; shared by the edges, apart from the core."""
 
+import hashlib
+import json
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
+
+# Many times any that is written here: a reader takes no more into memory.
+_LARGEST_JSON = 16_000_000
+_TEMPORARY = re.compile(r"\..+\.(json|jsonl|safetensors|png)\.\d+\.tmp")
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:
@@ -56,7 +64,47 @@ def append_line(path: str | os.PathLike, line: str) -> None:
         raise cannot_write(path, error) from error
 
 
-def save_arrays(path: str | os.PathLike, tree, metadata: dict[str, str]) -> None:
+def digest(content: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_json(path: str | os.PathLike, value: dict) -> None:
+    """Writes a dict as JSON with its own SHA-256, by which `read_json` knows it is unharmed.
+
+    What is under `seconds` is not counted in, so that equal runs have equal digests.
+
+    Raises:
+        OSError: the file could not be written.
+        ValueError: the value has a number that JSON has not.
+    """
+    sealed = value | {"sha256": _seal(value)}
+    write_whole(path, (json.dumps(sealed, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """Reads what `write_json` wrote.
+
+    Raises:
+        ValueError: there is no such file, or it is not as it was written.
+    """
+    path = _existing(path)
+    if path.stat().st_size > _LARGEST_JSON:
+        raise ValueError(
+            f"{path}: {path.stat().st_size:,} bytes, more than the {_LARGEST_JSON:,} allowed."
+        )
+    try:
+        value = json.loads(path.read_bytes())
+        seal = value.pop("sha256", None) if isinstance(value, dict) else None
+        whole = seal is not None and seal == _seal(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a whole JSON file ({error}).") from None
+    if not whole:
+        raise ValueError(f"{path}: changed or damaged since it was written.")
+    return value
+
+
+def save_arrays(path: str | os.PathLike, tree, metadata: dict[str, str]) -> str:
     """Writes a tree of arrays as safetensors, each named by its path in the tree.
 
     Args:
@@ -66,28 +114,42 @@ def save_arrays(path: str | os.PathLike, tree, metadata: dict[str, str]) -> None
 
     Raises:
         OSError: the file could not be written.
+
+    Returns:
+        The file's SHA-256.
     """
-    write_whole(path, safetensors.numpy.save(named_arrays(tree), metadata))
+    content = safetensors.numpy.save(named_arrays(tree), metadata)
+    write_whole(path, content)
+    return digest(content)
 
 
-def load_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def load_arrays(
+    path: str | os.PathLike, sha256: str | None = None
+) -> dict[str, np.ndarray]:
     """Reads the named arrays of a safetensors file.
 
+    Args:
+        path: of the file.
+        sha256: what the file's digest must be; None takes any.
+
     Raises:
-        ValueError: there is no such file, or it is not a whole one of arrays that NumPy has.
+        ValueError: there is no such file, or it is not a whole one of arrays that NumPy has,
+            or not the one wanted.
     """
-    path = Path(path)
-    if not path.is_file():
-        found = "not a file" if path.exists() else "there is no such file"
-        raise ValueError(f"{path}: {found}.")
+    path = _existing(path)
+    content = path.read_bytes()
+    if sha256 is not None and digest(content) != sha256:
+        raise ValueError(f"{path}: changed or damaged since it was written.")
     try:
-        return safetensors.numpy.load(path.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: not a whole safetensors file ({error}).") from None
+        return safetensors.numpy.load(content)
     except KeyError as error:  # bfloat16 and the like
         raise ValueError(
             f"{path}: holds numbers of type {error.args[0]}, which NumPy has not; save float32."
         ) from None
+    # The second is NumPy's, for a shape beyond it.
+    except (safetensors.SafetensorError, ValueError) as error:
+        reason = "".join(each if each.isprintable() else "?" for each in str(error))
+        raise ValueError(f"{path}: not a whole safetensors file ({reason}).") from None
 
 
 def named_arrays(tree) -> dict[str, np.ndarray]:
@@ -97,18 +159,70 @@ def named_arrays(tree) -> dict[str, np.ndarray]:
     ['params/Dense_0/bias']
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {
-        # Contiguous, as safetensors writes any other array wrongly and without a word.
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.ascontiguousarray(
-            leaf
-        )
-        for path, leaf in leaves
-    }
+    # Contiguous, as safetensors writes any other array wrongly and without a word.
+    return {_name(path): np.asarray(leaf, order="C") for path, leaf in leaves}
+
+
+def restore(template, arrays: Mapping[str, np.ndarray], source: str | os.PathLike):
+    """The tree whose leaves are the arrays of these names: the inverse of `named_arrays`.
+
+    Args:
+        template: a tree of arrays or of `jax.ShapeDtypeStruct`.
+        arrays: by name.
+        source: what errors call the place they come from.
+
+    Raises:
+        ValueError: a name is missing or too many, or a shape or dtype is not the template's.
+
+    >>> restore({"a": jax.ShapeDtypeStruct((2,), "int32")}, {"a": np.zeros(3, "int32")}, "x")
+    Traceback (most recent call last):
+    ValueError: x: a must be int32 [2], got int32 [3].
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    wanted = {_name(path): leaf for path, leaf in leaves}
+    for problem, names in (
+        ("lacks", wanted.keys() - arrays.keys()),
+        ("has no place for", arrays.keys() - wanted.keys()),
+    ):
+        if names:
+            raise ValueError(f"{source}: {problem} {', '.join(sorted(names))}.")
+    for name, leaf in wanted.items():
+        found = arrays[name]
+        if (found.shape, found.dtype) != (leaf.shape, leaf.dtype):
+            raise ValueError(
+                f"{source}: {name} must be {leaf.dtype} {list(leaf.shape)}, "
+                f"got {found.dtype} {list(found.shape)}."
+            )
+    return jax.tree.unflatten(structure, [arrays[name] for name in wanted])
 
 
 def cannot_write(path: Path, error: OSError) -> OSError:
     """An error of one sentence for a file or folder that can't be written."""
     return OSError(f"{path} could not be written: {error.strerror or error}.")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes temporary files that a process left which was killed while it wrote."""
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _existing(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        found = "not a file" if path.exists() else "there is no such file"
+        raise ValueError(f"{path}: {found}.")
+    return path
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _seal(value: dict) -> str:
+    counted = {name: each for name, each in value.items() if name != "seconds"}
+    return digest(json.dumps(counted, sort_keys=True, allow_nan=False).encode())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -93,9 +93,9 @@ def test_arrays_go_there_and_back(tmp_path):
         np.testing.assert_array_equal(loaded[name], array)
 
 
-def safetensors_file(dtype, num_bytes):
-    offsets = [0, num_bytes]
-    header = json.dumps({"a": {"dtype": dtype, "shape": [2], "data_offsets": offsets}})
+def safetensors_file(dtype, num_bytes, shape=(2,), name="a"):
+    about = {"dtype": dtype, "shape": shape, "data_offsets": [0, num_bytes]}
+    header = json.dumps({name: about})
     return struct.pack("<Q", len(header)) + header.encode() + bytes(num_bytes)
 
 
@@ -113,6 +113,9 @@ def safetensors_file(dtype, num_bytes):
             "holds numbers of type BF16, which NumPy has not",
         ),
         (struct.pack("<Q", 1 << 60) + b"{}", "not a whole safetensors file"),
+        (safetensors_file("U8", 0, [0, 2**64 - 1]), "not a whole safetensors file"),
+        (safetensors_file("U8", 1, [1] * 65), "not a whole safetensors file"),
+        (safetensors_file("U8", 3, [], "\n"), "not a whole safetensors file"),
     ],
 )
 def test_a_file_that_is_no_safetensors_is_named(tmp_path, content, message):
@@ -121,3 +124,62 @@ def test_a_file_that_is_no_safetensors_is_named(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(ValueError, match=rf"net\.safetensors: {message}.*\.$"):
         files.load_arrays(path)
+
+
+def test_json_comes_back_unless_it_was_changed(tmp_path):
+    path = tmp_path / "value.json"
+    value = {"rate": 0.1, "classes": ["0", "é"], "none": None, "seconds": {"load": 1.5}}
+    files.write_json(path, value)
+    assert files.read_json(path) == value
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"1.5", b"2.5"))  # seconds are not counted in
+    assert files.read_json(path)["seconds"] == {"load": 2.5}
+    path.write_bytes(content.replace(b"0.1", b"0.2"))
+    with pytest.raises(ValueError, match=r"value\.json: changed or damaged since"):
+        files.read_json(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[1]", b"{}", b"\xff{}", b'{"sha256": 3}', b'"text"'),
+        *(b"[" * 100_000, b'{"a": NaN, "sha256": ""}', b'{"sha256": null}'),
+    ],
+)
+def test_what_is_no_json_of_ours_is_named(tmp_path, content):
+    path = tmp_path / "value.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"value\.json: .*\.$") as told:
+        files.read_json(path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_huge_json_is_not_read(tmp_path):
+    path = tmp_path / "value.json"
+    with open(path, "wb") as file:
+        file.truncate(16_000_001)
+    with pytest.raises(ValueError, match="16,000,001 bytes, more than the 16,000,000"):
+        files.read_json(path)
+    with pytest.raises(ValueError, match="there is no such file"):
+        files.read_json(tmp_path / "none.json")
+
+
+def test_a_tree_is_restored_leaf_by_leaf(tmp_path):
+    tree = {"step": np.int32(3), "params": [np.ones((2, 1)), np.zeros(2, np.float32)]}
+    sha256 = files.save_arrays(tmp_path / "arrays", tree, {})
+    arrays = files.load_arrays(tmp_path / "arrays", sha256)
+    got = files.restore(tree, arrays, "arrays")
+    assert got["step"].shape == () and got["step"] == 3
+    np.testing.assert_array_equal(got["params"][0], tree["params"][0])
+    with pytest.raises(ValueError, match="arrays: changed or damaged"):
+        files.load_arrays(tmp_path / "arrays", "0" * 64)
+    for changed, message in (
+        ({"step": np.int32([3])}, r"x: step must be int32 \[\], got int32 \[1\]\."),
+        ({"step": np.int64(3)}, r"x: step must be int32 \[\], got int64 \[\]\."),
+        ({"more": np.ones(1)}, "x: has no place for more."),
+    ):
+        with pytest.raises(ValueError, match=message):
+            files.restore(tree, arrays | changed, "x")
+    del arrays["params/1"]
+    with pytest.raises(ValueError, match=r"x: lacks params/1\."):
+        files.restore(tree, arrays, "x")

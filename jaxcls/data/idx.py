@@ -71,9 +71,11 @@ def _read(
         content = stream.decompress(stream.unconsumed_tail, size + 1)
     except zlib.error as error:
         raise ValueError(f"{name}: not a whole .gz file ({error}).") from None
-    if len(content) != size:
-        found = "more" if len(content) > size else f"only {len(content):,}"
+    if len(content) != size or stream.unused_data:
+        found = f"only {len(content):,}" if len(content) < size else "more"
         raise ValueError(
             f"{name}: its header announces {size:,} bytes of {kind} {list(shape)}, but it holds {found}."
         )
+    if not stream.eof:  # so its checksum, which comes last, was not compared
+        raise ValueError(f"{name}: not a whole .gz file (its end is missing).")
     return np.frombuffer(content, np.uint8).reshape(shape)

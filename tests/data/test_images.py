@@ -1,0 +1,286 @@
+"""data.images: files of every kind as MNIST's images are, and what is no image."""
+
+import struct
+import tracemalloc
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from jaxcls.data.images import read_image
+
+DIGITS = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)  # light on dark
+SMALL = np.zeros((28, 28), np.uint8)
+SMALL[4:24, 10:18] = np.arange(160).reshape(20, 8) + 90
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Saves an image, or bytes, and reads the file."""
+
+    def save_and_read(image, name="own.png", shape=(28, 28), centre=True, **options):
+        path = tmp_path / name
+        if isinstance(image, bytes):
+            path.write_bytes(image)
+        else:
+            if isinstance(image, np.ndarray):
+                image = Image.fromarray(image)
+            image.save(path, **options)
+        return read_image(path, shape, centre=centre)
+
+    return save_and_read
+
+
+def enlarged(digit, zoom=20, shape=(300, 400), place=(30, 200)):
+    """Light on dark, not in the middle."""
+    canvas = np.zeros(shape, np.uint8)
+    top, left = place
+    height, width = digit.shape
+    canvas[top : top + zoom * height, left : left + zoom * width] = digit.repeat(
+        zoom, 0
+    ).repeat(zoom, 1)
+    return canvas
+
+
+def mass_centre(image):
+    return [image.sum(1 - axis) @ np.arange(28) / image.sum() for axis in (0, 1)]
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_an_image_of_the_wanted_size_stays_as_it_is(read, centre):
+    image, done = read(SMALL, centre=centre)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, SMALL)
+    assert done == "28 x 28, light on dark: as it is"
+
+
+@pytest.mark.parametrize("centre", [True, False])
+def test_dark_on_light_is_inverted(read, centre):
+    image, done = read(255 - SMALL, centre=centre)
+    np.testing.assert_array_equal(image, SMALL)
+    assert done == "28 x 28, dark on light: inverted"
+
+
+@pytest.mark.parametrize("digit", range(0, 40, 3))
+def test_a_digit_anywhere_comes_back_in_the_middle(read, digit):
+    large = 255 - enlarged(DIGITS[digit])
+    image, done = read(large)
+    rows, columns = (np.flatnonzero(image.any(1 - axis)) for axis in (0, 1))
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    np.testing.assert_allclose(mass_centre(image), 14, atol=0.51)
+    assert image.max() == 255
+    assert done.startswith("400 x 300, dark on light: inverted, cropped to ")
+    assert done.endswith(", centred by mass")
+    # Its place and size in the file make none but a small difference of scaling.
+    again, _ = read(enlarged(DIGITS[digit], zoom=40, shape=(400, 333), place=(70, 5)))
+    np.testing.assert_allclose(image.astype(int), again, atol=10)
+
+
+def test_what_was_done_says_sizes_as_width_by_height(read):
+    large = np.full((200, 280), 255, np.uint8)
+    large[50:170, 20:110] = 10
+    image, done = read(large)
+    assert done == (
+        "280 x 200, dark on light: inverted, cropped to 90 x 120, scaled to 15 x 20, "
+        "centred by mass"
+    )
+    want = np.zeros((28, 28), np.uint8)
+    want[4:24, 7:22] = 255
+    np.testing.assert_array_equal(image, want)
+
+
+def test_the_wanted_size_need_not_be_square(read):
+    image, done = read(enlarged(np.full((2, 2), 200, np.uint8)), shape=(28, 56))
+    assert image.shape == (28, 56) and "scaled to 20 x 20" in done
+    image, done = read(enlarged(np.full((1, 8), 200, np.uint8)), shape=(28, 56))
+    assert image.shape == (28, 56) and "cropped to 160 x 20, scaled to 40 x 5" in done
+
+
+def test_noise_and_uneven_light_are_no_ink(read):
+    rng = np.random.default_rng(0)
+    digit = DIGITS[3] > 100
+    ink = enlarged(np.where(digit, 120, 0).astype(np.uint8), zoom=30, place=(30, 90))
+    light = 190 + np.linspace(0, 25, 400) + rng.normal(0, 5, ink.shape)
+    photo = np.clip(light - ink, 0, 255).astype(np.uint8)
+    _, done = read(photo, "photo.jpg", quality=80)
+    width, height = map(int, done.split("cropped to ")[1].split(",")[0].split(" x "))
+    rows, columns = (30 * np.ptp(np.flatnonzero(digit.any(i))) + 30 for i in (1, 0))
+    assert abs(height - rows) <= 6 and abs(width - columns) <= 6
+
+
+def test_thin_lines_in_a_large_image_are_ink(read):
+    large = np.full((1500, 1200), 255, np.uint8)
+    large[300:1200, 600:604] = 0
+    image, done = read(large)
+    assert image.max() == 255 and "scaled to 1 x 20" in done
+
+
+def test_other_images_are_scaled_whole(read):
+    image, done = read(
+        np.full((56, 56), 90, np.uint8) + np.eye(56, dtype=np.uint8), centre=False
+    )
+    assert done == "56 x 56, light on dark: scaled to 28 x 28"
+    wide = np.full((30, 60), 40, np.uint8)
+    wide[10:20, 20:40] = 200
+    image, done = read(wide, centre=False)
+    assert done == "60 x 30, light on dark: scaled to 28 x 14, padded to 28 x 28"
+    assert (image[:7] == 40).all() and (image[-7:] == 40).all()
+    assert image[14, 14] == 200
+    image, done = read(wide.T, centre=False)
+    assert done == "30 x 60, light on dark: scaled to 14 x 28, padded to 28 x 28"
+    image, done = read(wide[:1] + wide[15:16], centre=False, shape=(20, 28))
+    assert image.shape == (20, 28) and "scaled to 28 x 1, padded to 28 x 20" in done
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_is_white(read, mode):
+    image = Image.new(mode, (28, 28), 0)  # black, all of it transparent
+    image.putalpha(Image.fromarray(SMALL))
+    got, done = read(image)
+    np.testing.assert_array_equal(got, SMALL)
+    assert done == "28 x 28, dark on light: inverted"
+
+
+def test_a_transparent_grey_or_colour_of_the_palette_is_white(read):
+    grey = np.where(SMALL > 0, 20, 70).astype(np.uint8)
+    want = np.where(SMALL > 0, 235, 0)
+    got, _ = read(grey, transparency=70)
+    np.testing.assert_array_equal(got, want)
+    palette = Image.fromarray((SMALL > 0).astype(np.uint8)).convert("P")
+    palette.putpalette([9, 9, 9, 20, 20, 20])
+    got, _ = read(palette, transparency=0)
+    np.testing.assert_array_equal(got, want)
+    got, _ = read(grey.astype(np.uint16) << 8, transparency=70 << 8)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_palettes_and_colours_are_grey(read):
+    palette = Image.fromarray((SMALL > 0).astype(np.uint8)).convert("P")
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    for image in (palette, palette.convert("RGB")):
+        got, _ = read(image)
+        np.testing.assert_array_equal(got, np.where(SMALL > 0, 76, 0))
+    got, _ = read(palette.convert("RGB").convert("CMYK"), "own.tif")
+    np.testing.assert_array_equal(got, np.where(SMALL > 0, 76, 0))
+    got, _ = read(Image.fromarray(SMALL > 0))
+    np.testing.assert_array_equal(got, np.where(SMALL > 0, 255, 0))
+
+
+@pytest.mark.parametrize("name", ["own.png", "own.tif"])
+def test_sixteen_bits_become_eight(read, name):
+    deep = SMALL.astype(np.uint16) * 257
+    got, _ = read(deep, name)
+    np.testing.assert_array_equal(got, SMALL)
+
+
+def test_32_bits_that_hold_16_become_8(read):
+    deep = SMALL.astype(np.int32) * 257
+    got, _ = read(deep, "own.tif")
+    np.testing.assert_array_equal(got, SMALL)
+    with pytest.raises(
+        ValueError, match=r"own\.tif: it can't be read: its pixels have more"
+    ):
+        read(deep * 2, "own.tif")
+    with pytest.raises(ValueError, match=r"own\.tif: .*floats, of which none is white"):
+        read(deep.astype(np.float32), "own.tif")
+
+
+def test_a_photo_is_turned_as_its_exif_says(read):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right by a quarter
+    got, _ = read(np.rot90(SMALL).copy(), exif=exif)
+    np.testing.assert_array_equal(got, SMALL)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (50, 70)])
+@pytest.mark.parametrize("grey", [0, 100, 255])
+@pytest.mark.parametrize("centre", [True, False])
+def test_a_blank_image_is_refused(read, shape, grey, centre):
+    with pytest.raises(ValueError, match=r"own\.png: a blank image: .*\.$"):
+        read(np.full(shape, grey, np.uint8), centre=centre)
+
+
+def test_noise_alone_is_blank(read):
+    rng = np.random.default_rng(0)
+    paper = np.clip(rng.normal(200, 5, (300, 400)), 0, 255).astype(np.uint8)
+    with pytest.raises(ValueError, match="a blank image: nothing stands out"):
+        read(paper)
+
+
+def png(width, height, content):
+    """A PNG whose header claims any size."""
+
+    def chunk(kind, body):
+        sum_ = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", sum_)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(content))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    "size", [(100_000, 100_000), (10_000, 10_000), (50_000_001, 1)]
+)
+def test_a_huge_image_is_refused_before_it_is_decoded(read, size):
+    with pytest.raises(
+        ValueError, match=r"own\.png: .* more than the 50,000,000 pixels allowed.*\.$"
+    ):
+        read(png(*size, bytes(100)))
+
+
+def test_a_forged_length_allocates_nothing(read):
+    forged = bytearray(png(28, 28, bytes(100)))
+    forged[33:37] = b"\x40\0\0\0"  # of the pixels' chunk: 1 GiB
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"own\.png: it can't be read"):
+            read(bytes(forged))
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+WHOLE = png(28, 28, bytes(29 * 28))
+BROKEN = {
+    "empty": (b"", "no image format"),
+    "text": (b"no image", "it is in no image format that Pillow knows"),
+    "cut header": (WHOLE[:20], ""),
+    "cut": (WHOLE[:-30], "image file is truncated"),
+    "cut pixels": (png(28, 28, bytes(100)), "image file is truncated"),
+    "program": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n%%EndComments\n",
+        "it is a PostScript program, not pixels; save it as PNG",
+    ),
+}
+
+
+@pytest.mark.parametrize("content, message", BROKEN.values(), ids=BROKEN)
+def test_what_is_no_whole_image_is_refused(read, content, message):
+    with pytest.raises(
+        ValueError, match=rf"own\.png: it can't be read: .*{message}.*\.$"
+    ):
+        read(content)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"none\.png: there is no such file\.$"):
+        read_image(tmp_path / "none.png", (28, 28), centre=True)
+    with pytest.raises(ValueError, match=": a folder, not an image"):
+        read_image(tmp_path, (28, 28), centre=True)
+
+
+def test_a_format_with_warnings_gives_none(read):
+    palette = Image.fromarray((SMALL > 0).astype(np.uint8)).convert("P")
+    palette.putpalette([9, 9, 9, 20, 20, 20])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got, _ = read(palette, transparency=bytes([0, 255]))
+    np.testing.assert_array_equal(got, np.where(SMALL > 0, 235, 0))
