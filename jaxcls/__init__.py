@@ -5,6 +5,7 @@ from jaxcls import interop as interop
 from jaxcls import losses as losses
 from jaxcls import metrics as metrics
 from jaxcls import mlp as mlp
+from jaxcls import scores as scores
 from jaxcls.batches import Batch as Batch
 from jaxcls.config import Config as Config
 from jaxcls.config import Hyperparams as Hyperparams
@@ -17,6 +18,8 @@ from jaxcls.likelihoods import categorical as categorical
 from jaxcls.likelihoods import class_probabilities as class_probabilities
 from jaxcls.likelihoods import gaussian as gaussian
 from jaxcls.metrics import Metrics as Metrics
+from jaxcls.runs import Run as Run
+from jaxcls.runs import load_run as load_run
 from jaxcls.training import History as History
 from jaxcls.training import TrainState as TrainState
 from jaxcls.training import chosen_params as chosen_params

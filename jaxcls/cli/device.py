@@ -1,8 +1,10 @@
 """Which device a run is on, and which versions it is made of."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
+from pathlib import Path
 
 import jax
 
@@ -49,6 +51,23 @@ def describe(device: jax.Device) -> str:
     """
     kind = device.device_kind
     return device.platform if kind == device.platform else f"{device.platform} ({kind})"
+
+
+def machine() -> str:
+    """The processor and the cores that this process may use, on which the last bits depend.
+
+    >>> "cores of" in machine()
+    True
+    """
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [
+            line.split(":", 1)[1] for line in lines if line.startswith("model name")
+        ]
+        model = names[0].strip() if names else model
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    return f"{len(usable)} cores of {model}"
 
 
 def versions() -> dict[str, str]:

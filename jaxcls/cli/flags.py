@@ -1,12 +1,11 @@
 """The flags of the training scripts, their defaults and the notes' recipes."""
 
-import argparse
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-Flags = TypeVar("Flags")
+# Flags that say nothing of the run itself, which its folder does not keep.
+NOT_KEPT = {"output_dir", "overwrite", "resume"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +35,28 @@ class TrainFlags:
     """Decoupled decay of the kernels. By default 0.01 for adamw and none for the others."""
     init: Literal["key", "torch"] = "key"
     """Starting weights: from JAX's key, or those that PyTorch draws after manual_seed."""
+    schedule: Literal["constant", "cosine", "warmup_cosine", "step"] = "constant"
+    """How the learning rate goes over all epochs: constant; falling to 0 along a cosine; the same
+    after a rise over the first tenth; or a tenth of it from half of the epochs on and a
+    hundredth from three quarters on."""
+    clip_norm: float | None = None
+    """Largest norm of a step's gradient, to which a larger one is scaled down."""
+    label_smoothing: float = 0.0
+    """Share of each training label that is spread evenly over all classes."""
+    class_weights: Literal["balanced"] | tuple[float, ...] | None = None
+    """Weight of each class in the training loss, in the order of the classes; balanced gives
+    every class the same total."""
     batch_size: int | Literal["full"] = "full"
     """Examples a step."""
     epochs: int = 100
     """Passes over the training set."""
+    validation_fraction: float | None = None
+    """Share of the training set that is held out to choose the best epoch by, drawn class by
+    class from the seed; 0.1 with --patience, else none."""
+    monitor: Literal["loss", "accuracy"] = "loss"
+    """What of the validation set chooses the best epoch."""
+    patience: int | None = None
+    """Epochs without a better validation score after which training stops."""
     shuffle: bool = True
     """A new order of the examples each epoch; otherwise class by class, as the notes have it."""
     seed: int = 0
@@ -52,6 +69,13 @@ class TrainFlags:
     """The run's folder; runs/<time>-<name> by default."""
     overwrite: bool = False
     """Take the place of a run that --output-dir holds."""
+    checkpoint_every: int | None = None
+    """Epochs between two checkpoints; a tenth of the epochs by default."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints to keep; each holds the best parameters so far, too."""
+    resume: Path | None = None
+    """Go on with the run in this folder, with its own flags; --epochs may be more, and what
+    would change its past is refused."""
     plots: bool = True
     """Draw curves.png, confusion.png and mistakes.png."""
 
@@ -80,6 +104,7 @@ _SECTION_A = BinaryFlags(
     epochs=500,
     seed=1,
     init="torch",
+    validation_fraction=0.0,
     shuffle=False,
     device="cpu",
 )
@@ -87,18 +112,3 @@ _SECTION_B = dataclasses.replace(_SECTION_A, recipe="b", dropout=0.5)
 _SECTION_C = dataclasses.replace(_SECTION_B, recipe="c", device="auto")
 _SECTION_D = dataclasses.replace(_SECTION_C, recipe="d", batch_size=16, epochs=2)
 RECIPES = {"a": _SECTION_A, "b": _SECTION_B, "c": _SECTION_C, "d": _SECTION_D}
-
-
-def parse(kind: type[Flags], prog: str, argv: Sequence[str] | None) -> Flags:
-    """Parses a script's arguments; a wrong one ends the program with exit code 2.
-
-    The recipe is looked up first, so that its values are the other flags' defaults: what is
-    given beside it wins, and `--recipe a --help` shows them.
-    """
-    import tyro
-
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--recipe")
-    recipe = first.parse_known_args(argv)[0].recipe
-    default = RECIPES[recipe] if kind is BinaryFlags and recipe in RECIPES else kind()
-    return tyro.cli(kind, prog=prog, args=argv, default=default)

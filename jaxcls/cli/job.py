@@ -1,26 +1,37 @@
 """From flags to a job: data loaded, settings checked, starting weights drawn."""
 
 import dataclasses
+import hashlib
+import json
 import os
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxcls import mlp
-from jaxcls.cli.device import versions
-from jaxcls.cli.flags import BinaryFlags, TrainFlags
+from jaxcls.cli.device import machine, versions
+from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, TrainFlags
 from jaxcls.cli.screen import note
 from jaxcls.config import Config, Hyperparams, Keys, check_hyperparams
-from jaxcls.data import Dataset, load, load_mnist_or_digits
+from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS
 from jaxcls.mlp import Params
 
 
 class Data(NamedTuple):
-    """A dataset's name and its two parts."""
+    """A dataset's name, its folder if it has one, and its parts; none for validation is None."""
 
     name: str
+    folder: str | None
     train: Dataset
+    validation: Dataset | None
     test: Dataset
+
+    def parts(self) -> dict[str, Dataset]:
+        """Those that there are, by name."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 class Job(NamedTuple):
@@ -34,34 +45,51 @@ class Job(NamedTuple):
 
 
 def load_data(flags: TrainFlags, script: str) -> Data:
-    """Loads the dataset and the classes that the flags ask for."""
+    """Loads the dataset and the classes that the flags ask for, and splits for validation."""
     binary = isinstance(flags, BinaryFlags)
     classes = flags.classes
     if classes is None and not (flags.dataset or "").endswith(".npz"):
         classes = (0, 1) if binary else (0, 1, 2)
     if flags.dataset is not None:
-        train, test = load(flags.dataset, data_dir=flags.data_dir, classes=classes)
-        data = Data(flags.dataset, train, test)
+        name = flags.dataset
+        train, test = load(name, data_dir=flags.data_dir, classes=classes)
     else:
         name, train, test, notice = load_mnist_or_digits(
             data_dir=flags.data_dir, classes=classes
         )
-        data = Data(name, train, test)
         if notice is not None:
             note(script, notice)
-    labels = data.train.labels
+    labels = train.labels
     if binary and len(labels) != 2:
         raise ValueError(
             f"classes must be two here, got {len(labels)}: {' '.join(map(str, labels))}; name "
             "two with --classes, or use train_multiclass.py."
         )
-    return data
+    validation = None
+    if flags.validation_fraction:
+        train, validation = split(train, flags.validation_fraction, flags.seed)
+    return Data(name, data_folder(name, flags.data_dir), train, validation, test)
+
+
+def data_digest(data: Data) -> str:
+    """SHA-256 of every example and label, by which a run knows its data again."""
+    sha256 = hashlib.sha256()
+    for part in data.parts().values():
+        for array in (part.features, part.targets):
+            sha256.update(f"{array.dtype}{array.shape}".encode())
+            sha256.update(np.ascontiguousarray(array).data)
+    return sha256.hexdigest()
 
 
 def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
     """Checks the settings against the data and draws the starting weights."""
-    if flags.report_every is not None and flags.report_every < 1:
-        raise ValueError(f"report_every must be at least 1, got {flags.report_every}.")
+    for name in ("report_every", "checkpoint_every", "keep_checkpoints"):
+        if getattr(flags, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(flags, name)}.")
+    if flags.patience is not None and data.validation is None:
+        raise ValueError(
+            f"patience {flags.patience} needs a validation set; give a validation_fraction above 0."
+        )
     named = flags.likelihood if isinstance(flags, BinaryFlags) else "categorical"
     likelihood, num_train = LIKELIHOODS[named], len(data.train.targets)
     batch_size = None if flags.batch_size == "full" else flags.batch_size
@@ -85,8 +113,18 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         shuffle=flags.shuffle,
         dropout=flags.dropout > 0,
         epochs=flags.epochs,
+        schedule=flags.schedule,
+        monitor=None if data.validation is None else flags.monitor,
+        patience=flags.patience,
     )
-    hyperparams = Hyperparams(flags.learning_rate, flags.dropout, flags.weight_decay)
+    hyperparams = Hyperparams(
+        learning_rate=flags.learning_rate,
+        dropout_rate=flags.dropout,
+        weight_decay=flags.weight_decay,
+        clip_norm=flags.clip_norm,
+        label_smoothing=flags.label_smoothing or None,
+        class_weights=_class_weights(flags, data.train),
+    )
     check_hyperparams("Hyperparams", hyperparams, config)
     keys = Keys.from_seed(flags.seed)
     params = (
@@ -99,30 +137,39 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
 
 def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
     """Everything needed to repeat the run, as `config.json` keeps it."""
-    named = job.data.name
-    resolved = dataclasses.asdict(flags) | {
+    data, named = job.data, job.data.name
+    kept = {
+        name: value
+        for name, value in dataclasses.asdict(flags).items()
+        if name not in NOT_KEPT
+    }
+    found = {
         "dataset": os.path.abspath(named) if named.endswith(".npz") else named,
-        "classes": job.data.train.labels,
+        "data_dir": data.folder,
+        "classes": data.train.labels,
     }
-    paths = {
-        name: None if path is None else os.path.abspath(path)
-        for name, path in (
-            ("data_dir", flags.data_dir),
-            ("output_dir", flags.output_dir),
-        )
+    settings = {
+        field.name: getattr(job.config, field.name)
+        for field in dataclasses.fields(job.config)
     }
-    return {
+    config = {
         "script": script,
-        "flags": resolved | paths,
-        "dataset": job.data.name,
-        "class_names": job.data.train.class_names,
-        "layer_sizes": job.config.layer_sizes,
+        "flags": kept | found,
+        "dataset": named,
+        "data_sha256": data_digest(data),
+        "labels": data.train.labels,
+        "class_names": data.train.class_names,
+        "image_shape": data.train.image_shape,
+        "features": data.train.features.dtype.name,
+        **settings,
         "likelihood": job.config.likelihood.name,
         "device": device,
+        "machine": machine(),
         "precision": "float32",
         "versions": versions(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
+    return json.loads(json.dumps(config))  # with lists for tuples, as the file has them
 
 
 def run_name(flags: TrainFlags, job: Job) -> str:
@@ -136,6 +183,8 @@ def run_name(flags: TrainFlags, job: Job) -> str:
     return f"{dataset}-recipe-{recipe}" if recipe else f"{dataset}-{classes}"
 
 
-def report_every(flags: TrainFlags) -> int:
-    """Epochs between two reports: a tenth of all if the flags do not say."""
-    return flags.report_every or max(1, flags.epochs // 10)
+def _class_weights(flags: TrainFlags, train: Dataset) -> tuple[float, ...] | None:
+    if flags.class_weights != "balanced":
+        return flags.class_weights
+    counts = np.bincount(train.targets, minlength=len(train.labels))
+    return tuple((len(train.targets) / (len(counts) * counts)).tolist())

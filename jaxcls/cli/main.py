@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 import jax
 
 from jaxcls.cli import train
-from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, parse
+from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
+from jaxcls.cli.parsing import parse
 from jaxcls.cli.screen import note
+from jaxcls.cli.signals import Stopped
 
 
 def train_binary(argv: Sequence[str] | None = None) -> int:
@@ -21,6 +23,26 @@ def train_multiclass(argv: Sequence[str] | None = None) -> int:
     script = "train_multiclass.py"
     return _main(
         script, lambda: train.run(parse(MulticlassFlags, script, argv), script)
+    )
+
+
+def evaluate(argv: Sequence[str] | None = None) -> int:
+    """Runs `scripts/evaluate.py`; returns its exit code."""
+    from jaxcls.cli import evaluate as command
+
+    script = "evaluate.py"
+    return _main(
+        script, lambda: command.run(parse(command.EvaluateFlags, script, argv))
+    )
+
+
+def predict(argv: Sequence[str] | None = None) -> int:
+    """Runs `scripts/predict.py`; returns its exit code."""
+    from jaxcls.cli import predict as command
+
+    script = "predict.py"
+    return _main(
+        script, lambda: command.run(parse(command.PredictFlags, script, argv), script)
     )
 
 
@@ -43,8 +65,11 @@ def reproduce(argv: Sequence[str] | None = None) -> int:
 def _main(script: str, job: Callable[[], int | None]) -> int:
     try:
         return job() or 0
-    except KeyboardInterrupt as stop:
-        note(script, str(stop) or "interrupted.")
+    except Stopped as stop:
+        note(script, str(stop))
+        return 128 + stop.signum
+    except KeyboardInterrupt:
+        note(script, "interrupted.")
         return 130
     except OSError as error:
         named = f"{error.filename}: {error.strerror}." if error.filename else str(error)

@@ -9,19 +9,23 @@ from jaxcls.metrics import Metrics
 class Progress:
     """A bar with loss and time left on a terminal, a line per report elsewhere.
 
-    >>> with Progress(epochs=2) as progress:
+    >>> with Progress(epochs=2, done=0) as progress:
     ...     progress.show(Report(1, None, 0.5, Metrics(0.0, 3, 4), None))
     epoch 1/2  loss 0.5000  train accuracy 0.7500
     """
 
-    def __init__(self, epochs: int):
+    def __init__(self, epochs: int, done: int):
         from tqdm import tqdm
 
         self._epochs = epochs
         self._bar = None
         if on_terminal():
             self._bar = tqdm(
-                total=epochs, unit="epoch", file=sys.stdout, dynamic_ncols=True
+                initial=done,
+                total=epochs,
+                unit="epoch",
+                file=sys.stdout,
+                dynamic_ncols=True,
             )
 
     def __enter__(self) -> "Progress":
@@ -37,11 +41,16 @@ class Progress:
             self._bar.set_postfix_str(f"loss {report.loss:.4f}", refresh=False)
             self._bar.update(report.epoch - self._bar.n)
             return
-        print(
+        line = (
             f"epoch {report.epoch}/{self._epochs}  loss {report.loss:.4f}  "
-            f"train accuracy {float(report.train.accuracy):.4f}",
-            flush=True,
+            f"train accuracy {float(report.train.accuracy):.4f}"
         )
+        if report.validation is not None:
+            line += (
+                f"  validation loss {float(report.validation.loss):.4f}"
+                f" accuracy {float(report.validation.accuracy):.4f}"
+            )
+        print(line, flush=True)
 
 
 def on_terminal() -> bool:
@@ -57,22 +66,37 @@ def result_line(part: str, metrics: Metrics) -> str:
     """
     accuracy = float(metrics.accuracy)
     return (
-        f"{part} accuracy".ljust(15)
+        f"{part} accuracy ".ljust(15)
         + f"{accuracy:.4f} ({int(metrics.correct):,} of {int(metrics.count):,})"
     )
 
 
-def header(about: dict, num_train: int, num_test: int) -> str:
+def chosen_line(chosen: dict) -> str:
+    """Which epoch's parameters are scored, by what, and what ended the training.
+
+    >>> chosen = {"epoch": 37, "by": "validation loss", "value": 0.0123}
+    >>> chosen_line(chosen | {"epochs_done": 52, "stopped_by": "patience"})
+    'chosen         epoch 37 of 52, best validation loss 0.0123; patience ended the training'
+    """
+    ended = "" if chosen["stopped_by"] == "epochs" else "; patience ended the training"
+    return (
+        f"chosen         epoch {chosen['epoch']} of {chosen['epochs_done']}, "
+        f"best {chosen['by']} {chosen['value']:.4f}{ended}"
+    )
+
+
+def header(about: dict, counts: dict[str, int]) -> str:
     """One line that says what is trained on what, where and with what."""
     classes, layers = (
         " ".join(about["class_names"]),
         "-".join(map(str, about["layer_sizes"])),
     )
+    parts = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     made_of = ", ".join(
         f"{name} {version}" for name, version in about["versions"].items()
     )
     return (
-        f"{about['dataset']}, classes {classes}: {num_train:,} train, {num_test:,} test | "
+        f"{about['dataset']}, classes {classes}: {parts} | "
         f"{layers} | {about['device']}, {about['precision']} | {made_of}"
     )
 

@@ -1,32 +1,39 @@
-"""A job, done: trained, scored, saved, and then drawn."""
+"""A job, done: trained, scored, saved, and then drawn; begun, or gone on with."""
 
-import contextlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
 
 import jax
-import numpy as np
 
-from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_device, describe
 from jaxcls.cli.flags import TrainFlags
-from jaxcls.cli.job import Job, about, load_data, prepare, report_every, run_name
-from jaxcls.cli.screen import Progress, header, result_line
+from jaxcls.cli.job import Job, about, load_data, prepare, run_name
+from jaxcls.cli.parsing import resolved
+from jaxcls.cli.recorder import Recorder, Training
+from jaxcls.cli.result import chosen_epoch, draw, metrics_of
+from jaxcls.cli.resume import (
+    ENVIRONMENT,
+    Past,
+    check_data,
+    note_environment,
+    read_past,
+)
+from jaxcls.cli.screen import Progress, chosen_line, header, note, result_line
+from jaxcls.cli.signals import StopRequest
 from jaxcls.data import to_batch
-from jaxcls.fitting import Report, fit
-from jaxcls.likelihoods import class_probabilities
-from jaxcls.metrics import Metrics, confusion
-from jaxcls.mlp import Params
-from jaxcls.runs import RunFolder, new_run_path
-from jaxcls.training import evaluate, init_state
+from jaxcls.fitting import fit, is_over
+from jaxcls.runs import (
+    RunFolder,
+    new_run_path,
+    read_metrics,
+    remove_checkpoints_after,
+)
+from jaxcls.training import chosen_params, evaluate, init_state
 
 
 def run(flags: TrainFlags, script: str) -> None:
-    """Loads, trains, scores, saves, and then draws.
+    """Loads, trains, scores, saves, and then draws; or goes on with a run in its folder.
 
     Args:
         flags: of the script.
@@ -34,173 +41,174 @@ def run(flags: TrainFlags, script: str) -> None:
 
     Raises:
         ValueError, TypeError, OSError, FloatingPointError: one sentence for the user.
-        KeyboardInterrupt: Ctrl-C; what was finished is in the run's folder.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; what was finished is in the run's folder.
     """
     start = time.perf_counter()
+    flags = resolved(flags)
     device = choose_device(flags.device)
     with CompileClock() as clock, jax.default_device(device):
-        data = load_data(flags, script)
-        train, test = to_batch(data.train), to_batch(data.test)
-        seconds = {"load": time.perf_counter() - start}
-        job = prepare(flags, data, script)
-        record = about(flags, job, script, describe(device))
-        folder = RunFolder(
-            flags.output_dir or new_run_path(run_name(flags, job)),
-            overwrite=flags.overwrite,
-        )
-        folder.write_config(record)
-        print(header(record, len(train.targets), len(test.targets)), flush=True)
-
-        params, history, train_metrics = _fit(flags, job, train, folder, clock, seconds)
-        test_metrics = jax.device_get(evaluate(params, test, config=job.config))
-        seconds |= {"compile": clock.seconds(), "total": time.perf_counter() - start}
-        folder.write_metrics(
-            _metrics(record, job, train_metrics, test_metrics, seconds)
-        )
-
-        print(result_line("train", train_metrics))
-        print(result_line("test", test_metrics))
-        print(f"run folder      {folder.path}", flush=True)
-        if flags.plots:
-            _draw(folder, history, params, job, test)
-
-
-class _Recorder:
-    """Writes each report to the history and the screen, and keeps the last.
-
-    A first Ctrl-C waits for the report of the epochs in hand, lest they be lost; a second
-    does not.
-    """
-
-    def __init__(self, folder: RunFolder, progress: Progress):
-        self.folder, self.progress = folder, progress
-        self.history: list[dict] = []
-        self.last: Report | None = None
-        self.interrupted = False
-
-    def interrupt(self) -> None:
-        """Asks for a stop after the next report."""
-        self.interrupted = True
-
-    def __call__(self, report: Report) -> None:
-        record = {
-            "epoch": report.epoch,
-            "loss": report.loss,
-            "train_accuracy": float(report.train.accuracy),
-        }
-        self.folder.add_to_history(record)
-        self.history.append(record)
-        self.last = report
-        self.progress.show(report)
-        if self.interrupted:
-            raise KeyboardInterrupt
-
-
-def _fit(
-    flags: TrainFlags,
-    job: Job,
-    train: Batch,
-    folder: RunFolder,
-    clock: CompileClock,
-    seconds: dict[str, float],
-) -> tuple[Params, list[dict], Metrics]:
-    """Trains, keeping history and model; adds the seconds of training itself."""
-    start, compiled = time.perf_counter(), clock.seconds()
-    with Progress(flags.epochs) as progress:
-        recorder = _Recorder(folder, progress)
-        try:
-            with _first_ctrl_c(recorder.interrupt):
-                state, _ = fit(
-                    job.keys,
-                    job.config,
-                    job.hyperparams,
-                    train,
-                    state=init_state(job.keys, job.config, job.params),
-                    report_every=report_every(flags),
-                    on_report=recorder,
+        if flags.resume is None:
+            job, config, seconds = _prepare(flags, script, describe(device))
+            path = flags.output_dir or new_run_path(run_name(flags, job))
+            with RunFolder(path) as folder:
+                folder.clear(overwrite=flags.overwrite)
+                folder.write_config(config)
+                state = init_state(job.keys, job.config, job.params)
+                this = Training(
+                    job, config, _ends_in(config), folder, 0, state, [], seconds
                 )
-        except (KeyboardInterrupt, FloatingPointError) as stop:
-            stopped = str(stop).rstrip(".") or "interrupted"
-            raise type(stop)(f"{stopped}{_keep(recorder, flags.epochs)}") from None
-    seconds["train"] = time.perf_counter() - start - (clock.seconds() - compiled)
-    folder.write_model(state.params, flags.epochs)
-    assert recorder.last is not None  # the last epoch is always reported
-    return state.params, recorder.history, recorder.last.train
+                _train_and_score(this, flags, script, clock, start)
+            return
+        _check_resume(flags)
+        with RunFolder(flags.resume) as folder:
+            this = _reopened(flags, script, folder, describe(device))
+            if this is not None:
+                _train_and_score(this, flags, script, clock, start)
 
 
-@contextlib.contextmanager
-def _first_ctrl_c(handler: Callable[..., None]) -> Iterator[None]:
-    """Gives the first SIGINT to `handler`, and later ones to Python.
+def _prepare(
+    flags: TrainFlags, script: str, device: str
+) -> tuple[Job, dict, dict[str, float]]:
+    """The job, what `config.json` keeps of it, and how long the data took."""
+    start = time.perf_counter()
+    data = load_data(flags, script)
+    seconds = {"load": time.perf_counter() - start}
+    job = prepare(flags, data, script)
+    return job, about(flags, job, script, device), seconds
 
-    Where SIGINT is ignored, as in a shell's background, or in a thread, which has no say in
-    signals, all stays as it is.
-    """
-    python = signal.default_int_handler
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGINT) is not python:
-        yield
-        return
 
-    def once(*_) -> None:
-        signal.signal(signal.SIGINT, python)
-        handler()
+def _check_resume(flags: TrainFlags) -> None:
+    for name, value in (
+        ("--output-dir", flags.output_dir),
+        ("--overwrite", flags.overwrite),
+    ):
+        if value:
+            raise ValueError(
+                f"{name} is for a new run; with --resume the run stays in {flags.resume}."
+            )
 
-    signal.signal(signal.SIGINT, once)
+
+def _reopened(
+    flags: TrainFlags, script: str, folder: RunFolder, device: str
+) -> Training | None:
+    """The run in this folder as its newest whole checkpoint left it; None if it is finished."""
+    past = read_past(flags, folder.path, script)
+    job, config, seconds = _prepare(flags, script, device)
+    check_data(past, config)
+    note_environment(past, config, script)
+    environment = _ends_in(config)
+    config |= {name: past.config.get(name) for name in ENVIRONMENT}
+    state, history = init_state(job.keys, job.config, job.params), []
+    if past.checkpoint is not None:
+        # Onto the device as a state from `init_state` is, lest the program compile anew.
+        state = jax.tree.map(jax.numpy.asarray, past.checkpoint.state(state))
+        history = past.checkpoint.history
+    over = is_over(state, past.epoch, job.config)
+    if over and _is_whole(folder, config, script):
+        if past.problem is not None:
+            folder.write_config(config)
+        print(
+            f"{folder.path} is finished, {past.epoch} of {flags.epochs} epochs; to go on, give "
+            "more --epochs"
+            + (" or more --patience." if past.epoch < flags.epochs else ".")
+        )
+        return None
+    if not over:
+        history = _on_schedule(history, past)
+    folder.reopen()
+    remove_checkpoints_after(folder.path, past.epoch)
+    folder.write_config(config)
+    folder.write_history(history)
+    print(f"{folder.path}: on from epoch {past.epoch}", flush=True)
+    return Training(
+        job, config, environment, folder, past.epoch, state, history, seconds
+    )
+
+
+def _on_schedule(history: list[dict], past: Past) -> list[dict]:
+    """Without the report of an end that is none any more, lest it stay among the others."""
+    every = past.config["flags"]["report_every"]
+    ended_between = history and history[-1]["epoch"] % every
+    return history[:-1] if ended_between else history
+
+
+def _ends_in(config: dict) -> dict:
+    return {name: config[name] for name in ("device", "versions")}
+
+
+def _is_whole(folder: RunFolder, config: dict, script: str) -> bool:
+    """Whether the result of this very config stands, undamaged."""
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, python)
+        metrics = read_metrics(folder.path)
+    except ValueError as error:
+        note(script, f"written anew: {error}")
+        return False
+    return metrics is not None and metrics["config"] == config
 
 
-def _keep(recorder: _Recorder, epochs: int) -> str:
-    """Saves the model of the last report of a run that stops early, and says so."""
-    if recorder.last is None:
-        return ", before the first report; no model was kept."
-    epoch = recorder.last.epoch
-    recorder.folder.write_model(recorder.last.state.params, epoch)
-    return f". Kept in {recorder.folder.path}: history and model of {epoch} of {epochs} epochs."
-
-
-def _metrics(
-    record: dict, job: Job, train: Metrics, test: Metrics, seconds: dict[str, float]
-) -> dict:
-    def numbers(metrics: Metrics) -> dict:
-        return {
-            "loss": float(metrics.loss),
-            "accuracy": float(metrics.accuracy),
-            "correct": int(metrics.correct),
-            "count": int(metrics.count),
-        }
-
-    return {
-        "dataset": job.data.name,
-        "classes": job.data.train.class_names,
-        "num_train": len(job.data.train.targets),
-        "num_test": len(job.data.test.targets),
-        "config": record,
-        "train": numbers(train),
-        "test": numbers(test),
-        "seconds": seconds,
-        "device": record["device"],
-        "versions": record["versions"],
-    }
-
-
-def _draw(
-    folder: RunFolder, history: list[dict], params: Params, job: Job, test: Batch
+def _train_and_score(
+    this: Training, flags: TrainFlags, script: str, clock: CompileClock, start: float
 ) -> None:
-    # Here and not above: matplotlib takes as long to import as a short run takes to train.
-    from jaxcls.runs import plots
+    loading = time.perf_counter()
+    batches = {name: to_batch(part) for name, part in this.job.data.parts().items()}
+    this.seconds["load"] += time.perf_counter() - loading
+    counts = {name: len(batch.targets) for name, batch in batches.items()}
+    print(header(this.config, counts), flush=True)
+    _train(this, flags, script, batches, clock)
 
-    logits = jax.jit(mlp.apply)(params, test.features)
-    likelihood, names = job.config.likelihood, job.data.test.class_names
-    counts = confusion(likelihood.predict(logits), job.data.test.targets, len(names))
-    folder.write_picture("curves.png", plots.curves(history))
-    folder.write_picture("confusion.png", plots.confusion(counts, names))
-    if job.data.test.image_shape is None:
-        print("mistakes.png is left out: the examples are rows of numbers, not images")
-        return
-    images = job.data.test.features.reshape(-1, *job.data.test.image_shape)
-    probabilities = np.asarray(class_probabilities(likelihood, logits))
-    picture = plots.mistakes(images, job.data.test.targets, probabilities, names)
-    folder.write_picture("mistakes.png", picture)
+    params = chosen_params(this.state)
+    scores = {
+        name: jax.device_get(evaluate(params, batch, config=this.job.config))
+        for name, batch in batches.items()
+    }
+    this.seconds |= {"compile": clock.seconds(), "total": time.perf_counter() - start}
+    chosen = chosen_epoch(this, flags)
+    last = this.state.params if "validation" in batches else None
+    metrics = metrics_of(this, chosen, scores)
+    this.folder.write_result(metrics, chosen["epoch"], params, last)
+    if chosen["by"] is not None:
+        print(chosen_line(chosen))
+    for name, score in scores.items():
+        print(result_line(name, score))
+    print(f"run folder      {this.folder.path}", flush=True)
+    if flags.plots:
+        draw(this, params, batches["test"])
+
+
+def _train(
+    this: Training,
+    flags: TrainFlags,
+    script: str,
+    batches: dict[str, Batch],
+    clock: CompileClock,
+) -> None:
+    """Trains to the end, keeping history and checkpoints; adds the seconds of training itself."""
+    start, compiled = time.perf_counter(), clock.seconds()
+    request = StopRequest()
+    with Progress(flags.epochs, this.epoch) as progress, request.listening():
+        recorder = Recorder(this, flags, script, request, progress)
+        try:
+            this.state, _ = fit(
+                this.job.keys,
+                this.job.config,
+                this.job.hyperparams,
+                batches["train"],
+                batches.get("validation"),
+                state=this.state,
+                report_every=flags.report_every,
+                on_report=recorder.report,
+                checkpoint_every=flags.checkpoint_every,
+                on_checkpoint=recorder.checkpoint,
+            )
+        except FloatingPointError as error:
+            recorder.save()
+            kept = (
+                f"Kept in {this.folder.path}: history and checkpoint of {this.epoch} of "
+                f"{flags.epochs} epochs."
+                if this.epoch
+                else "It was before the first report; no checkpoint was kept."
+            )
+            raise FloatingPointError(f"{error} {kept}") from None
+        recorder.stop_if_asked()
+    spent = time.perf_counter() - start
+    this.seconds["train"] = spent - (clock.seconds() - compiled)

@@ -2,7 +2,9 @@
 
 from jaxcls.data.dataset import Dataset as Dataset
 from jaxcls.data.dataset import select_classes as select_classes
+from jaxcls.data.dataset import split as split
 from jaxcls.data.dataset import to_batch as to_batch
 from jaxcls.data.loading import DATASETS as DATASETS
+from jaxcls.data.loading import data_folder as data_folder
 from jaxcls.data.loading import load as load
 from jaxcls.data.loading import load_mnist_or_digits as load_mnist_or_digits

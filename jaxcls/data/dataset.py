@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.batches import Batch
+from jaxcls.batches import Batch, scaled
 
 
 class Dataset(NamedTuple):
@@ -58,6 +58,54 @@ def select_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
     )
 
 
+def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Holds out a share of the examples of each class, drawn at random.
+
+    Both parts have every class and keep the order of the examples.
+
+    Args:
+        dataset: in any order, such as class by class.
+        fraction: share held out, in (0, 1), rounded for each class to at least one example
+            and to all but one at most.
+        seed: what is held out depends on it and on the dataset's labels alone.
+
+    Returns:
+        What remains, and what is held out.
+
+    Raises:
+        ValueError: the fraction is out of its range, or a class has one example only.
+
+    >>> targets = np.repeat(np.arange(2, dtype=np.int32), [30, 10])
+    >>> data = Dataset(np.zeros((40, 1), np.uint8), targets, (3, 8), ("3", "8"), None)
+    >>> remaining, held_out = split(data, 0.2, seed=0)
+    >>> np.bincount(held_out.targets).tolist()
+    [6, 2]
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(
+            f"data.split: validation_fraction must lie above 0 and below 1, got {fraction}."
+        )
+    is_held_out = np.zeros(len(dataset.targets), bool)
+    for place, label in enumerate(dataset.labels):
+        rows = np.flatnonzero(dataset.targets == place)
+        if len(rows) < 2:
+            raise ValueError(
+                f"data.split: class {label} has {len(rows)} training examples, and a validation "
+                "split needs two or more of each; leave out the class, or the split."
+            )
+        size = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+        is_held_out[np.random.default_rng((seed, place)).permutation(rows)[:size]] = (
+            True
+        )
+    return _rows(dataset, ~is_held_out), _rows(dataset, is_held_out)
+
+
+def _rows(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    return dataset._replace(
+        features=dataset.features[rows], targets=dataset.targets[rows]
+    )
+
+
 def check_classes(classes: Sequence[int], labels: Sequence[int]) -> None:
     """Raises ValueError unless `classes` are two or more distinct ones of `labels`."""
     shown = " ".join(str(each) for each in classes)
@@ -80,14 +128,8 @@ def check_classes(classes: Sequence[int], labels: Sequence[int]) -> None:
 def to_batch(dataset: Dataset) -> Batch:
     """The examples as a network takes them: bytes divided by 255, in float32.
 
-    The division is NumPy's, on the host: XLA would multiply by the reciprocal, which
-    differs in the last bit for 126 of the 256 byte values.
-
     >>> white = Dataset(np.full((1, 1), 255, np.uint8), np.zeros(1, np.int32), (0,), ("0",), None)
     >>> to_batch(white).features
     array([[1.]], dtype=float32)
     """
-    features = dataset.features
-    if features.dtype == np.uint8:
-        features = np.divide(features, np.float32(255), dtype=np.float32)
-    return Batch(features, dataset.targets)
+    return Batch(scaled(dataset.features), dataset.targets)

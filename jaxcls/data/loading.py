@@ -60,6 +60,12 @@ def load(
     return train, test
 
 
+def data_folder(name: str, data_dir: str | os.PathLike | None) -> str | None:
+    """The whole path of the folder that `load` reads, or None where it reads none."""
+    folder = data_dir or os.environ.get(_VARIABLE)
+    return os.path.abspath(folder) if folder and name in FAMILY else None
+
+
 def load_mnist_or_digits(
     *, data_dir: str | os.PathLike | None = None, classes: Sequence[int] | None = None
 ) -> tuple[str, Dataset, Dataset, str | None]:

@@ -1,21 +1,45 @@
-"""A run's folder: config.json, history.jsonl, metrics.json, model.safetensors, pictures."""
+"""A run's folder: what it was told, what came of it, and the state to go on from.
+
+| file | what it holds | written |
+| --- | --- | --- |
+| `config.json` | everything needed to repeat the run | first |
+| `checkpoints/` | states to go on from, see `runs.checkpoints` | while it trains |
+| `history.jsonl` | a line per report | while it trains |
+| `model.safetensors` | the parameters that were chosen | at the end |
+| `last.safetensors` | the last ones, where validation chose others | at the end |
+| `metrics.json` | their scores, and digests of the files above | last: where it stands, the run is whole |
+"""
 
 import datetime
+import fcntl
 import itertools
 import json
 import os
+import shutil
 from pathlib import Path
+from typing import Self
 
-from jaxcls.files import append_line, cannot_write, save_arrays, write_whole
+from jaxcls.files import (
+    append_line,
+    cannot_write,
+    digest,
+    read_json,
+    remove_leftovers,
+    save_arrays,
+    write_json,
+    write_whole,
+)
 from jaxcls.mlp import Params
 
-CONFIG, HISTORY, METRICS, MODEL = (
+CONFIG, HISTORY, METRICS, MODEL, LAST = (
     "config.json",
     "history.jsonl",
     "metrics.json",
     "model.safetensors",
+    "last.safetensors",
 )
 PICTURES = ("curves.png", "confusion.png", "mistakes.png")
+CHECKPOINTS = "checkpoints"
 
 
 def new_run_path(name: str) -> Path:
@@ -37,57 +61,134 @@ def new_run_path(name: str) -> Path:
 
 
 class RunFolder:
-    """Writes a run's files. `metrics.json` comes last: where it stands, the run is whole."""
+    """Writes a run's files. In its `with` no other process can write there."""
 
-    def __init__(self, path: str | os.PathLike, *, overwrite: bool = False):
-        """Makes the folder.
+    def __init__(self, path: str | os.PathLike):
+        """Takes the folder of this path, made if need be."""
+        self.path = Path(path)
+
+    def __enter__(self) -> Self:
+        """Locks the folder and removes what a killed process left half written.
+
+        Raises:
+            ValueError: another process is writing there.
+            OSError: the folder can't be made or written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # The folder itself is locked: no file is left behind, and the system unlocks it
+            # however this process ends.
+            self._descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_leftovers(self.path)
+            remove_leftovers(self.path / CHECKPOINTS)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise ValueError(
+                f"{self.path}: another process is writing this run; wait for it to end, or name "
+                "another --output-dir."
+            ) from None
+        except OSError as error:
+            os.close(self._descriptor)
+            raise cannot_write(self.path, error) from error
+        return self
+
+    def __exit__(self, *_) -> None:
+        os.close(self._descriptor)
+
+    def clear(self, *, overwrite: bool) -> None:
+        """Makes room for a new run; what the folder holds besides a run is left alone.
 
         Args:
-            path: of the folder; what it holds besides a run is left alone.
             overwrite: take the place of a run that is there already.
 
         Raises:
             ValueError: it holds a run or a part of one, and `overwrite` is False.
-            OSError: it can't be made or written.
+            OSError: a file can't be removed.
         """
-        self.path = Path(path)
-        files = (METRICS, MODEL, HISTORY, *PICTURES)
-        if not overwrite:
-            for name in (CONFIG, *files):
-                if (self.path / name).exists():
-                    raise ValueError(
-                        f"{self.path} holds a run already ({name}); name another --output-dir, "
-                        "or give --overwrite."
-                    )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for name in files:
-                (self.path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
+        # The config goes last: a run without it could not be gone on with.
+        for name in (METRICS, MODEL, LAST, HISTORY, *PICTURES, CHECKPOINTS, CONFIG):
+            path = self.path / name
+            if not path.exists():
+                continue
+            if not overwrite:
+                raise ValueError(
+                    f"{self.path} holds a run already ({name}); name another --output-dir, go on "
+                    f"with --resume {self.path}, or give --overwrite."
+                )
+            try:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            except OSError as error:
+                raise cannot_write(path, error) from error
 
     def write_config(self, config: dict) -> None:
         """Writes `config.json`, everything needed to repeat the run."""
-        self._write_json(CONFIG, config)
+        write_json(self.path / CONFIG, config)
 
     def add_to_history(self, record: dict) -> None:
         """Adds a line to `history.jsonl`."""
-        append_line(self.path / HISTORY, json.dumps(record, allow_nan=False))
+        append_line(self.path / HISTORY, _line(record))
 
-    def write_model(self, params: Params, epoch: int) -> None:
-        """Writes `model.safetensors`, the parameters after `epoch` epochs."""
-        save_arrays(self.path / MODEL, {"params": params}, {"epoch": str(epoch)})
+    def write_history(self, records: list[dict]) -> None:
+        """Writes `history.jsonl` anew."""
+        lines = "".join(f"{_line(record)}\n" for record in records)
+        write_whole(self.path / HISTORY, lines.encode())
 
-    def write_metrics(self, metrics: dict) -> None:
-        """Writes `metrics.json`."""
-        self._write_json(METRICS, metrics)
+    def write_result(
+        self, metrics: dict, epoch: int, chosen: Params, last: Params | None
+    ) -> None:
+        """Writes the files that end a run.
+
+        Args:
+            metrics: what goes into `metrics.json`, to which the files' digests are added.
+            epoch: epochs after which `chosen` stood.
+            chosen: the parameters that were scored.
+            last: those after the last epoch, where they are others.
+        """
+        save_arrays(self.path / MODEL, {"params": chosen}, {"epoch": str(epoch)})
+        if last is not None:
+            save_arrays(self.path / LAST, {"params": last}, {})
+        digests = {
+            name: digest((self.path / name).read_bytes())
+            for name in (HISTORY, MODEL, *(() if last is None else (LAST,)))
+        }
+        write_json(self.path / METRICS, metrics | {"sha256_of": digests})
 
     def write_picture(self, name: str, content: bytes) -> None:
         """Writes a picture, one of `PICTURES`."""
         write_whole(self.path / name, content)
 
-    def _write_json(self, name: str, value: dict) -> None:
-        write_whole(
-            self.path / name,
-            (json.dumps(value, indent=2, allow_nan=False) + "\n").encode(),
-        )
+    def reopen(self) -> None:
+        """Takes away what says that the run is whole, so that it can go on."""
+        try:
+            (self.path / METRICS).unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(self.path / METRICS, error) from error
+
+
+def read_metrics(path: Path) -> dict | None:
+    """`metrics.json` of the run in this folder, or None if it is not there yet.
+
+    Raises:
+        ValueError: it, or a file that it has the digest of, is missing or damaged.
+    """
+    if not (path / METRICS).exists():
+        return None
+    metrics = read_json(path / METRICS)
+    digests = metrics.get("sha256_of")
+    if not isinstance(digests, dict) or MODEL not in digests:
+        raise ValueError(f"{path / METRICS}: lacks the digests of the run's files.")
+    for name, wanted in digests.items():
+        file = path / os.path.basename(name)
+        if not file.is_file() or digest(file.read_bytes()) != wanted:
+            raise ValueError(
+                f"{file}: missing, changed or damaged since it was written."
+            )
+    return metrics
+
+
+def _line(record: dict) -> str:
+    return json.dumps(record, allow_nan=False)

@@ -9,19 +9,28 @@ _GRID = 5  # mistakes shown in a row, and rows
 
 
 def curves(history: Sequence[dict]) -> bytes:
-    """Training loss and accuracy over epochs.
+    """Loss and accuracy over epochs, of training and, where there is one, the validation set.
 
     Args:
         history: the lines of `history.jsonl`.
     """
     figure, (loss_axes, accuracy_axes) = _figure(2, size=(9, 3.5))
     epochs = [record["epoch"] for record in history]
-    for axes, name in ((loss_axes, "loss"), (accuracy_axes, "train_accuracy")):
-        axes.plot(
-            epochs, [record[name] for record in history], marker="o", markersize=3
-        )
-        axes.set(xlabel="epoch", ylabel=name.replace("_", " "))
+    for axes, ylabel, lines in (
+        (loss_axes, "loss", {"train": "loss", "validation": "validation_loss"}),
+        (
+            accuracy_axes,
+            "accuracy",
+            {"train": "train_accuracy", "validation": "validation_accuracy"},
+        ),
+    ):
+        for label, name in lines.items():
+            if history and name in history[0]:
+                values = [record[name] for record in history]
+                axes.plot(epochs, values, marker="o", markersize=3, label=label)
+        axes.set(xlabel="epoch", ylabel=ylabel)
         axes.grid(alpha=0.3)
+        axes.legend()
     return _png(figure)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -15,9 +14,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxcls import fit
 from jaxcls.cli import main, train
-from jaxcls.cli.flags import RECIPES, BinaryFlags, MulticlassFlags, parse
+from jaxcls.cli.flags import RECIPES, BinaryFlags, MulticlassFlags
+from jaxcls.cli.parsing import parse
+from jaxcls.files import read_json
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SHORT = ("--dataset", "digits", "--epochs", "4", "--no-plots", "--output-dir", "run")
@@ -71,13 +71,14 @@ def test_train_binary_end_to_end():
     folder = Path(where.removeprefix("run folder").strip())
     assert re.fullmatch(r"runs/\d{8}-\d{6}-digits-0-1", str(folder))
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("config.json", "confusion.png", "curves.png", "history.jsonl"),
+        *("checkpoints", "config.json", "confusion.png", "curves.png", "history.jsonl"),
         *("metrics.json", "mistakes.png", "model.safetensors"),
     ]
     result = metrics(folder)
     assert set(result) == {
         *("dataset", "classes", "num_train", "num_test", "config", "train", "test"),
-        *("seconds", "device", "versions"),
+        *("validation", "num_validation", "chosen", "seconds", "device", "versions"),
+        *("sha256", "sha256_of"),
     }
     assert set(result["seconds"]) == {"load", "compile", "train", "total"}
     assert all(seconds > 0 for seconds in result["seconds"].values())
@@ -85,7 +86,12 @@ def test_train_binary_end_to_end():
         sum(result["seconds"][part] for part in ("load", "train"))
         < result["seconds"]["total"]
     )
-    assert result["config"] == json.loads((folder / "config.json").read_text())
+    assert result["config"] == read_json(folder / "config.json")
+    assert result["validation"] is None and result["num_validation"] == 0
+    assert result["chosen"] == {
+        **{"params": "last", "epoch": 60, "by": None, "value": None},
+        **{"epochs_done": 60, "stopped_by": "epochs"},
+    }
     score = result["test"]
     assert score["accuracy"] == score["correct"] / score["count"] > 0.98
     assert (
@@ -416,20 +422,29 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_that_looks_whole(
 ):
     real, calls = os.fsync, []
 
-    def full_at_the_third(descriptor):
+    def full_in_the_third_epoch(descriptor):
         calls.append(descriptor)
-        if len(calls) > 4:
+        # Two calls for config.json; for each epoch one for its line and four for its checkpoint.
+        if len(calls) > 2 + 2 * 5 + 2:
             raise OSError(28, "No space left on device")
         real(descriptor)
 
-    monkeypatch.setattr(os, "fsync", full_at_the_third)
+    monkeypatch.setattr(os, "fsync", full_in_the_third_epoch)
     assert binary(*SHORT, "--report-every", "1") == 2
     told = capsys.readouterr().err
     assert re.fullmatch(
         r"train_binary\.py: run/\S+ could not be written: No space left.*\n", told
     )
-    assert sorted(os.listdir("run")) == ["config.json", "history.jsonl"]
-    assert [record["epoch"] for record in history()] == [1, 2]
+    assert sorted(os.listdir("run")) == ["checkpoints", "config.json", "history.jsonl"]
+    assert sorted(Path("run/checkpoints").glob("*.json")) == [
+        Path(f"run/checkpoints/epoch-000000000{epoch}.json") for epoch in (1, 2)
+    ]
+    assert [record["epoch"] for record in history()] == [1, 2, 3]
+    monkeypatch.setattr(os, "fsync", real)
+    assert binary("--resume", "run") == 0
+    assert binary(*SHORT[:-1], "straight", "--report-every", "1") == 0
+    for name in ("model.safetensors", "history.jsonl"):
+        assert Path("run", name).read_bytes() == Path("straight", name).read_bytes()
 
 
 def test_a_loss_that_is_not_finite_is_said_and_what_was_good_is_kept(capsys):
@@ -442,75 +457,6 @@ def test_a_loss_that_is_not_finite_is_said_and_what_was_good_is_kept(capsys):
         "the loss is not finite from step 1 of epoch" in told and told.count("\n") == 1
     )
     assert not Path("run/metrics.json").exists()
-
-
-def test_ctrl_c_keeps_what_was_finished():
-    flags = ("--dataset", "digits", "--epochs", "1000000", "--report-every", "100")
-    process = subprocess.Popen(
-        [sys.executable, SCRIPTS / "train_binary.py", *flags, "--output-dir", "run"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    lines = [process.stdout.readline() for _ in range(4)]
-    assert lines[-1].startswith("epoch 300/1000000"), lines
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    epochs = history()[-1]["epoch"]
-    assert (
-        f"history and model of {epochs} of 1000000 epochs" in told
-        and told.count("\n") == 1
-    )
-    assert sorted(os.listdir("run")) == [
-        "config.json",
-        "history.jsonl",
-        "model.safetensors",
-    ]
-    with safetensors.safe_open("run/model.safetensors", "numpy") as model:
-        assert model.metadata() == {"epoch": str(epochs)}
-
-
-def send_ctrl_c_to_fit(monkeypatch, times):
-    def interrupted(*arguments, **settings):
-        for _ in range(times):
-            os.kill(os.getpid(), signal.SIGINT)
-        return fit(*arguments, **settings)
-
-    monkeypatch.setattr(train, "fit", interrupted)
-
-
-def test_ctrl_c_waits_for_the_epochs_in_hand(monkeypatch, capsys):
-    # jax lets Python see a signal when a segment ends: that segment is not lost.
-    send_ctrl_c_to_fit(monkeypatch, times=1)
-    assert binary(*SHORT, "--report-every", "3") == 130
-    told = capsys.readouterr().err
-    assert told == (
-        "train_binary.py: interrupted. Kept in run: history and model of 3 of 4 epochs.\n"
-    )
-    assert [record["epoch"] for record in history()] == [3]
-    assert Path("run/model.safetensors").exists()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_a_second_ctrl_c_does_not_wait(monkeypatch, capsys):
-    send_ctrl_c_to_fit(monkeypatch, times=2)
-    assert binary(*SHORT) == 130
-    assert capsys.readouterr().err == (
-        "train_binary.py: interrupted, before the first report; no model was kept.\n"
-    )
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_an_ignored_ctrl_c_stays_ignored(monkeypatch):
-    # As in a shell's background.
-    send_ctrl_c_to_fit(monkeypatch, times=1)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        assert binary(*SHORT) == 0
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_a_thread_may_train():
@@ -528,8 +474,7 @@ def test_paths_in_the_config_are_whole(monkeypatch):
     assert binary("--dataset", "own.npz", *SHORT[2:]) == 0
     flags = metrics()["config"]["flags"]
     assert flags["dataset"] == str(Path("own.npz").absolute())
-    assert flags["output_dir"] == str(Path("run").absolute())
-    assert flags["data_dir"] is None
+    assert flags["data_dir"] is None and "output_dir" not in flags
 
 
 def test_a_terminal_shows_a_bar(monkeypatch, capsys):
@@ -541,10 +486,10 @@ def test_a_terminal_shows_a_bar(monkeypatch, capsys):
 
 
 def test_what_jax_cannot_run_is_one_line(monkeypatch, capsys):
-    def fail(*_):
+    def fail(*_, **__):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nwhile ...")
 
-    monkeypatch.setattr(train, "_fit", fail)
+    monkeypatch.setattr(train, "fit", fail)
     assert binary(*SHORT) == 2
     told = capsys.readouterr().err
     assert told == (

@@ -1,7 +1,10 @@
-"""runs.folder: what a run leaves behind, and what it leaves alone."""
+"""runs.folder: what a run leaves behind, what it leaves alone, and who may write."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -9,68 +12,133 @@ import pytest
 import safetensors.numpy
 
 from jaxcls import mlp
-from jaxcls.runs import RunFolder, new_run_path
+from jaxcls.files import read_json
+from jaxcls.runs import RunFolder, new_run_path, read_metrics
+
+
+def finished(path, last=None):
+    params = mlp.init(jax.random.key(0), (3, 2))
+    with RunFolder(path) as folder:
+        folder.write_config({"seed": 1})
+        folder.add_to_history({"epoch": 1, "loss": 0.5})
+        folder.add_to_history({"epoch": 2, "loss": 0.25})
+        folder.write_result({"seconds": {"train": 1.0}}, 2, params, last)
+    return params
 
 
 def test_a_folder_holds_what_was_written(tmp_path):
-    folder = RunFolder(tmp_path / "deep" / "run")
-    folder.write_config({"seed": 1})
-    folder.add_to_history({"epoch": 1, "loss": 0.5})
-    folder.add_to_history({"epoch": 2, "loss": 0.25})
-    params = mlp.init(jax.random.key(0), (3, 2))
-    folder.write_model(params, 2)
-    folder.write_metrics({"test": {"count": 3}})
-    path = folder.path
-    assert json.loads((path / "config.json").read_text()) == {"seed": 1}
+    path = tmp_path / "deep" / "run"
+    params = finished(path)
+    assert read_json(path / "config.json") == {"seed": 1}
     lines = (path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["loss"] for line in lines] == [0.5, 0.25]
     model = safetensors.numpy.load_file(path / "model.safetensors")
     np.testing.assert_array_equal(
         model["params/Dense_0/kernel"], params["Dense_0"]["kernel"]
     )
-    assert json.loads((path / "metrics.json").read_text())["test"]["count"] == 3
+    assert set(read_metrics(path)["sha256_of"]) == {
+        "history.jsonl",
+        "model.safetensors",
+    }
+    assert sorted(os.listdir(path)) == [
+        *("config.json", "history.jsonl", "metrics.json", "model.safetensors")
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "history.jsonl", "model.safetensors", "last.safetensors"]
+)
+def test_a_result_with_a_file_changed_or_gone_is_refused(tmp_path, name):
+    finished(tmp_path, last=mlp.init(jax.random.key(1), (3, 2)))
+    path, content = tmp_path / name, (tmp_path / name).read_bytes()
+    assert read_metrics(tmp_path) is not None
+    for place in range(0, len(content), max(1, len(content) // 20)):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            read_metrics(tmp_path)
+    path.unlink()
+    if name == "metrics.json":
+        assert read_metrics(tmp_path) is None
+        return
+    with pytest.raises(ValueError, match=f"{name}: missing, changed or damaged"):
+        read_metrics(tmp_path)
 
 
 def test_a_run_is_not_overwritten_unasked(tmp_path):
-    first = RunFolder(tmp_path)
-    first.write_config({"seed": 1})
-    first.add_to_history({"epoch": 1})
-    first.write_metrics({})
+    finished(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
     (tmp_path / "mine.txt").write_text("kept")
-    with pytest.raises(ValueError, match=r"holds a run already.*--overwrite"):
-        RunFolder(tmp_path)
-    assert (tmp_path / "metrics.json").exists()
-    RunFolder(tmp_path, overwrite=True)
-    assert (
-        not (tmp_path / "history.jsonl").exists()
-        and not (tmp_path / "metrics.json").exists()
-    )
-    assert (tmp_path / "mine.txt").read_text() == "kept"
+    with RunFolder(tmp_path) as folder:
+        with pytest.raises(ValueError, match=r"holds a run already.*--overwrite"):
+            folder.clear(overwrite=False)
+        assert (tmp_path / "metrics.json").exists()
+        folder.clear(overwrite=True)
+    assert os.listdir(tmp_path) == ["mine.txt"]
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "model.safetensors", "curves.png"])
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "model.safetensors", "curves.png", "config.json"]
+)
 def test_a_file_of_the_same_name_is_not_overwritten_unasked(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(
-        ValueError, match=rf"holds a run already \({name}\).*--overwrite"
+    with (
+        RunFolder(tmp_path) as folder,
+        pytest.raises(
+            ValueError, match=rf"holds a run already \({name}\).*--overwrite"
+        ),
     ):
-        RunFolder(tmp_path)
+        folder.clear(overwrite=False)
     assert (tmp_path / name).read_text() == "mine"
 
 
+def test_a_second_writer_is_refused(tmp_path):
+    program = "import sys; from jaxcls.runs import RunFolder; RunFolder(sys.argv[1]).__enter__()"
+    with RunFolder(tmp_path):
+        with (
+            pytest.raises(ValueError, match="another process is writing this run"),
+            RunFolder(tmp_path),
+        ):
+            pass
+        other = [sys.executable, "-c", program, tmp_path]
+        done = subprocess.run(other, capture_output=True, text=True)
+        assert "another process is writing this run" in done.stderr
+    with RunFolder(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    left = (".config.json.12.tmp", "checkpoints/.epoch-0000000001.safetensors.3.tmp")
+    mine = (".mine.tmp", ".notes.txt.12.tmp", "config.json.tmp")
+    for name in (*left, *mine):
+        (tmp_path / name).write_text("")
+    with RunFolder(tmp_path):
+        assert not any((tmp_path / name).exists() for name in left)
+        assert all((tmp_path / name).exists() for name in mine)
+
+
 def test_json_holds_no_nan(tmp_path):
-    with pytest.raises(ValueError, match="JSON"):
-        RunFolder(tmp_path).write_metrics({"loss": float("nan")})
+    with RunFolder(tmp_path) as folder:
+        with pytest.raises(ValueError, match="JSON"):
+            folder.write_config({"loss": float("nan")})
+        with pytest.raises(ValueError, match="JSON"):
+            folder.add_to_history({"loss": float("inf")})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(
-            OSError, match=f"{re.escape(str(path))} could not be written"
+        with (
+            pytest.raises(
+                OSError, match=f"{re.escape(str(path))} could not be written"
+            ),
+            RunFolder(path),
         ):
-            RunFolder(path)
+            pass
 
 
 def test_new_folders_never_meet(tmp_path, monkeypatch):

@@ -17,7 +17,10 @@ def opened(content):
 
 
 def test_curves():
-    opened(plots.curves([{"epoch": 1, "loss": 0.7, "train_accuracy": 0.5}]))
+    history = [{"epoch": 1, "loss": 0.7, "train_accuracy": 0.5}]
+    alone = opened(plots.curves(history))
+    validation = {"validation_loss": 0.9, "validation_accuracy": 0.4}
+    assert alone != opened(plots.curves([history[0] | validation]))
 
 
 @pytest.mark.parametrize("num_classes", [2, 10])

@@ -1,0 +1,125 @@
+"""`scripts/evaluate.py`: a trained run scored on all its data, from its folder alone."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+from tyro.conf import Positional, arg
+
+from jaxcls.cli.device import choose_device
+from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
+from jaxcls.cli.job import Data, data_digest, load_data
+from jaxcls.cli.parsing import read_flags
+from jaxcls.data import Dataset
+from jaxcls.metrics import confusion
+from jaxcls.runs import Run, load_run
+from jaxcls.scores import (
+    accuracy_interval,
+    calibration_error,
+    class_scores,
+    roc_auc,
+)
+
+_KINDS = {"train_binary.py": BinaryFlags, "train_multiclass.py": MulticlassFlags}
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateFlags:
+    """Score a trained run on its training, validation and test set."""
+
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
+    """The run's folder."""
+    data_dir: Path | None = None
+    """Folder with the dataset's four .gz files; by default the one that the run was trained on."""
+    json: bool = False
+    """Print everything as JSON."""
+
+
+def run(flags: EvaluateFlags) -> None:
+    """Prints the scores.
+
+    Raises:
+        ValueError, OSError: one sentence for the user.
+    """
+    with jax.default_device(choose_device("auto")):
+        trained = load_run(flags.run)
+        data = _data(trained, flags.data_dir)
+        scores = {name: score(trained, part) for name, part in data.parts().items()}
+    if flags.json:
+        about = {"run": str(flags.run), "model": str(trained.source)}
+        about |= {"epoch": trained.epoch, "class_names": trained.class_names}
+        print(json.dumps(about | scores, indent=2))
+        return
+    print(f"{trained.source}, the parameters after epoch {trained.epoch}")
+    for name, each in scores.items():
+        print("\n".join(_lines(name, each, trained.class_names)))
+
+
+def score(trained: Run, data: Dataset) -> dict:
+    """Every score of a run on one dataset, as plain numbers and lists."""
+    probabilities = trained.predict_proba(data.features)
+    labels, predicted = np.asarray(trained.labels), trained.predict(data.features)
+    order = np.argsort(labels)  # they stand in the order that the user gave
+    predictions = order[np.searchsorted(labels, predicted, sorter=order)]
+    counts = confusion(predictions, data.targets, len(labels))
+    correct, count = int(np.trace(counts)), int(counts.sum())
+    by_class = class_scores(counts)
+    return {
+        "count": count,
+        "correct": correct,
+        "accuracy": correct / count,
+        "accuracy_interval": accuracy_interval(correct, count),
+        "precision": by_class.precision.tolist(),
+        "recall": by_class.recall.tolist(),
+        "f1": by_class.f1.tolist(),
+        "support": by_class.support.tolist(),
+        "roc_auc": (
+            roc_auc(probabilities[:, 1], data.targets) if len(labels) == 2 else None
+        ),
+        "calibration_error": calibration_error(probabilities, data.targets),
+        "confusion": counts.tolist(),
+    }
+
+
+def _data(trained: Run, data_dir: Path | None) -> Data:
+    """The data of a run, loaded and split as it was."""
+    record, script = trained.record, trained.record.get("script")
+    if script not in _KINDS:
+        raise ValueError(
+            f"the run was made by {script}, whose data are not known here."
+        )
+    flags = read_flags(_KINDS[script], record, script)
+    if data_dir is not None:
+        flags = dataclasses.replace(flags, data_dir=data_dir)
+    data = load_data(flags, "evaluate.py")
+    if data_digest(data) != record.get("data_sha256"):
+        raise ValueError(
+            f"the data found ({data.name}) are not those that the run was trained on; name their "
+            "folder with --data-dir."
+        )
+    return data
+
+
+def _lines(part: str, scores: dict, class_names: tuple[str, ...]) -> list[str]:
+    low, high = scores["accuracy_interval"]
+    auc = scores["roc_auc"]
+    lines = [
+        "",
+        f"{part}: {scores['correct']:,} of {scores['count']:,} right, accuracy "
+        f"{scores['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f})",
+        ("" if auc is None else f"ROC AUC {auc:.4f}, ")
+        + f"expected calibration error {scores['calibration_error']:.4f}",
+    ]
+    width = max(5, *map(len, class_names))
+    lines.append(f"{'class':>{width}} precision recall     f1   count | confusion")
+    for place, name in enumerate(class_names):
+        row = "".join(f"{count:7,}" for count in scores["confusion"][place])
+        lines.append(
+            f"{name:>{width}} {scores['precision'][place]:9.4f} "
+            f"{scores['recall'][place]:.4f} {scores['f1'][place]:6.4f} "
+            f"{scores['support'][place]:7,} |{row}"
+        )
+    return lines

@@ -1,0 +1,102 @@
+"""From a command line, and from what a run's folder keeps of one, to flags."""
+
+import argparse
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from jaxcls.cli.flags import NOT_KEPT, RECIPES, BinaryFlags, TrainFlags
+from jaxcls.runs import read_config
+
+AnyFlags = TypeVar("AnyFlags")
+Flags = TypeVar("Flags", bound=TrainFlags)
+
+
+def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFlags:
+    """Parses a script's arguments; a wrong one ends the program with exit code 2.
+
+    A recipe, or a run to go on with, is looked up first, so that its values are the other
+    flags' defaults: what is given beside it wins, and `--recipe a --help` shows them.
+
+    Raises:
+        ValueError: the run to go on with can't be read, or is another script's.
+    """
+    import tyro
+
+    if not issubclass(kind, TrainFlags):
+        return tyro.cli(kind, prog=prog, args=argv)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--recipe")
+    first.add_argument("--resume")
+    given = first.parse_known_args(argv)[0]
+    default = kind()
+    if kind is BinaryFlags and given.recipe in RECIPES:
+        default = RECIPES[given.recipe]
+    if given.resume is not None:
+        default = read_flags(kind, read_config(Path(given.resume))[0], prog)
+    return tyro.cli(kind, prog=prog, args=argv, default=default)
+
+
+def resolved(flags: Flags) -> Flags:
+    """The flags with every default that depends on another flag filled in."""
+    tenth = max(1, flags.epochs // 10)
+    fraction = 0.0 if flags.patience is None else 0.1
+    return dataclasses.replace(
+        flags,
+        report_every=tenth if flags.report_every is None else flags.report_every,
+        checkpoint_every=(
+            tenth if flags.checkpoint_every is None else flags.checkpoint_every
+        ),
+        validation_fraction=(
+            fraction if flags.validation_fraction is None else flags.validation_fraction
+        ),
+    )
+
+
+def read_flags(kind: type[Flags], config: dict, script: str) -> Flags:
+    """The flags that a run's `config.json` keeps.
+
+    Raises:
+        ValueError: the run is another script's, or a flag has no value that it may have.
+    """
+    if config.get("script") != script:
+        raise ValueError(
+            f"the run was made by {config.get('script')}, not by {script}; use that."
+        )
+    values, hints = config.get("flags"), get_type_hints(kind)
+    if not isinstance(values, dict) or values.keys() != hints.keys() - NOT_KEPT:
+        raise ValueError(
+            "the run's config.json does not hold the flags of this version of jaxcls."
+        )
+    flags = {}
+    for name, value in values.items():
+        try:
+            flags[name] = _as(hints[name], value)
+        except (TypeError, OverflowError):
+            raise ValueError(
+                f"the run's config.json: {name} can't be {value!r}."
+            ) from None
+    return kind(**flags)
+
+
+def _as(hint, value):
+    """A value of JSON as a flag's type has it; TypeError if it is none."""
+    origin, choices = get_origin(hint), get_args(hint)
+    if origin is Literal and value in choices and isinstance(value, str):
+        return value
+    if origin in (Union, UnionType):
+        for choice in choices:
+            with contextlib.suppress(TypeError):
+                return _as(choice, value)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_as(choices[0], each) for each in value)
+    if hint is float and type(value) is int and float(value) == value:
+        return float(value)
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if origin is None and type(value) is hint:
+        return value
+    raise TypeError

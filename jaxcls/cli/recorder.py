@@ -1,0 +1,109 @@
+"""A training in its folder: what it writes as it goes, and how it stops when asked to."""
+
+import dataclasses
+
+from jaxcls.cli.flags import TrainFlags
+from jaxcls.cli.job import Job
+from jaxcls.cli.screen import Progress
+from jaxcls.cli.signals import Stopped, StopRequest
+from jaxcls.fitting import Report
+from jaxcls.runs import RunFolder, write_checkpoint
+from jaxcls.training import TrainState
+
+
+@dataclasses.dataclass
+class Training:
+    """A run in its folder, from its first epoch or from where it is gone on with.
+
+    Attributes:
+        job: what it trains, with what settings.
+        config: the content of `config.json`, with the environment that it began in.
+        environment: device and versions that it ends in.
+        folder: its folder.
+        epoch: epochs done.
+        state: after them.
+        history: the lines of `history.jsonl` that belong to it.
+        seconds: how long its parts took.
+    """
+
+    job: Job
+    config: dict
+    environment: dict
+    folder: RunFolder
+    epoch: int
+    state: TrainState
+    history: list[dict]
+    seconds: dict[str, float]
+
+
+class Recorder:
+    """Writes what `fit` reports, and stops the run where a signal asked for it."""
+
+    def __init__(
+        self,
+        this: Training,
+        flags: TrainFlags,
+        script: str,
+        request: StopRequest,
+        progress: Progress,
+    ):
+        self.this, self.flags, self.script = this, flags, script
+        self.request, self.progress = request, progress
+        self.saved = this.epoch
+
+    def report(self, report: Report) -> None:
+        """Adds a line to the history and shows it."""
+        this, record = self.this, _line(report)
+        this.folder.add_to_history(record)
+        this.history.append(record)
+        this.epoch, this.state = report.epoch, report.state
+        self.progress.show(report)
+        if self.request.signum is not None:
+            self.save()
+            self.stop_if_asked()
+
+    def checkpoint(self, epoch: int, state: TrainState) -> None:
+        """Writes a checkpoint."""
+        self.this.epoch, self.this.state = epoch, state
+        self.save()
+        self.stop_if_asked()
+
+    def save(self) -> None:
+        """Writes a checkpoint of the latest good state, if there is none of it yet."""
+        this = self.this
+        if self.saved == this.epoch:
+            return
+        write_checkpoint(
+            this.folder.path,
+            this.epoch,
+            this.state,
+            this.history,
+            this.config,
+            keep=self.flags.keep_checkpoints,
+        )
+        self.saved = this.epoch
+
+    def stop_if_asked(self) -> None:
+        """Raises Stopped once a signal has come."""
+        if self.request.signum is not None:
+            path = self.this.folder.path
+            raise Stopped(
+                self.request.signum,
+                f"stopped after {self.this.epoch} of {self.flags.epochs} epochs; go on with "
+                f"{self.script} --resume {path}",
+            )
+
+
+def _line(report: Report) -> dict:
+    """A line of the history."""
+    line = {
+        "epoch": report.epoch,
+        "loss": report.loss,
+        "train_accuracy": float(report.train.accuracy),
+    }
+    if report.validation is None:
+        return line
+    return line | {
+        "validation_loss": float(report.validation.loss),
+        "validation_accuracy": float(report.validation.accuracy),
+    }

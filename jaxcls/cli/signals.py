@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM: the first asks for a stop, the second stops at once."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+
+class Stopped(KeyboardInterrupt):
+    """A run that stopped because it was asked to; `signum` says by which signal."""
+
+    def __init__(self, signum: int, sentence: str):
+        super().__init__(sentence)
+        self.signum = signum
+
+
+class StopRequest:
+    """The signal that asked for a stop, or None so far."""
+
+    def __init__(self):
+        self.signum: int | None = None
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Takes the first SIGINT or SIGTERM as a request; a second one ends the process.
+
+        A signal that is ignored, as Ctrl-C is in a shell's background, stays so; a thread has
+        no say in signals.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        default = {
+            signal.SIGINT: signal.default_int_handler,
+            signal.SIGTERM: signal.SIG_DFL,
+        }
+        mine = [each for each in default if signal.getsignal(each) == default[each]]
+
+        def first(signum: int, _) -> None:
+            self.signum = signum
+            for each in mine:
+                # The system's own way, which waits for no computation in hand.
+                signal.signal(each, signal.SIG_DFL)
+            # Not print: the signal may have come in the midst of one.
+            with contextlib.suppress(OSError):
+                os.write(2, b"stopping after the epochs in hand; once more: at once\n")
+
+        for each in mine:
+            signal.signal(each, first)
+        try:
+            yield
+        finally:
+            for each in mine:
+                signal.signal(each, default[each])

@@ -1,0 +1,195 @@
+"""Checkpoints: states in a run's folder from which it goes on to the same bits.
+
+`checkpoints/epoch-<n>.safetensors` holds every array of the `TrainState`, among them the best
+parameters so far where a validation set chooses, and the history's columns.
+`checkpoints/epoch-<n>.json`, written after it, holds its digest, the counters and the run's
+config: where it stands, the checkpoint is whole.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcls.files import (
+    cannot_write,
+    load_arrays,
+    read_json,
+    restore,
+    save_arrays,
+    write_json,
+)
+from jaxcls.runs.folder import CHECKPOINTS, CONFIG
+from jaxcls.training import TrainState
+
+_NAME = re.compile(r"epoch-(\d{10})\.(json|safetensors)")
+_HISTORY = "history/"
+
+
+class Checkpoint(NamedTuple):
+    """A run after `epoch` epochs.
+
+    Attributes:
+        epoch: epochs done.
+        arrays: the state's, by name.
+        history: the lines of `history.jsonl` so far.
+        config: the content of `config.json`.
+        source: the file it came from, for messages.
+    """
+
+    epoch: int
+    arrays: dict[str, np.ndarray]
+    history: list[dict]
+    config: dict
+    source: Path
+
+    def state(self, template: TrainState) -> TrainState:
+        """The state.
+
+        Args:
+            template: arrays or shapes of a state with the same config.
+
+        Raises:
+            ValueError: a leaf is missing, or its shape or dtype is not the template's.
+        """
+        return restore(template, self.arrays, self.source)
+
+
+def write_checkpoint(
+    folder: Path,
+    epoch: int,
+    state: TrainState,
+    history: list[dict],
+    config: dict,
+    *,
+    keep: int,
+) -> None:
+    """Writes a checkpoint, then removes all but the newest `keep`.
+
+    Args:
+        folder: the run's.
+        epoch: epochs done.
+        state: after them.
+        history: lines of `history.jsonl` so far, all with the same names.
+        config: the content of `config.json`.
+        keep: checkpoints to keep, at least 1.
+
+    Raises:
+        OSError: it can't be written; earlier ones are still there.
+    """
+    folder = folder / CHECKPOINTS
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    columns = {
+        name: np.array([record[name] for record in history])
+        for name in (history[0] if history else ())
+    }
+    stem = folder / f"epoch-{epoch:010}"
+    tree = state._asdict() | {"history": columns}
+    sha256 = save_arrays(stem.with_suffix(".safetensors"), tree, {})
+    about = {
+        "epoch": epoch,
+        "step": int(state.step),
+        "history": list(columns),
+        "sha256_of_arrays": sha256,
+        "config": config,
+    }
+    write_json(stem.with_suffix(".json"), about)
+    _remove_all_but(folder, _epochs(folder)[-keep:])
+
+
+def remove_checkpoints_after(folder: Path, epoch: int) -> None:
+    """Removes those of a run that is gone on with from `epoch`, damaged as they must be.
+
+    Raises:
+        OSError: one can't be removed.
+    """
+    folder = folder / CHECKPOINTS
+    if folder.is_dir():
+        _remove_all_but(folder, [each for each in _epochs(folder) if each <= epoch])
+
+
+def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint of a run, and a sentence for each newer one that is not.
+
+    Args:
+        folder: the run's.
+    """
+    problems = []
+    for epoch in reversed(_epochs(folder / CHECKPOINTS)):
+        stem = folder / CHECKPOINTS / f"epoch-{epoch:010}"
+        try:
+            return _read(stem), problems
+        except ValueError as error:
+            problems.append(str(error))
+        except OSError as error:
+            problems.append(f"{error.filename}: {error.strerror}.")
+    return None, problems
+
+
+def read_config(folder: Path) -> tuple[dict, str | None]:
+    """The content of a run's `config.json`; where that is damaged, of its newest checkpoint.
+
+    Returns:
+        The content, and what is wrong with the file, or None.
+
+    Raises:
+        ValueError: neither can be read.
+    """
+    try:
+        return read_json(folder / CONFIG), None
+    except ValueError as error:
+        checkpoint, _ = newest_checkpoint(folder)
+        if checkpoint is None:
+            raise ValueError(
+                f"{folder} holds no run that can be read: {error}"
+            ) from None
+        return checkpoint.config, str(error)
+
+
+def _read(stem: Path) -> Checkpoint:
+    path = stem.with_suffix(".json")
+    about = read_json(path)
+    epoch = about.get("epoch")
+    if type(epoch) is not int or not (
+        epoch == _epoch(path.name)
+        and isinstance(about.get("config"), dict)
+        and isinstance(about.get("history"), list)
+        and all(isinstance(name, str) for name in about["history"])
+    ):
+        raise ValueError(f"{path}: not the JSON of a checkpoint of this name.")
+    path = stem.with_suffix(".safetensors")
+    arrays = load_arrays(path, str(about.get("sha256_of_arrays")))
+    names = [_HISTORY + name for name in about["history"]]
+    found = {name for name in arrays if name.startswith(_HISTORY)}
+    if set(names) != found or any(arrays[name].ndim != 1 for name in names):
+        raise ValueError(f"{path}: its columns are not those of the history.")
+    rows = zip(*(arrays.pop(name).tolist() for name in names), strict=True)
+    history = [dict(zip(about["history"], row, strict=True)) for row in rows]
+    return Checkpoint(epoch, arrays, history, about["config"], path)
+
+
+def _epoch(name: str) -> int | None:
+    """The epoch of a checkpoint's file, or None for any other."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
+def _epochs(folder: Path) -> list[int]:
+    """The epochs of which there is a JSON file, in order."""
+    epochs = (_epoch(path.name) for path in folder.glob("*.json"))
+    return sorted(epoch for epoch in epochs if epoch is not None)
+
+
+def _remove_all_but(folder: Path, epochs: list[int]) -> None:
+    # A .json file goes before its arrays: no checkpoint looks whole that is not.
+    for path in sorted(folder.iterdir()):
+        epoch = _epoch(path.name)
+        if epoch is not None and epoch not in epochs:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise cannot_write(path, error) from error

@@ -1,0 +1,200 @@
+"""A run's folder, read again: its config, its parameters, and predictions with them."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from jaxcls import mlp
+from jaxcls.batches import scaled
+from jaxcls.config import Config, Keys
+from jaxcls.files import load_arrays, restore
+from jaxcls.likelihoods import LIKELIHOODS, class_probabilities
+from jaxcls.mlp import Params
+from jaxcls.runs.checkpoints import newest_checkpoint, read_config
+from jaxcls.runs.folder import METRICS, MODEL, read_metrics
+from jaxcls.training import TrainState, chosen_params, init_state
+
+# Examples that are put through the network at once, so that its memory stays small.
+_CHUNK = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained classifier.
+
+    Attributes:
+        config: of its training.
+        params: the network's; those that validation chose, where there was one.
+        labels: K numbers by which the dataset names the classes.
+        class_names: K names.
+        image_shape: (height, width) of an example that is an image, or None.
+        takes_bytes: whether it was trained on bytes 0 to 255, divided by 255.
+        epoch: epochs after which the parameters stood.
+        source: the file that they come from.
+        record: the content of `config.json`.
+    """
+
+    config: Config
+    params: Params
+    labels: tuple[int, ...]
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int] | None
+    takes_bytes: bool
+    epoch: int
+    source: Path
+    record: dict
+
+    def predict_proba(self, features: ArrayLike) -> np.ndarray:
+        """Probabilities [N, K] of the classes.
+
+        Args:
+            features: [N, D] or images [N, height, width]: bytes 0 to 255, or floats as the
+                run was trained on.
+
+        Raises:
+            ValueError: the shape, the type or a value is not what the run was trained on.
+        """
+        return self._in_chunks(_probabilities, features)
+
+    def predict(self, features: ArrayLike) -> np.ndarray:
+        """The most likely label [N] of each example, one of `labels`; see `predict_proba`."""
+        return np.asarray(self.labels)[self._in_chunks(_predictions, features)]
+
+    def _in_chunks(self, function: Callable, features: ArrayLike) -> np.ndarray:
+        x = self._inputs(np.asarray(features))
+        parts = [
+            np.asarray(function(self.params, x[i : i + _CHUNK], self.config))
+            for i in range(0, len(x), _CHUNK)
+        ]
+        return np.concatenate(parts)
+
+    def _inputs(self, features: np.ndarray) -> np.ndarray:
+        """Features [N, D] in float32, scaled."""
+        num_inputs = self.config.layer_sizes[0]
+        shown = f"[N, {num_inputs}]"
+        if self.image_shape is not None:
+            shown += f" or [N, {', '.join(map(str, self.image_shape))}]"
+        rows = features.ndim == 2 and features.shape[1] == num_inputs
+        if len(features.shape) == 0 or len(features) == 0:
+            raise ValueError(f"features must be {shown} with N at least 1, got none.")
+        if not rows and features.shape[1:] != self.image_shape:
+            raise ValueError(f"features must be {shown}, got {list(features.shape)}.")
+        is_bytes = features.dtype == np.uint8
+        if not is_bytes and not np.issubdtype(features.dtype, np.floating):
+            raise ValueError(f"features must be uint8 or floats, got {features.dtype}.")
+        if is_bytes and not self.takes_bytes:
+            raise ValueError(
+                "features must be floats, scaled as those the run was trained on, got uint8."
+            )
+        if not np.isfinite(features).all():
+            raise ValueError("features must be finite, got NaN or infinity.")
+        if self.takes_bytes and not is_bytes and not _in_unit(features):
+            raise ValueError(
+                "features must be bytes 0 to 255, or floats in [0, 1] as bytes divided by 255, "
+                f"got floats from {features.min()} to {features.max()}."
+            )
+        return scaled(features.reshape(len(features), num_inputs))
+
+
+def load_run(path: str | os.PathLike) -> Run:
+    """Rebuilds a classifier from the folder of its run.
+
+    Of a run that is not finished it is that of the newest whole checkpoint, with the best
+    parameters so far where a validation set chooses.
+
+    Args:
+        path: of the folder.
+
+    Raises:
+        ValueError: there is no run, or none that is whole enough; the message names the file.
+    """
+    path = Path(path)
+    record, _ = read_config(path)
+    try:
+        run = _described(record)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ValueError(
+            f"{path}: its config can't be used: {reason.rstrip('.')}."
+        ) from None
+    template = jax.eval_shape(partial(_start, run.config))
+    metrics = read_metrics(path)
+    if metrics is None:
+        return _from_checkpoint(path, run, template)
+    chosen = metrics.get("chosen")
+    if not isinstance(chosen, dict) or type(chosen.get("epoch")) is not int:
+        raise ValueError(f"{path / METRICS}: does not say which epoch was chosen.")
+    arrays = load_arrays(path / MODEL, metrics["sha256_of"][MODEL])
+    params = restore({"params": template.params}, arrays, path / MODEL)["params"]
+    return dataclasses.replace(
+        run, params=params, epoch=chosen["epoch"], source=path / MODEL
+    )
+
+
+def _from_checkpoint(path: Path, run: Run, template: TrainState) -> Run:
+    checkpoint, problems = newest_checkpoint(path)
+    if checkpoint is None:
+        raise ValueError(
+            f"{path}: the run has no result and no checkpoint yet; go on with --resume {path}."
+            + (f" Passed over: {' '.join(problems)}" if problems else "")
+        )
+    state = checkpoint.state(template)
+    best = state.progress.best
+    return dataclasses.replace(
+        run,
+        params=chosen_params(state),
+        epoch=checkpoint.epoch if best is None else int(best.epoch),
+        source=checkpoint.source,
+    )
+
+
+def _described(record: dict) -> Run:
+    """The run that a `config.json` describes, without its parameters."""
+    for name in ("layer_sizes", "labels", "class_names"):
+        if not isinstance(record[name], list):
+            raise ValueError(f"{name} must be a list, got {record[name]!r}.")
+    fields = {field.name for field in dataclasses.fields(Config)}
+    settings = {name: record[name] for name in fields}
+    if record["likelihood"] not in LIKELIHOODS:
+        raise ValueError(f"no likelihood is named {record['likelihood']!r}.")
+    settings["likelihood"] = LIKELIHOODS[record["likelihood"]]
+    settings["layer_sizes"] = tuple(record["layer_sizes"])
+    config = Config(**settings)
+    labels, names = tuple(record["labels"]), tuple(record["class_names"])
+    shape = None if record["image_shape"] is None else tuple(record["image_shape"])
+    num_classes = max(2, config.layer_sizes[-1])
+    if not (
+        len(labels) == len(names) == num_classes
+        and all(type(label) is int for label in labels)
+        and all(isinstance(name, str) for name in names)
+        and (shape is None or all(type(size) is int for size in shape))
+        and (shape is None or np.prod(shape, dtype=float) == config.layer_sizes[0])
+        and record["features"] in ("uint8", "float32")
+    ):
+        raise ValueError("labels, class_names, image_shape or features do not fit.")
+    takes_bytes = record["features"] == "uint8"
+    return Run(config, {}, labels, names, shape, takes_bytes, 0, Path(), record)
+
+
+def _start(config: Config) -> TrainState:
+    return init_state(Keys.from_seed(0), config)
+
+
+def _in_unit(features: np.ndarray) -> bool:
+    return bool(features.min() >= 0 and features.max() <= 1)
+
+
+@partial(jax.jit, static_argnames="config")
+def _probabilities(params: Params, features: np.ndarray, config: Config) -> jax.Array:
+    return class_probabilities(config.likelihood, mlp.apply(params, features))
+
+
+@partial(jax.jit, static_argnames="config")
+def _predictions(params: Params, features: np.ndarray, config: Config) -> jax.Array:
+    return config.likelihood.predict(mlp.apply(params, features))

@@ -1,0 +1,123 @@
+"""scripts/evaluate.py: every score equals scikit-learn's, from the folder alone."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+import jaxcls
+from jaxcls.cli import main
+from jaxcls.cli.evaluate import score
+from jaxcls.files import read_json, write_json
+
+DIGITS = ("--dataset", "digits", "--no-plots", "--epochs", "8")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs")
+    flags = (*DIGITS, "--validation-fraction", "0.2")
+    assert main.train_binary([*flags, "--output-dir", str(path / "two")]) == 0
+    classes = ("--classes", "9", "0", "4", "--batch-size", "16")
+    assert (
+        main.train_multiclass([*flags, *classes, "--output-dir", str(path / "three")])
+        == 0
+    )
+    return path
+
+
+def evaluated(path, capsys):
+    assert main.evaluate([str(path), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name, classes", [("two", (0, 1)), ("three", (9, 0, 4))])
+def test_scores_are_those_of_scikit_learn(runs, name, classes, capsys):
+    found = evaluated(runs / name, capsys)
+    run, metrics = jaxcls.load_run(runs / name), read_json(runs / name / "metrics.json")
+    for part in ("train", "validation", "test"):
+        for key in ("correct", "count", "accuracy"):
+            assert found[part][key] == metrics[part][key], (part, key)
+    test = jaxcls.data.load("digits", classes=classes)[1]
+    true, predicted = np.array(classes)[test.targets], run.predict(test.features)
+    got = found["test"]
+    want = sklearn.metrics.precision_recall_fscore_support(
+        true, predicted, labels=list(classes), zero_division=0
+    )
+    for key, numbers in zip(
+        ("precision", "recall", "f1", "support"), want, strict=True
+    ):
+        np.testing.assert_allclose(got[key], numbers, rtol=1e-12)
+    np.testing.assert_array_equal(
+        got["confusion"],
+        sklearn.metrics.confusion_matrix(true, predicted, labels=list(classes)),
+    )
+    assert got["accuracy"] == sklearn.metrics.accuracy_score(true, predicted)
+    low, high = got["accuracy_interval"]
+    assert 0 < low < got["accuracy"] <= high <= 1
+    if len(classes) == 2:
+        probabilities = run.predict_proba(test.features)[:, 1]
+        auc = sklearn.metrics.roc_auc_score(true == classes[1], probabilities)
+        assert got["roc_auc"] == pytest.approx(auc, rel=1e-12)
+    else:
+        assert got["roc_auc"] is None
+    assert found["class_names"] == [str(label) for label in classes]
+
+
+def test_a_table_for_people(runs, capsys):
+    assert main.evaluate([str(runs / "three")]) == 0
+    shown = capsys.readouterr().out
+    for part in ("train", "validation", "test"):
+        count = read_json(runs / "three" / "metrics.json")[part]
+        assert f"{part}: {count['correct']:,} of {count['count']:,} right" in shown
+    assert "95% interval" in shown and "expected calibration error" in shown
+    assert "ROC AUC" not in shown
+
+
+def test_nothing_in_the_folder_changes(runs, capsys):
+    before = {path: path.read_bytes() for path in (runs / "two").rglob("*.*")}
+    evaluated(runs / "two", capsys)
+    assert before == {path: path.read_bytes() for path in (runs / "two").rglob("*.*")}
+
+
+def test_what_is_wrong_is_said_in_one_line(runs, tmp_path, capsys):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(runs / "two", damaged)
+    with open(damaged / "model.safetensors", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\xff")
+    other = tmp_path / "other"
+    shutil.copytree(runs / "two", other)
+    config = read_json(other / "config.json")
+    write_json(other / "config.json", config | {"data_sha256": "0" * 64})
+    for argv, message in (
+        ([tmp_path / "none"], "none holds no run that can be read"),
+        ([damaged], "model.safetensors: missing, changed or damaged"),
+        ([other], "the data found (digits) are not those that the run was trained on"),
+        ([runs / "two", "--data-dir", tmp_path], "digits has no use for it"),
+    ):
+        assert main.evaluate([str(each) for each in argv]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("evaluate.py: ") and told.count("\n") == 1
+        assert message in told
+
+
+def test_a_class_that_is_never_predicted_scores_0(runs):
+    run = jaxcls.load_run(runs / "two")
+    test = jaxcls.data.load("digits", classes=(0, 1))[1]
+    zeros = test._replace(
+        features=test.features[test.targets == 0],
+        targets=test.targets[test.targets == 0],
+    )
+    ones = zeros._replace(targets=zeros.targets + 1)
+    both = test._replace(
+        features=np.concatenate([zeros.features] * 2),
+        targets=np.concatenate([zeros.targets, ones.targets]),
+    )
+    got = score(run, both)
+    assert got["precision"] == [0.5, 0.0] and got["recall"] == [1.0, 0.0]
+    # Not 0.5 exactly: the same image in two places may differ in the last bit.
+    assert got["roc_auc"] == pytest.approx(0.5, abs=0.01)

@@ -1,0 +1,265 @@
+"""--resume: the same bits as a straight run, what may change, and what heals."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jaxcls import fit
+from jaxcls.cli import main, train
+from jaxcls.cli.resume import ENVIRONMENT
+from jaxcls.cli.signals import Stopped
+from jaxcls.files import read_json, write_json
+
+DIGITS = ("--dataset", "digits", "--no-plots")
+FULL = (*DIGITS, "--epochs", "12", "--checkpoint-every", "3", "--report-every", "4")
+MIXED = (
+    *(*DIGITS, "--epochs", "6", "--checkpoint-every", "2", "--report-every", "3"),
+    *("--batch-size", "32", "--dropout", "0.3", "--optimizer", "adamw"),
+    *("--validation-fraction", "0.2", "--patience", "5", "--schedule", "cosine"),
+    *("--clip-norm", "1", "--label-smoothing", "0.1", "--class-weights", "balanced"),
+)
+CHECKPOINTS = Path("run/checkpoints")
+
+
+@pytest.fixture(autouse=True)
+def in_a_new_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Folders of straight runs by their flags, each trained once."""
+    folders = {}
+
+    def folder(flags):
+        if flags not in folders:
+            folders[flags] = tmp_path_factory.mktemp("straight") / "run"
+            assert binary(*flags, "--output-dir", str(folders[flags])) == 0
+        return folders[flags]
+
+    return folder
+
+
+def binary(*argv):
+    return main.train_binary(argv)
+
+
+def cut_off(flags, monkeypatch, after=1):
+    """Begins a run in `run`, which breaks off at the checkpoint after `after` others."""
+
+    def fit_until(*arguments, on_checkpoint, **settings):
+        seen = []
+
+        def checkpoint(epoch, state):
+            if len(seen) == after:
+                raise OSError(5, "the power is off")
+            seen.append(epoch)
+            on_checkpoint(epoch, state)
+
+        return fit(*arguments, on_checkpoint=checkpoint, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "fit", fit_until)
+        assert binary(*flags, "--output-dir", "run") == 2
+
+
+def metrics(folder):
+    found = read_json(Path(folder) / "metrics.json")
+    del found["seconds"]
+    return found
+
+
+def assert_equal_runs(folder, other):
+    assert metrics(folder) == metrics(other)
+    names = set(os.listdir(folder)) - {"metrics.json", "checkpoints"}
+    assert names == set(os.listdir(other)) - {"metrics.json", "checkpoints"}
+    for name in names:
+        assert Path(folder, name).read_bytes() == Path(other, name).read_bytes(), name
+    for path in Path(other, "checkpoints").iterdir():
+        assert path.read_bytes() == Path(folder, "checkpoints", path.name).read_bytes()
+
+
+@pytest.mark.parametrize("flags", [FULL, MIXED], ids=["full batch", "mini-batch"])
+def test_a_run_cut_off_goes_on_to_the_same_bits(flags, straight, monkeypatch, capsys):
+    cut_off(flags, monkeypatch)
+    assert "the power is off" in capsys.readouterr().err
+    assert not Path("run/metrics.json").exists()
+    assert binary("--resume", "run") == 0
+    told = capsys.readouterr()
+    assert told.err == "" and "run: on from epoch" in told.out
+    assert_equal_runs("run", straight(flags))
+
+
+def test_a_run_without_a_checkpoint_begins_again(straight, monkeypatch, capsys):
+    cut_off(FULL, monkeypatch, after=0)
+    assert binary("--resume", "run") == 0
+    assert "run: on from epoch 0" in capsys.readouterr().out
+    assert_equal_runs("run", straight(FULL))
+
+
+def test_a_finished_run_says_so_and_changes_nothing(straight, capsys):
+    shutil.copytree(straight(FULL), "run")
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+    assert binary("--resume", "run") == 0
+    assert "run is finished, 12 of 12 epochs; to go on, give more --epochs." in (
+        capsys.readouterr().out
+    )
+    assert before == {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+
+
+def test_more_epochs_go_on_to_the_bits_of_a_longer_run(straight):
+    shutil.copytree(straight(FULL), "run")
+    longer = (*FULL, "--epochs", "20")
+    assert binary("--resume", "run", "--epochs", "20") == 0
+    assert_equal_runs("run", straight(longer))
+
+
+def test_more_patience_goes_on_to_the_bits_of_a_longer_run(straight):
+    # So large a rate that validation stops it soon, and between two reports.
+    few = (*DIGITS, "--epochs", "24", "--learning-rate", "0.3", "--report-every", "5")
+    few += (
+        "--checkpoint-every",
+        "5",
+        "--patience",
+        "3",
+        "--validation-fraction",
+        "0.3",
+    )
+    shutil.copytree(straight(few), "run")
+    ended = metrics("run")["chosen"]
+    assert ended["stopped_by"] == "patience" and ended["epochs_done"] % 5
+    assert ended["epochs_done"] == ended["epoch"] + 3
+    assert binary("--resume", "run", "--patience", "6") == 0
+    assert metrics("run")["chosen"]["epochs_done"] > ended["epochs_done"]
+    assert metrics("run") == metrics(straight((*few, "--patience", "6")))
+    for name in ("history.jsonl", "model.safetensors", "last.safetensors"):
+        assert (
+            Path("run", name).read_bytes()
+            == (straight((*few, "--patience", "6")) / name).read_bytes()
+        )
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--seed", "1"], "--seed 1: the run began with 0, and its past would be"),
+        (["--learning-rate", "0.1"], "--learning-rate 0.1: the run began with 0.001"),
+        (["--hidden", "3", "4"], "--hidden 3 4: the run began with 32"),
+        (["--classes", "3", "4"], "--classes 3 4: the run began with 0 1"),
+        (["--batch-size", "8"], "--batch-size 8: the run began with 32"),
+        (["--monitor", "accuracy"], "--monitor accuracy: the run began with loss"),
+        (["--patience", "4"], "--patience 4: the run began with 5, and less would"),
+        (["--epochs", "9"], "the cosine schedule was laid out over 6 epochs"),
+        (["--epochs", "1"], "--epochs 1: 2 are done already; give as many or more"),
+        (["--output-dir", "other"], "--output-dir is for a new run; with --resume"),
+        (["--overwrite"], "--overwrite is for a new run"),
+    ],
+)
+def test_what_would_change_the_past_is_refused(argv, message, monkeypatch, capsys):
+    cut_off(MIXED, monkeypatch)
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+    capsys.readouterr()
+    assert binary("--resume", "run", *argv) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("train_binary.py: ") and told.count("\n") == 1
+    assert message in told
+    assert before == {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+
+
+def test_other_data_are_refused(monkeypatch, capsys):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 3)).astype(np.float32), rng.integers(0, 2, 40)
+    np.savez("own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    flags = ("--dataset", "own.npz", "--epochs", "4", "--no-plots")
+    cut_off(flags, monkeypatch)
+    np.savez("own.npz", x_train=x + 1e-6, y_train=y, x_test=x, y_test=y)
+    assert binary("--resume", "run") == 2
+    assert "the data are not those that the run began with" in capsys.readouterr().err
+    np.savez("moved.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    assert binary("--resume", "run", "--dataset", "moved.npz") == 0
+
+
+def test_another_scripts_run_and_no_run_are_refused(straight, capsys):
+    assert main.train_multiclass(["--resume", str(straight(FULL))]) == 2
+    assert "was made by train_binary.py, not by train_multiclass.py" in (
+        capsys.readouterr().err
+    )
+    assert binary("--resume", "none") == 2
+    assert "none holds no run that can be read" in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
+def test_another_environment_is_said(monkeypatch, capsys):
+    cut_off(FULL, monkeypatch)
+    for path in ("run/config.json", *CHECKPOINTS.glob("*.json")):
+        value = read_json(path)
+        config = value.get("config", value)
+        config["machine"], config["xla_flags"] = "64 cores of another", "--xla_other"
+        write_json(path, value)
+    capsys.readouterr()
+    assert binary("--resume", "run") == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "the last bits may differ from here on" in told
+    assert "machine (64 cores of another, now " in told and "xla_flags" in told
+    config = metrics("run")["config"]
+    assert config["machine"] == "64 cores of another" and set(ENVIRONMENT) < set(config)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["metrics.json", "model.safetensors", "history.jsonl", "config.json"],
+)
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_a_finished_run_heals(name, how, straight, capsys):
+    shutil.copytree(straight(MIXED), "run")
+    content = bytearray(Path("run", name).read_bytes())
+    content[len(content) // 2] ^= 1
+    Path("run", name).write_bytes(content)
+    if how == "gone":
+        Path("run", name).unlink()
+    assert binary("--resume", "run") == 0
+    told = capsys.readouterr().err
+    if (name, how) == ("metrics.json", "gone"):
+        assert told == ""
+    else:
+        assert told.count("\n") == 1 and name in told and "written anew" in told
+    assert_equal_runs("run", straight(MIXED))
+
+
+def test_a_damaged_checkpoint_is_passed_over_in_a_line(straight, monkeypatch, capsys):
+    cut_off(FULL, monkeypatch, after=2)
+    path = CHECKPOINTS / "epoch-0000000006.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    capsys.readouterr()
+    assert binary("--resume", "run") == 0
+    told = capsys.readouterr()
+    assert "run: on from epoch 3" in told.out
+    assert told.err == (
+        f"train_binary.py: passed over: {path}: changed or damaged since it was written.\n"
+    )
+    assert_equal_runs("run", straight(FULL))
+
+
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(capsys):
+    flags = ("--optimizer", "sgd", "--learning-rate", "0.1", "--weight-decay", "30")
+    # Each step doubles the kernels, so that it takes a while.
+    flags += ("--epochs", "2000", "--checkpoint-every", "50", "--report-every", "1")
+    assert binary(*DIGITS, *flags, "--output-dir", "run") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "the loss is not finite from step" in told or "not finite after" in told
+    assert "try a smaller learning_rate, a clip_norm" in told
+    lines = Path("run/history.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])["epoch"]
+    assert f"Kept in run: history and checkpoint of {last} of 2000 epochs" in told
+    assert (CHECKPOINTS / f"epoch-{last:010}.json").exists()
+
+
+def test_a_stop_is_a_keyboard_interrupt():
+    # So that no `except Exception` on the way swallows it.
+    assert issubclass(Stopped, KeyboardInterrupt)

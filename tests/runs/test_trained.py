@@ -1,0 +1,148 @@
+"""load_run: the classifier of a folder, and predictions in its own labels."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import jaxcls
+from jaxcls.cli import main
+from jaxcls.files import read_json, write_json
+from jaxcls.runs import RunFolder
+
+FLAGS = (
+    "--dataset",
+    "digits",
+    "--no-plots",
+    "--epochs",
+    "30",
+    "--classes",
+    "8",
+    "3",
+    "5",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "run"
+    flags = (*FLAGS, "--validation-fraction", "0.2", "--batch-size", "32")
+    assert main.train_multiclass([*flags, "--output-dir", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def test_set():
+    return jaxcls.data.load("digits", classes=(8, 3, 5))[1]
+
+
+def test_a_run_predicts_as_it_was_scored(folder, test_set):
+    run = jaxcls.load_run(folder)
+    metrics = read_json(folder / "metrics.json")
+    assert (run.labels, run.class_names) == ((8, 3, 5), ("8", "3", "5"))
+    assert run.epoch == metrics["chosen"]["epoch"]
+    assert run.config.layer_sizes == (784, 32, 3) and run.config.monitor == "loss"
+    predicted = run.predict(test_set.features)
+    true = np.asarray(run.labels)[test_set.targets]
+    assert (predicted == true).sum() == metrics["test"]["correct"] > 90
+    probabilities = run.predict_proba(test_set.features)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    chosen = np.asarray(run.labels)[probabilities.argmax(axis=1)]
+    np.testing.assert_array_equal(chosen, predicted)
+    losses = -np.log(probabilities[np.arange(len(true)), test_set.targets])
+    assert losses.mean() == pytest.approx(metrics["test"]["loss"], rel=1e-5)
+
+
+def test_bytes_images_and_floats_are_one(folder, test_set):
+    run = jaxcls.load_run(folder)
+    want = run.predict_proba(test_set.features)
+    for features in (
+        test_set.features.reshape(-1, 28, 28),
+        test_set.features / np.float32(255),
+        test_set.features / 255.0,
+    ):
+        np.testing.assert_array_equal(run.predict_proba(features), want)
+
+
+@pytest.mark.parametrize(
+    "features, message",
+    [
+        (
+            np.zeros((2, 5), np.uint8),
+            r"must be \[N, 784\] or \[N, 28, 28\], got \[2, 5\]",
+        ),
+        (np.zeros((0, 784), np.uint8), "N at least 1"),
+        (np.uint8(3), "N at least 1"),
+        (np.zeros((1, 784), int), "must be uint8 or floats, got int64"),
+        (np.full((1, 784), np.nan), "must be finite"),
+        (np.full((1, 784), 254.0), r"floats in \[0, 1\] as bytes divided by 255, got"),
+        (np.array([["a"] * 784]), "must be uint8 or floats, got <U1"),
+    ],
+)
+def test_features_of_another_kind_are_refused(folder, features, message):
+    with pytest.raises(ValueError, match=message):
+        jaxcls.load_run(folder).predict(features)
+
+
+def test_a_run_on_floats_takes_floats(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    y = np.where(x[:, 0] > 0, -7, 20)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    flags = ["--dataset", str(tmp_path / "own.npz"), "--epochs", "300", "--no-plots"]
+    flags += ["--learning-rate", "0.05", "--output-dir", str(tmp_path / "run")]
+    assert main.train_binary(flags) == 0
+    run = jaxcls.load_run(tmp_path / "run")
+    assert (run.predict(x * 1) == y).mean() > 0.9
+    with pytest.raises(ValueError, match="must be floats, scaled as those"):
+        run.predict(np.zeros((1, 3), np.uint8))
+
+
+def test_a_run_without_a_result_is_its_newest_checkpoint(folder, tmp_path):
+    import shutil
+
+    path = tmp_path / "run"
+    shutil.copytree(folder, path)
+    (path / "metrics.json").unlink()
+    run, finished = jaxcls.load_run(path), jaxcls.load_run(folder)
+    assert run.source.parent == path / "checkpoints" and run.epoch == finished.epoch
+    jax.tree.map(np.testing.assert_array_equal, run.params, finished.params)
+    shutil.rmtree(path / "checkpoints")
+    with pytest.raises(ValueError, match="no result and no checkpoint yet; go on with"):
+        jaxcls.load_run(path)
+    with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))} holds no run"):
+        jaxcls.load_run(tmp_path)
+
+
+CHANGES = {
+    "layer_sizes": [784, 33, 3],
+    "likelihood": "poisson",
+    "labels": [8, 3],
+    "class_names": [8, 3, 5],
+    "image_shape": [28, 29],
+    "features": "int8",
+    "optimizer": "lion",
+    "batch_size": "many",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_config_that_does_not_fit_is_refused(folder, tmp_path, name):
+    import shutil
+
+    path = tmp_path / "run"
+    shutil.copytree(folder, path)
+    config = read_json(path / "config.json")
+    for changed in (config | {name: CHANGES[name]}, {**config, name: None}):
+        if changed[name] is None and name in ("image_shape", "batch_size"):
+            continue
+        with RunFolder(path):
+            write_json(path / "config.json", changed)
+        with pytest.raises(ValueError, match=r"^[^\n]*\.$"):
+            jaxcls.load_run(path)
+    del config[name]
+    write_json(path / "config.json", config)
+    with pytest.raises(
+        ValueError, match=f"its config can't be used: '{name}' is missing"
+    ):
+        jaxcls.load_run(path)
