@@ -82,8 +82,9 @@ def after_epoch(
         return progress
     value = scores.loss if config.monitor == "loss" else scores.accuracy
     value = jnp.asarray(value).astype(best.value.dtype)
-    # NaN is never better.
     better = value < best.value if config.monitor == "loss" else value > best.value
+    # Outputs that are NaN are never better, though they may be right by chance.
+    better &= jnp.isfinite(scores.loss_sum)
     now = Best(params, value, epoch)
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), now, best)
     return progress._replace(best=best)

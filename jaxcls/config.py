@@ -1,7 +1,6 @@
 """What a run is told: static `Config`, traced `Hyperparams`, random `Keys`."""
 
 import dataclasses
-import math
 from numbers import Integral, Real
 from typing import NamedTuple, Self
 
@@ -103,6 +102,11 @@ class Config:
                     f"Config: patience {self.patience} needs a monitor, loss or accuracy, by "
                     "which epochs are judged."
                 )
+        if self.monitor == "accuracy" and self.likelihood.smooth is None:
+            raise ValueError(
+                "Config: monitor accuracy needs class labels, which the likelihood "
+                f"{self.likelihood.name!r} has not; use loss."
+            )
 
 
 class Hyperparams(NamedTuple):
@@ -117,9 +121,9 @@ class Hyperparams(NamedTuple):
         clip_norm: [] largest norm of a step's whole gradient, to which a larger one is scaled
             down. None scales nothing.
         label_smoothing: [] share of each label spread evenly over all classes in the loss that
-            is trained on (C. Szegedy et al., 2016), as in PyTorch. None is none.
-        class_weights: [K] factors of the examples' weights in the loss that is trained on, whose
-            mean divides by the sum of weights. None weighs all classes alike.
+            is trained on (C. Szegedy et al., 2016). None is none.
+        class_weights: [K] factors of the examples' weights, by their label, in the loss that is
+            trained on, whose mean divides by the sum of weights. None weighs all alike.
     """
 
     learning_rate: Array | float = 1e-3
@@ -153,38 +157,6 @@ class Keys(NamedTuple):
         return cls(*_split(np.uint32(seed)))
 
 
-def check_hyperparams(caller: str, hyperparams: Hyperparams, config: Config) -> None:
-    """Raises unless each value is in its range, and dropout is switched on where it is used.
-
-    >>> from jaxcls import bernoulli
-    >>> check_hyperparams("fit", Hyperparams(-1.0), Config((2, 1), bernoulli))
-    Traceback (most recent call last):
-    ValueError: fit: learning_rate must be positive and finite in float32, got -1.0.
-    """
-    dropout_rate, weight_decay = hyperparams.dropout_rate, hyperparams.weight_decay
-    _check_positive(caller, "learning_rate", hyperparams.learning_rate)
-    if hyperparams.clip_norm is not None:
-        _check_positive(caller, "clip_norm", hyperparams.clip_norm)
-    rate = _float32(caller, "dropout_rate", dropout_rate)
-    if not 0 <= rate < 1:
-        raise ValueError(
-            f"{caller}: dropout_rate must lie in [0, 1), got {dropout_rate}."
-        )
-    if rate and not config.dropout:
-        raise ValueError(
-            f"{caller}: dropout_rate is {dropout_rate}, but Config.dropout is False; set it to "
-            "True."
-        )
-    if weight_decay is not None:
-        decay = _float32(caller, "weight_decay", weight_decay)
-        if not (math.isfinite(decay) and decay >= 0):
-            raise ValueError(
-                f"{caller}: weight_decay must be finite in float32 and at least 0, "
-                f"got {weight_decay}."
-            )
-    _check_labels_settings(caller, hyperparams, config)
-
-
 def _check_count(name: str, value: int, or_else: str = "") -> None:
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"Config: {name} must be an integer{or_else}, got {value!r}.")
@@ -196,65 +168,11 @@ def _check_count(name: str, value: int, or_else: str = "") -> None:
         )
 
 
-def _check_labels_settings(
-    caller: str, hyperparams: Hyperparams, config: Config
-) -> None:
-    smoothing, weights = hyperparams.label_smoothing, hyperparams.class_weights
-    for name, value in (("label_smoothing", smoothing), ("class_weights", weights)):
-        if value is not None and config.likelihood.smooth is None:
-            raise ValueError(
-                f"{caller}: {name} needs class labels, which the likelihood "
-                f"{config.likelihood.name!r} has not."
-            )
-    share = 0 if smoothing is None else _float32(caller, "label_smoothing", smoothing)
-    if not 0 <= share < 1:
-        raise ValueError(
-            f"{caller}: label_smoothing must lie in [0, 1), got {smoothing}."
-        )
-    if weights is not None:
-        _check_class_weights(caller, weights, max(2, config.layer_sizes[-1]))
-
-
-def _check_class_weights(
-    caller: str, weights: Array | np.ndarray | tuple[float, ...], num_classes: int
-) -> None:
-    numbers = np.asarray(weights)
-    if numbers.shape != (num_classes,) or numbers.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{caller}: class_weights must be {num_classes} numbers, one per class, got "
-            f"{list(numbers.shape)} of {numbers.dtype}."
-        )
-    with np.errstate(over="ignore", under="ignore"):
-        numbers = numbers.astype(np.float32)
-    if not (np.isfinite(numbers).all() and numbers.min() > 0):
-        raise ValueError(
-            f"{caller}: class_weights must be positive and finite in float32, got "
-            f"{' '.join(map(str, np.asarray(weights).tolist()))}."
-        )
-
-
-def _check_positive(caller: str, name: str, value: Array | float) -> None:
-    number = _float32(caller, name, value)
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(
-            f"{caller}: {name} must be positive and finite in float32, got {value}."
-        )
-
-
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(
             f"Config: {name} must be one of {', '.join(choices)}, got {value!r}."
         )
-
-
-def _float32(caller: str, name: str, value: Array | float) -> float:
-    """The number as a run in float32 has it: 0 or infinite where that cannot hold it."""
-    number = np.asarray(value)
-    if number.shape != () or number.dtype.kind not in "fiu":
-        raise TypeError(f"{caller}: {name} must be a number, got {value!r}.")
-    with np.errstate(over="ignore", under="ignore"):
-        return float(number.astype(np.float32))
 
 
 @jax.jit

@@ -5,6 +5,7 @@ segment of epochs after another and reports between them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ import numpy as np
 from jaxcls.batches import Batch, beside, steps_per_epoch
 from jaxcls.checks import check_data
 from jaxcls.choosing import out_of_patience
-from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys, check_hyperparams
+from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
+from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.metrics import Metrics
 from jaxcls.training import (
     History,
@@ -99,7 +101,15 @@ def fit(
         raise ValueError(
             f"fit: Config.monitor is {config.monitor!r}, which needs a validation set to judge by."
         )
-    state = init_state(keys, config) if state is None else state
+    if state is None:
+        state = init_state(keys, config)
+    elif jax.tree.structure(state) != jax.tree.structure(
+        jax.eval_shape(partial(init_state, config=config), keys)
+    ):
+        raise ValueError(
+            "fit: state is not one of this config; its layers, optimizer and monitor must be those "
+            "it was made with."
+        )
     train = beside(state.params, train)
     validation = None if validation is None else beside(state.params, validation)
 
@@ -132,7 +142,8 @@ def fit(
         if on_checkpoint is not None and (over or done % checkpoint_every == 0):
             on_checkpoint(done, state)
     if not segments:
-        return state, History(jnp.zeros(0))
+        none = None if validation is None else Metrics(*[np.zeros(0)] * 3)
+        return state, History(jnp.zeros(0), none)
     return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *segments)
 
 

@@ -38,7 +38,7 @@ def make_optimizer(
     if decay is None and config.optimizer == "adamw":
         decay = _ADAMW_DECAY
     return optax.chain(
-        optax.identity() if norm is None else optax.clip_by_global_norm(norm),
+        optax.identity() if norm is None else _clip_by_global_norm(norm),
         direction,
         optax.identity() if decay is None else _decay_kernels(decay),
         optax.scale_by_learning_rate(hyperparams.learning_rate),
@@ -67,6 +67,22 @@ def _scale_by_adam() -> optax.GradientTransformation:
         return directions, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(optax.scale_by_adam().init, update)
+
+
+def _clip_by_global_norm(norm: ArrayLike) -> optax.GradientTransformation:
+    """Scales a gradient whose norm is larger down to it (R. Pascanu et al., 2013)."""
+
+    # Not optax.clip_by_global_norm: it squares the gradient as it is, so that one of 1e20,
+    # against which clipping is asked for, has an infinite norm and gives no update at all.
+    def clip(updates, params):
+        del params
+        largest = optax.tree.norm(updates, ord=jnp.inf)
+        unit = jnp.where(largest > 0, largest, 1)
+        whole = unit * optax.tree.norm(jax.tree.map(lambda leaf: leaf / unit, updates))
+        factor = jnp.where(whole > norm, norm / whole, 1).astype(whole.dtype)
+        return jax.tree.map(lambda leaf: leaf * factor, updates)
+
+    return optax.stateless(clip)
 
 
 def _decay_kernels(decay: ArrayLike) -> optax.GradientTransformation:

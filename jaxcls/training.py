@@ -33,6 +33,7 @@ from jaxcls.choosing import (
     start_progress,
 )
 from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.hyperparam_checks import check_label_settings
 from jaxcls.metrics import Metrics, labels_of
 from jaxcls.mlp import Masks, Params
 from jaxcls.optimizers import make_optimizer
@@ -133,6 +134,7 @@ def train_step(
     (1, ())
     """
     check_batch("train_step", "batch", batch, config)
+    check_label_settings("train_step", hyperparams, config)
 
     def mean_loss(params):
         logits = mlp.apply(
@@ -206,6 +208,7 @@ def train_epochs(
     (3,)
     """
     check_batch("train_epochs", "data", data, config)
+    check_label_settings("train_epochs", hyperparams, config)
     if validation is not None:
         check_batch("train_epochs", "validation", validation, config)
     if num_epochs < 1:

@@ -17,6 +17,7 @@ from jaxcls import (
     chosen_params,
     evaluate,
     fit,
+    gaussian,
     init_state,
     mlp,
     train_epochs,
@@ -209,6 +210,12 @@ def test_what_cannot_be_judged_is_named():
         fit(KEYS, LOSS, RATE, examples())
     with pytest.raises(ValueError, match=f"train_epochs: {message}"):
         train_epochs(start(LOSS), examples(), KEYS, RATE, config=LOSS, num_epochs=1)
+    with pytest.raises(ValueError, match="monitor accuracy needs class labels"):
+        Config((6, 1), gaussian, monitor="accuracy")
+    with pytest.raises(ValueError, match="fit: state is not one of this config"):
+        fit(KEYS, LOSS, RATE, examples(), examples(), state=start(LAST))
+    with pytest.raises(ValueError, match="fit: state is not one of this config"):
+        fit(KEYS, LAST, RATE, examples(), state=start(LOSS))
     for change, error, message in [
         ({"patience": 3}, ValueError, "patience 3 needs a monitor, loss or accuracy"),
         (

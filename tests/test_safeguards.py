@@ -23,7 +23,7 @@ from jaxcls import (
     train_epochs,
     train_step,
 )
-from jaxcls.config import check_hyperparams
+from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.optimizers import make_optimizer
 
 KEYS = Keys.from_seed(0)
@@ -342,11 +342,16 @@ def test_the_last_finite_loss_is_kept():
         (
             {"class_weights": (1.0,)},
             ValueError,
-            r"class_weights must be 2 .* got \[1\]",
+            r"class_weights must be 2 .* got \(1.0,\)",
         ),
-        ({"class_weights": (1, 2, 3)}, ValueError, r"class_weights .* 2 .* got \[3\]"),
-        ({"class_weights": ((1, 2),)}, ValueError, r"class_weights .* got \[1, 2\]"),
-        ({"class_weights": 2.0}, ValueError, r"class_weights must be 2 .* got \[\]"),
+        (
+            {"class_weights": (1, 2, 3)},
+            ValueError,
+            r"class_weights .* 2 .* got \(1, 2, 3\)",
+        ),
+        ({"class_weights": np.ones(3)}, ValueError, r"class_weights .* 2 .* got \[3\]"),
+        ({"class_weights": ((1, 2),)}, ValueError, r"class_weights .* got \(\(1, 2\),"),
+        ({"class_weights": 2.0}, ValueError, r"class_weights must be 2 .* got 2.0"),
         ({"class_weights": (1, "a")}, ValueError, "class_weights must be 2 numbers"),
         (
             {"class_weights": (True, True)},
@@ -382,6 +387,26 @@ def test_labels_settings_need_class_labels(values):
     data = Batch(np.zeros((3, 6), np.float32), np.zeros(3))
     with pytest.raises(ValueError, match=f"fit: {message}"):
         fit(KEYS, config, Hyperparams(**values), data)
+
+
+def test_what_does_not_fit_the_labels_is_refused_while_tracing():
+    data = Batch(np.zeros((3, 6), np.float32), np.zeros(3, np.int32))
+    for sizes, likelihood, hyperparams, message in [
+        (
+            (6, 3),
+            categorical,
+            Hyperparams(class_weights=(1.0, 2.0)),
+            "must be 3 numbers",
+        ),
+        ((6, 1), gaussian, Hyperparams(class_weights=(1.0, 2.0)), "needs class labels"),
+        ((6, 1), gaussian, Hyperparams(label_smoothing=0.1), "needs class labels"),
+    ]:
+        config = Config(sizes, likelihood)
+        state = init_state(KEYS, config)
+        with pytest.raises(ValueError, match=f"train_step: .*{message}"):
+            train_step(state, data, None, hyperparams, config=config)
+        with pytest.raises(ValueError, match=f"train_epochs: .*{message}"):
+            train_epochs(state, data, KEYS, hyperparams, config=config, num_epochs=1)
 
 
 def test_good_values_pass():

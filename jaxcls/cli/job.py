@@ -12,8 +12,9 @@ from jaxcls import mlp
 from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, TrainFlags
 from jaxcls.cli.screen import note
-from jaxcls.config import Config, Hyperparams, Keys, check_hyperparams
+from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
+from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS
 from jaxcls.mlp import Params
