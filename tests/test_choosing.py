@@ -22,6 +22,7 @@ from jaxcls import (
     mlp,
     train_epochs,
 )
+from jaxcls.choosing import after_step, start_progress
 
 KEYS = Keys.from_seed(0)
 RATE = Hyperparams(0.3)
@@ -286,3 +287,10 @@ def test_a_run_out_of_patience_is_over_and_a_larger_patience_goes_on():
     assert_trees_equal(
         jax.tree.map(lambda *parts: np.concatenate(parts), first, second), history
     )
+
+
+def test_the_first_loss_that_is_not_finite_is_told_with_the_one_before():
+    progress = start_progress(start(LAST).params, LAST)
+    for step, loss in enumerate([3.0, 2.0, jnp.nan, 1.0, jnp.inf]):
+        progress = after_step(progress, jnp.int32(step), jnp.float32(loss))
+    assert (int(progress.first_nonfinite_step), progress.last_finite_loss) == (2, 2.0)

@@ -204,6 +204,15 @@ def test_an_update_that_breaks_the_parameters_is_said():
         fit(KEYS, config, Hyperparams(1e38), examples(), on_report=print)
 
 
+def test_a_validation_loss_that_is_not_finite_is_said():
+    validation = examples()._replace(features=np.full((60, 4), np.inf, np.float32))
+    with pytest.raises(
+        FloatingPointError, match="the loss of the validation set is not finite after"
+    ):
+        config = Config((4, 8, 1), bernoulli, epochs=1)
+        fit(KEYS, config, Hyperparams(), examples(), validation, on_report=print)
+
+
 # PyTorch 2.13.0's own runs of the notes' cells on real MNIST: seed and classes; losses
 # by epoch, before its update; how many training and test images are right at the end.
 # fmt: off
