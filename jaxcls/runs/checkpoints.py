@@ -167,6 +167,8 @@ def _read(stem: Path) -> Checkpoint:
     found = {name for name in arrays if name.startswith(_HISTORY)}
     if set(names) != found or any(arrays[name].ndim != 1 for name in names):
         raise ValueError(f"{path}: its columns are not those of the history.")
+    if "step" not in arrays or arrays["step"].tolist() != about.get("step"):
+        raise ValueError(f"{path}: its step is not {about.get('step')}.")
     rows = zip(*(arrays.pop(name).tolist() for name in names), strict=True)
     history = [dict(zip(about["history"], row, strict=True)) for row in rows]
     return Checkpoint(epoch, arrays, history, about["config"], path)

@@ -1,5 +1,6 @@
 """--resume: the same bits as a straight run, what may change, and what heals."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,7 +10,9 @@ import pytest
 
 from jaxcls import fit
 from jaxcls.cli import main, train
-from jaxcls.cli.resume import ENVIRONMENT
+from jaxcls.cli.flags import BinaryFlags
+from jaxcls.cli.parsing import read_flags
+from jaxcls.cli.resume import ENVIRONMENT, read_past
 from jaxcls.cli.signals import Stopped
 from jaxcls.files import read_json, write_json
 
@@ -110,6 +113,13 @@ def test_a_finished_run_says_so_and_changes_nothing(straight, capsys):
     assert before == {path: path.read_bytes() for path in Path("run").rglob("*.*")}
 
 
+def test_a_finished_run_keeps_the_flags_it_is_gone_on_with(straight):
+    shutil.copytree(straight(FULL), "run")
+    assert binary("--resume", "run", "--keep-checkpoints", "3") == 0
+    assert metrics("run")["config"]["flags"]["keep_checkpoints"] == 3
+    assert metrics("run")["config"] == read_json("run/config.json")
+
+
 def test_more_epochs_go_on_to_the_bits_of_a_longer_run(straight):
     shutil.copytree(straight(FULL), "run")
     longer = (*FULL, "--epochs", "20")
@@ -169,6 +179,41 @@ def test_what_would_change_the_past_is_refused(argv, message, monkeypatch, capsy
     assert before == {path: path.read_bytes() for path in Path("run").rglob("*.*")}
 
 
+# A value of each flag other than the default; None for those that may change.
+OTHERS = {
+    **dict.fromkeys(("dataset", "data_dir", "device", "report_every"), None),
+    **dict.fromkeys(("checkpoint_every", "keep_checkpoints", "plots"), None),
+    **dict.fromkeys(("output_dir", "overwrite", "resume"), None),
+    **{"classes": (3, 4), "hidden": (), "dropout": 0.5, "optimizer": "sgd"},
+    **{"momentum": 0.5, "learning_rate": 0.5, "weight_decay": 0.5, "init": "torch"},
+    **{"schedule": "step", "clip_norm": 1.0, "label_smoothing": 0.5},
+    **{"class_weights": (1.0, 2.0), "batch_size": 7, "epochs": 1, "patience": 3},
+    **{"validation_fraction": 0.5, "monitor": "accuracy", "shuffle": False},
+    **{"seed": 5, "likelihood": "categorical", "recipe": "a"},
+}
+
+
+def test_every_flag_that_changes_the_past_is_refused(monkeypatch):
+    assert OTHERS.keys() == {field.name for field in dataclasses.fields(BinaryFlags)}
+    cut_off(FULL, monkeypatch)
+    folder, script = Path("run"), "train_binary.py"
+    flags = read_flags(BinaryFlags, read_json(folder / "config.json"), script)
+    assert read_past(flags, folder, script).epoch == 3
+    for name, value in OTHERS.items():
+        changed = dataclasses.replace(flags, **{name: value})
+        if value is None:
+            read_past(changed, folder, script)
+            continue
+        with pytest.raises(ValueError, match=f"^--{name.replace('_', '-')} "):
+            read_past(changed, folder, script)
+
+
+def test_epochs_of_a_schedule_may_change_before_any_is_done(monkeypatch):
+    cut_off(MIXED, monkeypatch, after=0)
+    assert binary("--resume", "run", "--epochs", "3") == 0
+    assert metrics("run")["chosen"]["epochs_done"] == 3
+
+
 def test_other_data_are_refused(monkeypatch, capsys):
     import numpy as np
 
@@ -200,12 +245,14 @@ def test_another_environment_is_said(monkeypatch, capsys):
         value = read_json(path)
         config = value.get("config", value)
         config["machine"], config["xla_flags"] = "64 cores of another", "--xla_other"
+        config["versions"] |= {"jax": "0.0.1"}
         write_json(path, value)
     capsys.readouterr()
     assert binary("--resume", "run") == 0
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "the last bits may differ from here on" in told
-    assert "machine (64 cores of another, now " in told and "xla_flags" in told
+    assert "machine (64 cores of another, now " in told and "xla_flags (--xla_" in told
+    assert "versions ({" in told and "device (" not in told
     config = metrics("run")["config"]
     assert config["machine"] == "64 cores of another" and set(ENVIRONMENT) < set(config)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxcls import Config, Keys, bernoulli, init_state
-from jaxcls.files import write_json
+from jaxcls.files import read_json, write_json
 from jaxcls.runs import newest_checkpoint, remove_checkpoints_after, write_checkpoint
 from jaxcls.runs.checkpoints import read_config
 
@@ -86,6 +86,16 @@ def test_a_checkpoint_under_another_name_is_passed_over(tmp_path):
     assert (
         checkpoint.epoch == 1 and "not the JSON of a checkpoint of this name" in problem
     )
+
+
+def test_counters_that_do_not_agree_are_passed_over(tmp_path):
+    write(tmp_path, 1, 2)
+    path = tmp_path / "checkpoints" / "epoch-0000000002.json"
+    about = read_json(path)
+    assert about["step"] == 20
+    write_json(path, about | {"step": 21})
+    checkpoint, (problem,) = newest_checkpoint(tmp_path)
+    assert checkpoint.epoch == 1 and problem.endswith("its step is not 21.")
 
 
 @pytest.mark.parametrize(
