@@ -35,7 +35,7 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -201,6 +201,15 @@ def cannot_write(path: Path, error: OSError) -> OSError:
     return OSError(f"{path} could not be written: {error.strerror or error}.")
 
 
+def sync_folder(folder: Path) -> None:
+    """Flushes to disk which files a folder has."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes temporary files that a process left which was killed while it wrote."""
     for path in folder.glob(".*.tmp"):
@@ -223,11 +232,3 @@ def _name(path: tuple) -> str:
 def _seal(value: dict) -> str:
     counted = {name: each for name, each in value.items() if name != "seconds"}
     return digest(json.dumps(counted, sort_keys=True, allow_nan=False).encode())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

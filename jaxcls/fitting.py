@@ -82,7 +82,7 @@ def fit(
     Raises:
         TypeError, ValueError: a shape, dtype, label or setting is wrong; the message names it.
         FloatingPointError: a loss or a parameter is no longer finite; reports and checkpoints
-            stop before that. The loss after the last update is seen by a report alone.
+            stop before that. The loss after the last update is seen where one of them is due.
 
     >>> from jaxcls import bernoulli
     >>> train = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
@@ -137,9 +137,15 @@ def fit(
         segments.append(_first_epochs(segment, done - before))
         _check_finite(state, done, num_steps)
         over = is_over(state, done, config)
-        if on_report is not None and (over or done % report_every == 0):
-            on_report(_report(done, state, segments[-1], train, config))
-        if on_checkpoint is not None and (over or done % checkpoint_every == 0):
+        report_due = over or done % report_every == 0
+        checkpoint_due = over or done % checkpoint_every == 0
+        if not (on_report and report_due) and not (on_checkpoint and checkpoint_due):
+            continue
+        # Also for a checkpoint alone, since it shows what the last update did.
+        report = _report(done, state, segments[-1], train, config)
+        if on_report is not None and report_due:
+            on_report(report)
+        if on_checkpoint is not None and checkpoint_due:
             on_checkpoint(done, state)
     if not segments:
         none = None if validation is None else Metrics(*[np.zeros(0)] * 3)

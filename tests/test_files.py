@@ -64,6 +64,20 @@ def test_nothing_half_written_is_left_where_files_may_not_grow(tmp_path):
     assert os.listdir(tmp_path) == ["lines"]
 
 
+def test_what_is_written_is_flushed_to_disk_with_its_folder(tmp_path, monkeypatch):
+    flushed, real = [], os.fsync
+
+    def note(descriptor):
+        flushed.append(os.path.isdir(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    files.write_whole(tmp_path / "file", b"first")
+    assert flushed == [False, True]
+    files.append_line(tmp_path / "lines", "one")
+    assert flushed == [False, True, False]
+
+
 def test_lines_are_added(tmp_path):
     files.append_line(tmp_path / "lines", "one")
     files.append_line(tmp_path / "lines", "two")

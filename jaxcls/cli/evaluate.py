@@ -34,6 +34,8 @@ class EvaluateFlags:
     """The run's folder."""
     data_dir: Path | None = None
     """Folder with the dataset's four .gz files; by default the one that the run was trained on."""
+    dataset: Path | None = None
+    """The .npz file of the run's arrays, if it was moved."""
     json: bool = False
     """Print everything as JSON."""
 
@@ -46,7 +48,7 @@ def run(flags: EvaluateFlags) -> None:
     """
     with jax.default_device(choose_device("auto")):
         trained = load_run(flags.run)
-        data = _data(trained, flags.data_dir)
+        data = _data(trained, flags)
         scores = {name: score(trained, part) for name, part in data.parts().items()}
     if flags.json:
         about = {"run": str(flags.run), "model": str(trained.source)}
@@ -84,7 +86,7 @@ def score(trained: Run, data: Dataset) -> dict:
     }
 
 
-def _data(trained: Run, data_dir: Path | None) -> Data:
+def _data(trained: Run, given: EvaluateFlags) -> Data:
     """The data of a run, loaded and split as it was."""
     record, script = trained.record, trained.record.get("script")
     if script not in _KINDS:
@@ -92,13 +94,15 @@ def _data(trained: Run, data_dir: Path | None) -> Data:
             f"the run was made by {script}, whose data are not known here."
         )
     flags = read_flags(_KINDS[script], record, script)
-    if data_dir is not None:
-        flags = dataclasses.replace(flags, data_dir=data_dir)
+    if given.data_dir is not None:
+        flags = dataclasses.replace(flags, data_dir=given.data_dir)
+    if given.dataset is not None:
+        flags = dataclasses.replace(flags, dataset=str(given.dataset))
     data = load_data(flags, "evaluate.py")
     if data_digest(data) != record.get("data_sha256"):
         raise ValueError(
-            f"the data found ({data.name}) are not those that the run was trained on; name their "
-            "folder with --data-dir."
+            f"the data found ({data.name}) are not those that the run was trained on; name them "
+            "with --data-dir or --dataset."
         )
     return data
 

@@ -19,6 +19,9 @@ from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS
 from jaxcls.mlp import Params
 
+# Variables of jax's that change no number: the device is told by itself.
+_HARMLESS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")
+
 
 class Data(NamedTuple):
     """A dataset's name, its folder if it has one, and its parts; none for validation is None."""
@@ -53,6 +56,10 @@ def load_data(flags: TrainFlags, script: str) -> Data:
         classes = (0, 1) if binary else (0, 1, 2)
     if flags.dataset is not None:
         name = flags.dataset
+        if name.endswith(".npz"):
+            name = os.path.abspath(
+                name
+            )  # a run may be gone on with from another folder
         train, test = load(name, data_dir=flags.data_dir, classes=classes)
     else:
         name, train, test, notice = load_mnist_or_digits(
@@ -145,7 +152,7 @@ def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
         if name not in NOT_KEPT
     }
     found = {
-        "dataset": os.path.abspath(named) if named.endswith(".npz") else named,
+        "dataset": named,
         "data_dir": data.folder,
         "classes": data.train.labels,
     }
@@ -169,6 +176,12 @@ def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
         "precision": "float32",
         "versions": versions(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "jax_variables": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith("JAX_") and name not in _HARMLESS
+        },
+        "elsewhere": [],
     }
     return json.loads(json.dumps(config))  # with lists for tuples, as the file has them
 

@@ -11,9 +11,9 @@ from tyro.conf import Positional, arg
 
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.screen import note
-from jaxcls.data.arrays import npz_names, read_npy, read_npz
+from jaxcls.data.arrays import check_file, npz_names, read_npy, read_npz
 from jaxcls.data.images import read_image
-from jaxcls.runs import Run, load_run
+from jaxcls.runs import MODEL, Run, load_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,10 @@ def run(flags: PredictFlags, script: str) -> int:
     entries, failed = [], False
     with jax.default_device(choose_device("auto")):
         trained = load_run(flags.run)
+        if trained.source.name != MODEL:
+            note(
+                script, f"the run is not finished; it is taken as of {trained.source}."
+            )
         for path in flags.files:
             try:
                 found = _predicted(trained, path)
@@ -91,6 +95,7 @@ def read(trained: Run, path: Path) -> Input:
     Raises:
         ValueError: it can't be read, or is not what the run was trained on.
     """
+    check_file(path, "an image or arrays")
     if path.suffix == ".npy":
         return _of_array(trained, str(path), read_npy(path))
     if path.suffix == ".npz":
@@ -112,7 +117,8 @@ def read(trained: Run, path: Path) -> Input:
 
 
 def _of_array(trained: Run, name: str, array: np.ndarray) -> Input:
-    shapes = {(trained.config.layer_sizes[0],), trained.image_shape}
+    shape = trained.image_shape
+    shapes = {(trained.config.layer_sizes[0],), shape, shape and (*shape, 1)}
     if array.shape in shapes:
         return Input([name], array[None], "as it is")
     names = [f"{name}[{row}]" for row in range(len(array) if array.ndim else 0)]

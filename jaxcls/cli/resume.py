@@ -10,7 +10,7 @@ from jaxcls.cli.screen import note
 from jaxcls.runs import Checkpoint, newest_checkpoint, read_config
 
 # What results depend on besides the flags and the data: kept with a run.
-ENVIRONMENT = ("device", "machine", "versions", "xla_flags")
+ENVIRONMENT = ("device", "machine", "versions", "xla_flags", "jax_variables")
 
 # Flags that may be others than the run's, since no epoch that is done depends on them.
 # Where the data lies is among them: it is known by its digest.
@@ -72,15 +72,44 @@ def check_data(past: Past, config: dict) -> None:
         )
 
 
-def note_environment(past: Past, config: dict, script: str) -> None:
-    """Says in a line what of the environment is another than the run began in."""
-    changed = [
-        f"{name} ({past.config.get(name)}, now {config[name]})"
-        for name in ENVIRONMENT
-        if past.config.get(name) != config[name]
-    ]
-    if changed:
-        note(script, f"the last bits may differ from here on: {'; '.join(changed)}.")
+def with_its_past(past: Past, config: dict, script: str) -> dict:
+    """The new `config` with the environment that the run began in, and those that it met since.
+
+    Where there are others, a line says that the last bits may differ.
+    """
+    began, now = (
+        {name: each.get(name) for name in ENVIRONMENT} for each in (past.config, config)
+    )
+    elsewhere = list(past.config.get("elsewhere", []))
+    if now != (elsewhere[-1] if elsewhere else began):
+        elsewhere.append(now)
+    if elsewhere:
+        changed = [
+            f"{name} ({began[name]}, now {now[name]})"
+            for name in ENVIRONMENT
+            if began[name] != now[name]
+        ]
+        told = "; ".join(changed) or "some epochs were done elsewhere"
+        note(script, f"the last bits may differ from a run in one place: {told}.")
+    return config | began | {"elsewhere": elsewhere}
+
+
+def is_result_of(metrics: dict, config: dict) -> bool:
+    """Whether `metrics` are those of a run with the settings of `config`."""
+    return _settings(metrics["config"]) == _settings(config)
+
+
+def kept_history(past: Past) -> list[dict]:
+    """The history up to the checkpoint of a run that goes on.
+
+    The report of an end between two others goes, since it is an end no more.
+    """
+    if past.checkpoint is None:
+        return []
+    history = past.checkpoint.history
+    every = past.checkpoint.config["flags"]["report_every"]
+    last = history[-1]["epoch"] if history else 0
+    return history[:-1] if last == past.epoch and last % every else history
 
 
 def _check_flags(before: TrainFlags, now: TrainFlags, done: int) -> None:
@@ -89,35 +118,50 @@ def _check_flags(before: TrainFlags, now: TrainFlags, done: int) -> None:
         old, new = getattr(before, name), getattr(now, name)
         if name in _FREE or old == new:
             continue
-        flag = f"--{name.replace('_', '-')}"
+        flag = f"--{'no-' if new is False else ''}{name.replace('_', '-')}"
         if name == "epochs":
             _check_epochs(before, new, done)
         elif name == "patience":
             if old is None or (new is not None and new < old):
                 raise ValueError(
-                    f"{flag} {new}: the run began with {old}, and less would have stopped it "
-                    "earlier; give as much or more."
+                    f"{flag} {new}: the run began with {_shown(old)}, and might have stopped "
+                    "earlier; give as much or more, or leave the flag out."
                 )
         else:
             raise ValueError(
-                f"{flag} {_shown(new)}: the run began with {_shown(old)}, and its past would be "
-                "another; start a new run, or leave the flag out."
+                f"{flag}{'' if isinstance(new, bool) else f' {_shown(new)}'}: the run began with "
+                f"{_shown(old)}, and its past would be another; start a new run, or leave the "
+                "flag out."
             )
 
 
 def _check_epochs(before: TrainFlags, epochs: int, done: int) -> None:
-    if epochs < done:
+    if done == 0:
+        return
+    if epochs < before.epochs:
         raise ValueError(
-            f"--epochs {epochs}: {done} are done already; give as many or more."
+            f"--epochs {epochs}: the run began with {before.epochs}, of which {done} are done; "
+            "give as many or more."
         )
-    if before.schedule != "constant" and done > 0:
+    if before.schedule != "constant":
         raise ValueError(
             f"--epochs {epochs}: the {before.schedule} schedule was laid out over "
             f"{before.epochs} epochs, and other rates would have been used; start a new run."
         )
 
 
+def _settings(config: dict) -> dict:
+    """What of a config a result depends on, besides the data and where it was computed."""
+    flags = {name: each for name, each in config["flags"].items() if name not in _FREE}
+    left_out = {*ENVIRONMENT, "elsewhere", "dataset"}
+    return {name: each for name, each in config.items() if name not in left_out} | {
+        "flags": flags
+    }
+
+
 def _shown(value) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, tuple):
         return " ".join(map(str, value)) or "none"
     return str(value)

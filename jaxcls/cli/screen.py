@@ -1,7 +1,9 @@
 """What a person sees: a header, progress, the result."""
 
 import sys
+from pathlib import Path
 
+from jaxcls.cli.flags import TrainFlags
 from jaxcls.fitting import Report
 from jaxcls.metrics import Metrics
 
@@ -82,6 +84,18 @@ def chosen_line(chosen: dict) -> str:
     return (
         f"chosen         epoch {chosen['epoch']} of {chosen['epochs_done']}, "
         f"best {chosen['by']} {chosen['value']:.4f}{ended}"
+    )
+
+
+def finished_line(folder: Path, chosen: dict, flags: TrainFlags) -> str:
+    """That a run is finished, and with which flag it would go on, if one lets it."""
+    more = ""
+    if chosen["stopped_by"] == "patience":
+        more = "; to go on, give more --patience"
+    elif flags.schedule == "constant":
+        more = "; to go on, give more --epochs"
+    return (
+        f"{folder} is finished, {chosen['epochs_done']} of {flags.epochs} epochs{more}."
     )
 
 

@@ -40,11 +40,16 @@ class StopRequest:
         def first(signum: int, _) -> None:
             self.signum = signum
             for each in mine:
-                # The system's own way, which waits for no computation in hand.
-                signal.signal(each, signal.SIG_DFL)
+                signal.signal(each, second)
             # Not print: the signal may have come in the midst of one.
             with contextlib.suppress(OSError):
                 os.write(2, b"stopping after the epochs in hand; once more: at once\n")
+
+        def second(signum: int, _) -> None:
+            # The system's own way, which waits for nothing in hand. It is not set at once in
+            # `first`: a signal that came meanwhile would be lost.
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
 
         for each in mine:
             signal.signal(each, first)

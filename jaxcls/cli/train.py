@@ -13,17 +13,25 @@ from jaxcls.cli.parsing import resolved
 from jaxcls.cli.recorder import Recorder, Training
 from jaxcls.cli.result import chosen_epoch, draw, metrics_of
 from jaxcls.cli.resume import (
-    ENVIRONMENT,
-    Past,
     check_data,
-    note_environment,
+    is_result_of,
+    kept_history,
     read_past,
+    with_its_past,
 )
-from jaxcls.cli.screen import Progress, chosen_line, header, note, result_line
+from jaxcls.cli.screen import (
+    Progress,
+    chosen_line,
+    finished_line,
+    header,
+    note,
+    result_line,
+)
 from jaxcls.cli.signals import StopRequest
 from jaxcls.data import to_batch
 from jaxcls.fitting import fit, is_over
 from jaxcls.runs import (
+    PICTURES,
     RunFolder,
     new_run_path,
     read_metrics,
@@ -95,26 +103,27 @@ def _reopened(
     past = read_past(flags, folder.path, script)
     job, config, seconds = _prepare(flags, script, device)
     check_data(past, config)
-    note_environment(past, config, script)
-    environment = _ends_in(config)
-    config |= {name: past.config.get(name) for name in ENVIRONMENT}
-    state, history = init_state(job.keys, job.config, job.params), []
+    metrics = _whole_metrics(folder, flags, script)
+    if metrics is not None and is_result_of(metrics, config):
+        if past.problem is not None:
+            folder.write_config(metrics["config"])
+        print(finished_line(folder.path, metrics["chosen"], flags))
+        return None
+    if metrics is not None and past.epoch < metrics["chosen"]["epochs_done"]:
+        raise ValueError(
+            f"{folder.path} is finished, but can't go on: the checkpoint of its last epoch is "
+            "missing or damaged; start a new run with these flags."
+        )
+    state = init_state(job.keys, job.config, job.params)
     if past.checkpoint is not None:
         # Onto the device as a state from `init_state` is, lest the program compile anew.
         state = jax.tree.map(jax.numpy.asarray, past.checkpoint.state(state))
-        history = past.checkpoint.history
     over = is_over(state, past.epoch, job.config)
-    if over and _is_whole(folder, config, script):
-        if past.problem is not None:
-            folder.write_config(config)
-        print(
-            f"{folder.path} is finished, {past.epoch} of {flags.epochs} epochs; to go on, give "
-            "more --epochs"
-            + (" or more --patience." if past.epoch < flags.epochs else ".")
-        )
-        return None
-    if not over:
-        history = _on_schedule(history, past)
+    history = (
+        past.checkpoint.history if over and past.checkpoint else kept_history(past)
+    )
+    environment = _ends_in(config)
+    config = with_its_past(past, config, script)
     folder.reopen()
     remove_checkpoints_after(folder.path, past.epoch)
     folder.write_config(config)
@@ -125,25 +134,19 @@ def _reopened(
     )
 
 
-def _on_schedule(history: list[dict], past: Past) -> list[dict]:
-    """Without the report of an end that is none any more, lest it stay among the others."""
-    every = past.config["flags"]["report_every"]
-    ended_between = history and history[-1]["epoch"] % every
-    return history[:-1] if ended_between else history
-
-
 def _ends_in(config: dict) -> dict:
     return {name: config[name] for name in ("device", "versions")}
 
 
-def _is_whole(folder: RunFolder, config: dict, script: str) -> bool:
-    """Whether the result of this very config stands, undamaged."""
+def _whole_metrics(folder: RunFolder, flags: TrainFlags, script: str) -> dict | None:
+    """The metrics of a run that is finished, with all its files undamaged, else None."""
     try:
         metrics = read_metrics(folder.path)
     except ValueError as error:
         note(script, f"written anew: {error}")
-        return False
-    return metrics is not None and metrics["config"] == config
+        return None
+    drawn = not flags.plots or (folder.path / PICTURES[0]).exists()
+    return metrics if drawn else None
 
 
 def _train_and_score(

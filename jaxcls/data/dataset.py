@@ -73,7 +73,8 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
         What remains, and what is held out.
 
     Raises:
-        ValueError: the fraction is out of its range, or a class has one example only.
+        ValueError: the fraction or the seed is out of its range, or a class has one example
+            only.
 
     >>> targets = np.repeat(np.arange(2, dtype=np.int32), [30, 10])
     >>> data = Dataset(np.zeros((40, 1), np.uint8), targets, (3, 8), ("3", "8"), None)
@@ -85,6 +86,8 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
         raise ValueError(
             f"data.split: validation_fraction must lie above 0 and below 1, got {fraction}."
         )
+    if seed < 0:
+        raise ValueError(f"data.split: seed must be at least 0, got {seed}.")
     is_held_out = np.zeros(len(dataset.targets), bool)
     for place, label in enumerate(dataset.labels):
         rows = np.flatnonzero(dataset.targets == place)

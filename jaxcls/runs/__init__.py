@@ -5,6 +5,8 @@ from jaxcls.runs.checkpoints import newest_checkpoint as newest_checkpoint
 from jaxcls.runs.checkpoints import read_config as read_config
 from jaxcls.runs.checkpoints import remove_checkpoints_after as remove_checkpoints_after
 from jaxcls.runs.checkpoints import write_checkpoint as write_checkpoint
+from jaxcls.runs.folder import MODEL as MODEL
+from jaxcls.runs.folder import PICTURES as PICTURES
 from jaxcls.runs.folder import RunFolder as RunFolder
 from jaxcls.runs.folder import new_run_path as new_run_path
 from jaxcls.runs.folder import read_metrics as read_metrics

@@ -6,6 +6,7 @@ parameters so far where a validation set chooses, and the history's columns.
 config: where it stands, the checkpoint is whole.
 """
 
+import contextlib
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +19,10 @@ from jaxcls.files import (
     read_json,
     restore,
     save_arrays,
+    sync_folder,
     write_json,
 )
-from jaxcls.runs.folder import CHECKPOINTS, CONFIG
+from jaxcls.runs.folder import CHECKPOINTS, CONFIG, METRICS
 from jaxcls.training import TrainState
 
 _NAME = re.compile(r"epoch-(\d{10})\.(json|safetensors)")
@@ -80,7 +82,9 @@ def write_checkpoint(
     """
     folder = folder / CHECKPOINTS
     try:
-        folder.mkdir(exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir()
+            sync_folder(folder.parent)
     except OSError as error:
         raise cannot_write(folder, error) from error
     columns = {
@@ -117,6 +121,9 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
     Args:
         folder: the run's.
+
+    Raises:
+        OSError: a file can't be read, which says nothing of what it holds.
     """
     problems = []
     for epoch in reversed(_epochs(folder / CHECKPOINTS)):
@@ -125,13 +132,11 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             return _read(stem), problems
         except ValueError as error:
             problems.append(str(error))
-        except OSError as error:
-            problems.append(f"{error.filename}: {error.strerror}.")
     return None, problems
 
 
 def read_config(folder: Path) -> tuple[dict, str | None]:
-    """The content of a run's `config.json`; where that is damaged, of its newest checkpoint.
+    """The content of a run's `config.json`; where that is damaged, its copy elsewhere.
 
     Returns:
         The content, and what is wrong with the file, or None.
@@ -143,11 +148,11 @@ def read_config(folder: Path) -> tuple[dict, str | None]:
         return read_json(folder / CONFIG), None
     except ValueError as error:
         checkpoint, _ = newest_checkpoint(folder)
-        if checkpoint is None:
-            raise ValueError(
-                f"{folder} holds no run that can be read: {error}"
-            ) from None
-        return checkpoint.config, str(error)
+        if checkpoint is not None:
+            return checkpoint.config, str(error)
+        with contextlib.suppress(ValueError):
+            return read_json(folder / METRICS)["config"], str(error)
+        raise ValueError(f"{folder} holds no run that can be read: {error}") from None
 
 
 def _read(stem: Path) -> Checkpoint:
@@ -165,7 +170,7 @@ def _read(stem: Path) -> Checkpoint:
     arrays = load_arrays(path, str(about.get("sha256_of_arrays")))
     names = [_HISTORY + name for name in about["history"]]
     found = {name for name in arrays if name.startswith(_HISTORY)}
-    if set(names) != found or any(arrays[name].ndim != 1 for name in names):
+    if sorted(names) != sorted(found) or any(arrays[name].ndim != 1 for name in names):
         raise ValueError(f"{path}: its columns are not those of the history.")
     if "step" not in arrays or arrays["step"].tolist() != about.get("step"):
         raise ValueError(f"{path}: its step is not {about.get('step')}.")

@@ -88,8 +88,8 @@ class RunFolder:
         except BlockingIOError:
             os.close(self._descriptor)
             raise ValueError(
-                f"{self.path}: another process is writing this run; wait for it to end, or name "
-                "another --output-dir."
+                f"{self.path}: another process is writing a run there; wait for it to end, or "
+                "write elsewhere."
             ) from None
         except OSError as error:
             os.close(self._descriptor)
@@ -100,7 +100,8 @@ class RunFolder:
         os.close(self._descriptor)
 
     def clear(self, *, overwrite: bool) -> None:
-        """Makes room for a new run; what the folder holds besides a run is left alone.
+        """Makes room for a new run; what the folder holds besides a run's files and its
+        folder `checkpoints` is left alone.
 
         Args:
             overwrite: take the place of a run that is there already.
@@ -162,15 +163,20 @@ class RunFolder:
         write_whole(self.path / name, content)
 
     def reopen(self) -> None:
-        """Takes away what says that the run is whole, so that it can go on."""
-        try:
-            (self.path / METRICS).unlink(missing_ok=True)
-        except OSError as error:
-            raise cannot_write(self.path / METRICS, error) from error
+        """Takes away what says that the run is whole, and its pictures, so that it can go on."""
+        for name in (METRICS, *PICTURES):
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise cannot_write(self.path / name, error) from error
 
 
-def read_metrics(path: Path) -> dict | None:
+def read_metrics(path: Path, *, model_only: bool = False) -> dict | None:
     """`metrics.json` of the run in this folder, or None if it is not there yet.
+
+    Args:
+        path: of the folder.
+        model_only: of the files that it has the digests of, hold only the model against it.
 
     Raises:
         ValueError: it, or a file that it has the digest of, is missing or damaged.
@@ -182,6 +188,8 @@ def read_metrics(path: Path) -> dict | None:
     if not isinstance(digests, dict) or MODEL not in digests:
         raise ValueError(f"{path / METRICS}: lacks the digests of the run's files.")
     for name, wanted in digests.items():
+        if model_only and name != MODEL:
+            continue
         file = path / os.path.basename(name)
         if not file.is_file() or digest(file.read_bytes()) != wanted:
             raise ValueError(

@@ -24,7 +24,7 @@ from jaxcls.training import TrainState, chosen_params, init_state
 _CHUNK = 10_000
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Run:
     """A trained classifier.
 
@@ -54,8 +54,8 @@ class Run:
         """Probabilities [N, K] of the classes.
 
         Args:
-            features: [N, D] or images [N, height, width]: bytes 0 to 255, or floats as the
-                run was trained on.
+            features: [N, D] or images [N, height, width] or [N, height, width, 1]: bytes 0 to
+                255, or floats as the run was trained on.
 
         Raises:
             ValueError: the shape, the type or a value is not what the run was trained on.
@@ -83,7 +83,11 @@ class Run:
         rows = features.ndim == 2 and features.shape[1] == num_inputs
         if len(features.shape) == 0 or len(features) == 0:
             raise ValueError(f"features must be {shown} with N at least 1, got none.")
-        if not rows and features.shape[1:] != self.image_shape:
+        images = self.image_shape is not None and features.shape[1:] in (
+            self.image_shape,
+            (*self.image_shape, 1),
+        )
+        if not (rows or images):
             raise ValueError(f"features must be {shown}, got {list(features.shape)}.")
         is_bytes = features.dtype == np.uint8
         if not is_bytes and not np.issubdtype(features.dtype, np.floating):
@@ -92,14 +96,16 @@ class Run:
             raise ValueError(
                 "features must be floats, scaled as those the run was trained on, got uint8."
             )
-        if not np.isfinite(features).all():
-            raise ValueError("features must be finite, got NaN or infinity.")
+        with np.errstate(over="ignore"):
+            x = scaled(features.reshape(len(features), num_inputs))
+        if not np.isfinite(x).all():
+            raise ValueError("features must be finite in float32, got others.")
         if self.takes_bytes and not is_bytes and not _in_unit(features):
             raise ValueError(
                 "features must be bytes 0 to 255, or floats in [0, 1] as bytes divided by 255, "
                 f"got floats from {features.min()} to {features.max()}."
             )
-        return scaled(features.reshape(len(features), num_inputs))
+        return x
 
 
 def load_run(path: str | os.PathLike) -> Run:
@@ -124,7 +130,7 @@ def load_run(path: str | os.PathLike) -> Run:
             f"{path}: its config can't be used: {reason.rstrip('.')}."
         ) from None
     template = jax.eval_shape(partial(_start, run.config))
-    metrics = read_metrics(path)
+    metrics = read_metrics(path, model_only=True)
     if metrics is None:
         return _from_checkpoint(path, run, template)
     chosen = metrics.get("chosen")

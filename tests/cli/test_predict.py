@@ -95,7 +95,7 @@ def test_an_image_of_the_test_set_is_predicted_as_there(
 
 def test_arrays_of_one_and_of_many(run, test_set, tmp_path, capsys):
     images = test_set.features.reshape(-1, 28, 28)
-    np.save(tmp_path / "one.npy", images[0])
+    np.save(tmp_path / "one.npy", images[0][..., None])
     np.save(tmp_path / "rows.npy", test_set.features[:3])
     np.savez(tmp_path / "floats.npz", x=test_set.features[:3] / np.float32(255))
     one, *rest = predicted(
@@ -151,6 +151,7 @@ def test_a_run_on_rows_takes_no_pictures(tmp_path, capsys):
     path = tmp_path / "run"
     assert main.train_binary([*flags, "--output-dir", str(path)]) == 0
     capsys.readouterr()
+    (tmp_path / "a.png").write_text("")
     assert main.predict([str(path), str(tmp_path / "a.png")]) == 2
     assert "was trained on rows of numbers or on floats" in capsys.readouterr().err
     np.save(tmp_path / "row.npy", x[0])

@@ -75,13 +75,13 @@ def metrics(folder):
     return found
 
 
-def assert_equal_runs(folder, other):
+def assert_equal_runs(folder, other, *, checkpoints=True):
     assert metrics(folder) == metrics(other)
     names = set(os.listdir(folder)) - {"metrics.json", "checkpoints"}
     assert names == set(os.listdir(other)) - {"metrics.json", "checkpoints"}
     for name in names:
         assert Path(folder, name).read_bytes() == Path(other, name).read_bytes(), name
-    for path in Path(other, "checkpoints").iterdir():
+    for path in Path(other, "checkpoints").iterdir() if checkpoints else ():
         assert path.read_bytes() == Path(folder, "checkpoints", path.name).read_bytes()
 
 
@@ -113,11 +113,50 @@ def test_a_finished_run_says_so_and_changes_nothing(straight, capsys):
     assert before == {path: path.read_bytes() for path in Path("run").rglob("*.*")}
 
 
-def test_a_finished_run_keeps_the_flags_it_is_gone_on_with(straight):
+def test_what_no_result_depends_on_does_not_reopen_a_finished_run(straight, capsys):
     shutil.copytree(straight(FULL), "run")
+    before = Path("run/metrics.json").read_bytes()
     assert binary("--resume", "run", "--keep-checkpoints", "3") == 0
-    assert metrics("run")["config"]["flags"]["keep_checkpoints"] == 3
-    assert metrics("run")["config"] == read_json("run/config.json")
+    assert "is finished" in capsys.readouterr().out
+    assert Path("run/metrics.json").read_bytes() == before
+    assert binary("--resume", "run", "--plots") == 0  # they were not drawn yet
+    assert Path("run/curves.png").exists() and metrics("run")["test"]
+    assert "is finished" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged"])
+def test_a_finished_run_outlives_its_checkpoints(how, straight, capsys):
+    shutil.copytree(straight(FULL), "run")
+    for path in CHECKPOINTS.glob("*.json"):
+        path.write_text("{") if how == "damaged" else path.unlink()
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+    assert binary("--resume", "run") == 0
+    assert "run is finished, 12 of 12 epochs" in capsys.readouterr().out
+    assert binary("--resume", "run", "--epochs", "20") == 2
+    told = capsys.readouterr().err.splitlines()
+    assert "the checkpoint of its last epoch is missing or damaged" in told[-1]
+    assert before == {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+    Path("run/config.json").write_text("{")
+    assert binary("--resume", "run") == 0
+    assert_equal_runs("run", straight(FULL), checkpoints=False)
+
+
+def test_a_finished_run_names_the_flag_that_goes_on(straight, capsys):
+    shutil.copytree(straight(MIXED), "run")
+    assert binary("--resume", "run") == 0
+    # Neither more epochs, which the schedule forbids, nor more patience would help.
+    assert "run is finished, 6 of 6 epochs.\n" in capsys.readouterr().out
+
+
+def test_reports_at_other_epochs_from_some_epoch_on_lose_none(monkeypatch):
+    cut_off((*DIGITS, "--epochs", "12", "--checkpoint-every", "1"), monkeypatch, 4)
+    flags = ("--resume", "run", "--epochs", "12", "--report-every", "5")
+    assert binary(*flags) == 0
+    epochs = [
+        json.loads(line)["epoch"]
+        for line in Path("run/history.jsonl").read_text().splitlines()
+    ]
+    assert epochs == [1, 2, 3, 4, 5, 10, 12]
 
 
 def test_more_epochs_go_on_to_the_bits_of_a_longer_run(straight):
@@ -161,9 +200,10 @@ def test_more_patience_goes_on_to_the_bits_of_a_longer_run(straight):
         (["--classes", "3", "4"], "--classes 3 4: the run began with 0 1"),
         (["--batch-size", "8"], "--batch-size 8: the run began with 32"),
         (["--monitor", "accuracy"], "--monitor accuracy: the run began with loss"),
-        (["--patience", "4"], "--patience 4: the run began with 5, and less would"),
+        (["--patience", "4"], "--patience 4: the run began with 5, and might have"),
+        (["--no-shuffle"], "--no-shuffle: the run began with True"),
         (["--epochs", "9"], "the cosine schedule was laid out over 6 epochs"),
-        (["--epochs", "1"], "--epochs 1: 2 are done already; give as many or more"),
+        (["--epochs", "5"], "--epochs 5: the run began with 6, of which 2 are done"),
         (["--output-dir", "other"], "--output-dir is for a new run; with --resume"),
         (["--overwrite"], "--overwrite is for a new run"),
     ],
@@ -204,7 +244,7 @@ def test_every_flag_that_changes_the_past_is_refused(monkeypatch):
         if value is None:
             read_past(changed, folder, script)
             continue
-        with pytest.raises(ValueError, match=f"^--{name.replace('_', '-')} "):
+        with pytest.raises(ValueError, match=f"^--(no-)?{name.replace('_', '-')}[ :]"):
             read_past(changed, folder, script)
 
 
@@ -221,7 +261,11 @@ def test_other_data_are_refused(monkeypatch, capsys):
     x, y = rng.normal(size=(40, 3)).astype(np.float32), rng.integers(0, 2, 40)
     np.savez("own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     flags = ("--dataset", "own.npz", "--epochs", "4", "--no-plots")
+    assert binary(*flags, "--output-dir", "straight") == 0
     cut_off(flags, monkeypatch)
+    shutil.copytree("run", "copy")
+    assert binary("--resume", "copy") == 0
+    assert_equal_runs("copy", "straight")
     np.savez("own.npz", x_train=x + 1e-6, y_train=y, x_test=x, y_test=y)
     assert binary("--resume", "run") == 2
     assert "the data are not those that the run began with" in capsys.readouterr().err
@@ -250,11 +294,19 @@ def test_another_environment_is_said(monkeypatch, capsys):
     capsys.readouterr()
     assert binary("--resume", "run") == 0
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "the last bits may differ from here on" in told
+    assert (
+        told.count("\n") == 1 and "the last bits may differ from a run in one" in told
+    )
     assert "machine (64 cores of another, now " in told and "xla_flags (--xla_" in told
     assert "versions ({" in told and "device (" not in told
     config = metrics("run")["config"]
-    assert config["machine"] == "64 cores of another" and set(ENVIRONMENT) < set(config)
+    assert config["machine"] == "64 cores of another"
+    (here,) = config["elsewhere"]
+    assert here.keys() == set(ENVIRONMENT) and here["xla_flags"] != "--xla_other"
+    # Also once it is back where it began.
+    write_json("run/config.json", config | {name: here[name] for name in ENVIRONMENT})
+    assert binary("--resume", "run", "--epochs", "13") == 0
+    assert "some epochs were done elsewhere" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -97,13 +97,13 @@ def test_a_second_writer_is_refused(tmp_path):
     program = "import sys; from jaxcls.runs import RunFolder; RunFolder(sys.argv[1]).__enter__()"
     with RunFolder(tmp_path):
         with (
-            pytest.raises(ValueError, match="another process is writing this run"),
+            pytest.raises(ValueError, match="another process is writing a run there"),
             RunFolder(tmp_path),
         ):
             pass
         other = [sys.executable, "-c", program, tmp_path]
         done = subprocess.run(other, capture_output=True, text=True)
-        assert "another process is writing this run" in done.stderr
+        assert "another process is writing a run there" in done.stderr
     with RunFolder(tmp_path):
         pass
     assert os.listdir(tmp_path) == []
