@@ -57,4 +57,7 @@ class StopRequest:
             yield
         finally:
             for each in mine:
-                signal.signal(each, default[each])
+                # After a request the process is about to end: a second signal ends it at once
+                # also then, and not by an exception in the midst of Python's own clean-up.
+                asked = self.signum is not None
+                signal.signal(each, signal.SIG_DFL if asked else default[each])

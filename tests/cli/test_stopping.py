@@ -23,6 +23,15 @@ def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def handlers():
+    """What a run that stops does to signals stays in its test."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield before
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
 def binary(*argv):
     return main.train_binary(argv)
 
@@ -98,13 +107,14 @@ def send_to_fit(monkeypatch, signum):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_the_epochs_in_hand_are_finished(signum, monkeypatch, capfd):
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+def test_the_epochs_in_hand_are_finished(signum, monkeypatch, capfd, handlers):
     with monkeypatch.context() as patched:
         send_to_fit(patched, signum)
         assert binary(*SHORT, "--report-every", "3") == 128 + signum
     assert "stopped after 1 of 4 epochs; go on with" in capfd.readouterr().err
-    assert {each: signal.getsignal(each) for each in before} == before
+    for each, handler in handlers.items():
+        assert signal.getsignal(each) is signal.SIG_DFL  # a second one ends at once
+        signal.signal(each, handler)
     assert binary("--resume", "run") == 0
     assert [record["epoch"] for record in history()] == [3, 4]
     assert binary(*SHORT[:-1], "straight", "--report-every", "3") == 0
