@@ -133,6 +133,8 @@ class Row:
         lost = "nothing beyond the last checkpoint"
         if self.lost:
             lost = f"the damaged checkpoint: {self.lost} epochs, done again"
+        if self.lost and self.what.startswith("finished"):
+            lost = "the damaged checkpoint; the result stands"
         if self.problems:
             return self.what, f"{self.times}{self.note}", "see below", "NO"
         return self.what, f"{self.times}{self.note}", lost, "yes"
@@ -297,8 +299,10 @@ class Bench:
 def differences(straight: Path, folder: Path) -> list[str]:
     """In what a finished run is another than `straight`, and temporary files left in it."""
     last = max(straight.glob(ARRAYS)).relative_to(straight)
+    # A finished run whose last checkpoint was damaged stays as it is.
+    whole = whole_epoch(folder) == whole_epoch(straight)
     found = []
-    for name in (*RESULT, last):
+    for name in (*RESULT, *([last] if whole else [])):
         file = folder / name
         if not file.exists() or file.read_bytes() != (straight / name).read_bytes():
             found.append(file.name)

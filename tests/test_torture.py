@@ -37,6 +37,7 @@ def runs(tmp_path):
     return first, second
 
 
+@pytest.mark.slow
 def test_everything_holds_in_short(tmp_path):
     done = subprocess.run(
         [sys.executable, SCRIPT, "--short"],

@@ -109,10 +109,10 @@ def _reopened(
             folder.write_config(metrics["config"])
         print(finished_line(folder.path, metrics["chosen"], flags))
         return None
-    if metrics is not None and past.epoch < metrics["chosen"]["epochs_done"]:
+    if metrics is not None and past.checkpoint is None:
         raise ValueError(
-            f"{folder.path} is finished, but can't go on: the checkpoint of its last epoch is "
-            "missing or damaged; start a new run with these flags."
+            f"{folder.path} is finished, but can't go on: all its checkpoints are missing or "
+            "damaged; start a new run with these flags."
         )
     state = init_state(job.keys, job.config, job.params)
     if past.checkpoint is not None:

@@ -72,6 +72,7 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(signum):
     assert sorted(os.listdir("run")) == ["checkpoints", "config.json", "history.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_second_signal_does_not_wait():
     # A segment of a hundred thousand epochs, which takes a minute.
     process = started("--epochs", "10000000", "--report-every", "1")

@@ -143,6 +143,7 @@ def test_a_terminal_shows_how_far_a_run_is(monkeypatch, capsys, digits):
     assert "lowest of 3 keys" in shown
 
 
+@pytest.mark.slow
 def test_figures_of_real_mnist(mnist_dir, capsys):
     # Those that take no long training; CI runs the script with all of them.
     ids = ("OV.sigmoid", "OV.two_bce", "OV.outputs", "M.labels", "D.trace", "D.test")
