@@ -675,10 +675,10 @@ def try_all(home: Path, flags: Flags) -> tuple[list[Row], int]:
 
 
 def table(rows: list[Row]) -> str:
-    cells = [("what was tried", "times", "what was lost", "held")]
-    cells += [row.cells() for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, tuple("-" * width for width in widths))
+    title = ("what was tried", "times", "what was lost", "held")
+    cells = [row.cells() for row in rows]
+    widths = [max(map(len, column)) for column in zip(title, *cells, strict=True)]
+    cells = [title, tuple("-" * width for width in widths), *cells]
     return "\n".join(
         " | ".join(map(str.ljust, line, widths)).rstrip() for line in cells
     )

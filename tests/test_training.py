@@ -71,8 +71,9 @@ def batches_of(config, data, epoch):
     "name, optimizer",
     [("bernoulli", "sgd"), ("categorical", "adam"), ("bernoulli", "adamw")],
 )
-@pytest.mark.parametrize("batch_size", [None, 8, 40])
-@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize(
+    "batch_size, dropout", [(None, False), (None, True), (8, True), (40, False)]
+)
 def test_epochs_agree_with_float64(optimizer, name, batch_size, dropout):
     # 25 examples in batches of 8: the last has one example and counts as one.
     likelihood, in_float64 = LIKELIHOODS[name]

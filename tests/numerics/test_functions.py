@@ -4,7 +4,7 @@ An error is counted in eps = 2**-23, float32's spacing at 1, of a scale: the exa
 ("its size"), or 1 where that is larger ("1": for probabilities, and for losses whose large
 terms cancel). The README's table is what this folder prints:
 
-    pytest tests/numerics -k measured -s
+    pytest tests/numerics -m slow -s
 """
 
 from collections.abc import Callable
@@ -208,6 +208,7 @@ fewer = settings(few, max_examples=10)  # each compiles
 functions = pytest.mark.parametrize("case", FUNCTIONS.values(), ids=FUNCTIONS)
 
 
+@pytest.mark.slow
 @functions
 def test_measured_errors_of_functions(case, request):
     worst = np.zeros(len(case.bound))

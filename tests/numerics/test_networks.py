@@ -149,6 +149,7 @@ MEASURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURES)
 def test_measured_errors_of_networks(name):
     measure, bound, scale = MEASURES[name]
