@@ -99,14 +99,16 @@ def is_result_of(metrics: dict, config: dict) -> bool:
     return _settings(metrics["config"]) == _settings(config)
 
 
-def kept_history(past: Past) -> list[dict]:
-    """The history up to the checkpoint of a run that goes on.
+def kept_history(past: Past, over: bool) -> list[dict]:
+    """The history up to the checkpoint of a run that is over, or goes on.
 
-    The report of an end between two others goes, since it is an end no more.
+    If it goes on, the report of an end between two others goes, since it is an end no more.
     """
     if past.checkpoint is None:
         return []
     history = past.checkpoint.history
+    if over:
+        return history
     every = past.checkpoint.config["flags"]["report_every"]
     last = history[-1]["epoch"] if history else 0
     return history[:-1] if last == past.epoch and last % every else history

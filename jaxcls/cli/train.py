@@ -119,9 +119,7 @@ def _reopened(
         # Onto the device as a state from `init_state` is, lest the program compile anew.
         state = jax.tree.map(jax.numpy.asarray, past.checkpoint.state(state))
     over = is_over(state, past.epoch, job.config)
-    history = (
-        past.checkpoint.history if over and past.checkpoint else kept_history(past)
-    )
+    history = kept_history(past, over)
     environment = _ends_in(config)
     config = with_its_past(past, config, script)
     folder.reopen()
