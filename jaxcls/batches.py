@@ -1,7 +1,7 @@
 """Examples and their batches: what a step sees, and in which order an epoch shows them."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,46 @@ class Batch(NamedTuple):
     weights: Array | np.ndarray | None = None
 
 
+class Block(NamedTuple):
+    """Examples of a full batch that are 0 from column W on, in both layouts.
+
+    XLA on CPU multiplies fast only what lies row by row in the order of the product, and the
+    gradient's product asks for the transpose.
+
+    Attributes:
+        features: [N, W].
+        transposed: [W, N], the same numbers.
+        targets: [N] or [N, K], as in a `Batch`.
+        weights: [N], or None.
+    """
+
+    features: Array | np.ndarray
+    transposed: Array | np.ndarray
+    targets: Array | np.ndarray
+    weights: Array | np.ndarray | None
+
+
+class Packed(NamedTuple):
+    """A full batch without most of its zeros.
+
+    Columns are ordered by how many examples they are not 0 in, and examples by how many of
+    these columns they need: then few examples need more than a part of the columns, and those
+    that are 0 everywhere, such as the corners of MNIST's images, are needed by none.
+
+    Attributes:
+        order: [D] the column at each place.
+        rows: of each block, the examples [N] in the order of the batch.
+        blocks: the examples.
+    """
+
+    order: Array | np.ndarray
+    rows: tuple[Array | np.ndarray, ...]
+    blocks: tuple[Block, ...]
+
+
+Examples = TypeVar("Examples", bound=Batch | Packed)
+
+
 def scaled(features: np.ndarray) -> np.ndarray:
     """Features as a network takes them: bytes divided by 255, all in float32.
 
@@ -37,17 +77,39 @@ def scaled(features: np.ndarray) -> np.ndarray:
     array([[1., 0.]], dtype=float32)
     """
     if features.dtype == np.uint8:
-        return np.divide(features, np.float32(255), dtype=np.float32)
+        out = aligned_empty(features.shape, np.dtype(np.float32))
+        return np.divide(features, np.float32(255), out=out)
     return features.astype(np.float32, copy=False)
 
 
-def step_size(data: Batch, config: Config) -> int:
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array to be filled, whose memory jax on CPU takes as it is instead of copying it.
+
+    >>> aligned_empty((3, 2), np.dtype(np.float32)).ctypes.data % 64
+    0
+    """
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def blocks_of(data: Batch | Packed) -> tuple[Batch | Block, ...]:
+    """The parts over which sums over all examples are taken."""
+    return data.blocks if isinstance(data, Packed) else (data,)
+
+
+def num_examples(data: Batch | Packed) -> int:
+    """How many there are."""
+    return sum(len(block.features) for block in blocks_of(data))
+
+
+def step_size(data: Batch | Packed, config: Config) -> int:
     """Examples a step, of which the last may have fewer; at most all there are."""
-    num_examples = len(data.features)
-    return min(config.batch_size or num_examples, num_examples)
+    return min(config.batch_size or num_examples(data), num_examples(data))
 
 
-def steps_per_epoch(data: Batch, config: Config) -> int:
+def steps_per_epoch(data: Batch | Packed, config: Config) -> int:
     """Steps in which every example is seen once.
 
     >>> from jaxcls import bernoulli
@@ -55,7 +117,7 @@ def steps_per_epoch(data: Batch, config: Config) -> int:
     >>> steps_per_epoch(Batch(jnp.zeros((25, 2)), jnp.zeros(25)), config)
     2
     """
-    return math.ceil(len(data.features) / step_size(data, config))
+    return math.ceil(num_examples(data) / step_size(data, config))
 
 
 def epoch_rows(key: Array, data: Batch, config: Config) -> tuple[Array, Array]:
@@ -64,13 +126,12 @@ def epoch_rows(key: Array, data: Batch, config: Config) -> tuple[Array, Array]:
     Every example stands in exactly one place, in a new order drawn from `key` if
     `config.shuffle`, else in the order of `data`.
     """
-    num_examples = len(data.features)
     shape = steps_per_epoch(data, config), step_size(data, config)
-    rows = jnp.arange(num_examples, dtype=jnp.int32)
+    rows = jnp.arange(num_examples(data), dtype=jnp.int32)
     if config.shuffle:
         rows = jax.random.permutation(key, rows)
-    rows = jnp.pad(rows, (0, math.prod(shape) - num_examples))
-    real = jnp.arange(math.prod(shape)) < num_examples
+    rows = jnp.pad(rows, (0, math.prod(shape) - num_examples(data)))
+    real = jnp.arange(math.prod(shape)) < num_examples(data)
     return rows.reshape(shape), real.reshape(shape)
 
 
@@ -84,19 +145,26 @@ def take(data: Batch, rows: Array, real: Array) -> Batch:
     )
 
 
-def weights_of(batch: Batch) -> Array | np.ndarray:
+def weights_of(batch: Batch | Block) -> Array | np.ndarray:
     """The weights [N] of a batch, 1 for each example where none are given."""
     if batch.weights is not None:
         return batch.weights
     return jnp.ones(len(batch.features), jnp.int32)
 
 
-def beside(params: Params, data: Batch) -> Batch:
+def beside(params: Params, data: Examples) -> Examples:
     """Moves `data` to the device that holds `params`, if one device does."""
-    leaf = jax.tree.leaves(params)[0]
-    if isinstance(leaf, jax.core.Tracer):
+    if isinstance(jax.tree.leaves(params)[0], jax.core.Tracer):
         return data
-    # Data is bound to a device only if the parameters are: a program is compiled anew for
-    # arguments that are bound, and would be so for the second segment of a run.
+    return jax.device_put(data, device_of(params))
+
+
+def device_of(params: Params) -> jax.Device | None:
+    """The device that `params` are bound to, or None.
+
+    Data is bound to a device only if the parameters are: a program is compiled anew for
+    arguments that are bound, and would be so for the second segment of a run.
+    """
+    leaf = jax.tree.leaves(params)[0]
     bound = isinstance(leaf, Array) and leaf.committed and len(leaf.devices()) == 1
-    return jax.device_put(data, leaf.device if bound else None)
+    return leaf.device if bound else None

@@ -5,12 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxcls.batches import Batch
+from jaxcls.batches import Batch, Packed, num_examples
 from jaxcls.config import Config
 
 
-def check_batch(caller: str, name: str, data: Batch, config: Config) -> None:
+def check_batch(caller: str, name: str, data: Batch | Packed, config: Config) -> None:
     """Raises unless the shapes and dtypes of `data` fit `config`; costs nothing under jit."""
+    if isinstance(data, Packed):
+        _check_packed(caller, name, data, config)
+        return
     if not isinstance(data, Batch):
         raise TypeError(
             f"{caller}: {name} must be a jaxcls.Batch, got {type(data).__name__}."
@@ -57,6 +60,20 @@ def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
         raise ValueError(
             f"{caller}: the loss of likelihood {config.likelihood.name!r} must give one value per "
             f"example, {list(shape[:1])}, got {list(losses.shape)}."
+        )
+
+
+def _check_packed(caller: str, name: str, data: Packed, config: Config) -> None:
+    """What was packed was a batch of arrays; it may be one for another config."""
+    if data.order.shape != config.layer_sizes[:1]:
+        raise ValueError(
+            f"{caller}: {name} was packed of {len(data.order)} features, and Config.layer_sizes "
+            f"{config.layer_sizes} take {config.layer_sizes[0]}."
+        )
+    if config.batch_size is not None and config.batch_size < num_examples(data):
+        raise ValueError(
+            f"{caller}: {name} was packed as a full batch of {num_examples(data)}, got "
+            f"Config.batch_size {config.batch_size}; pass the jaxcls.Batch itself."
         )
 
 

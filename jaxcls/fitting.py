@@ -13,17 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcls.batches import Batch, beside, steps_per_epoch
+from jaxcls.batches import Batch, Packed, beside, steps_per_epoch
 from jaxcls.checks import check_data
 from jaxcls.choosing import out_of_patience
 from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
 from jaxcls.hyperparam_checks import check_hyperparams
+from jaxcls.layouts import arranged
 from jaxcls.metrics import Metrics
 from jaxcls.training import (
     History,
     TrainState,
-    evaluate,
     init_state,
+    score,
     train_epochs,
 )
 
@@ -84,7 +85,7 @@ def fit(
         FloatingPointError: a loss or a parameter is no longer finite; reports and checkpoints
             stop before that. The loss after the last update is seen where one of them is due.
 
-    >>> from jaxcls import bernoulli
+    >>> from jaxcls import bernoulli, evaluate
     >>> train = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
     >>> config = Config((2, 8, 1), bernoulli, epochs=200)
     >>> state, history = fit(Keys.from_seed(0), config, Hyperparams(0.1), train)
@@ -110,11 +111,10 @@ def fit(
             "fit: state is not one of this config; its layers, optimizer and monitor must be those "
             "it was made with."
         )
-    train = beside(state.params, train)
-    validation = None if validation is None else beside(state.params, validation)
-
     num_steps = steps_per_epoch(train, config)
     _check_num_steps(config.epochs, num_steps)
+    data = arranged(state.params, train, config)
+    validation = None if validation is None else beside(state.params, validation)
     done = int(state.step) // num_steps
     # Segments end where something is due, and share one program whatever their length.
     longest = min(report_every, checkpoint_every, config.epochs)
@@ -124,7 +124,7 @@ def fit(
         state, segment = jax.block_until_ready(
             train_epochs(
                 state,
-                train,
+                data,
                 keys,
                 hyperparams,
                 validation,
@@ -142,7 +142,7 @@ def fit(
         if not (on_report and report_due) and not (on_checkpoint and checkpoint_due):
             continue
         # Also for a checkpoint alone, since it shows what the last update did.
-        report = _report(done, state, segments[-1], train, config)
+        report = _report(done, state, segments[-1], data, config)
         if on_report is not None and report_due:
             on_report(report)
         if on_checkpoint is not None and checkpoint_due:
@@ -168,9 +168,13 @@ def _next(done: int, every: int) -> int:
 
 
 def _report(
-    epoch: int, state: TrainState, segment: History, train: Batch, config: Config
+    epoch: int,
+    state: TrainState,
+    segment: History,
+    data: Batch | Packed,
+    config: Config,
 ) -> Report:
-    scores = jax.device_get(evaluate(state.params, train, config=config))
+    scores = jax.device_get(score(state.params, data, config))
     if not np.isfinite(scores.loss_sum):
         raise _diverged(
             f"the loss of the training set is not finite after epoch {epoch}"

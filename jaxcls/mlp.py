@@ -112,14 +112,31 @@ def apply(
     """
     x = jnp.asarray(x)
     layers = _layers(params)
-    _check_inputs(layers, x, masks)
+    _check_inputs(layers, x)
+    check_masks("mlp.apply", masks, x.shape[:-1], params)
     _check_rate("mlp.apply", rate)
-    for index, layer in enumerate(layers[:-1]):
-        x = _dense(layer, x)
+    return after_product(params, dot(x, layers[0]["kernel"]), masks=masks, rate=rate)
+
+
+def after_product(
+    params: Params, product: Array, *, masks: Masks | None = None, rate: ArrayLike = 0.0
+) -> Array:
+    """The logits that follow from the first layer's `product` [..., H] of inputs and kernel.
+
+    Of the first layer it takes the bias alone, so that its kernel may lie as it will.
+    """
+    layers = _layers(params)
+    x = product + layers[0]["bias"]
+    for index, layer in enumerate(layers[1:]):
         if masks is not None:
             x = jnp.where(masks[index], x * (1 / (1 - rate)), 0)
-        x = jax.nn.relu(x)
-    return _dense(layers[-1], x)
+        x = dot(jax.nn.relu(x), layer["kernel"]) + layer["bias"]
+    return x
+
+
+def dot(x: ArrayLike, kernel: Array) -> Array:
+    """x @ kernel in full float32, so that a GPU, which may round to TF32, agrees with a CPU."""
+    return jnp.dot(x, kernel, precision=jax.lax.Precision.HIGHEST)
 
 
 def check_layer_sizes(caller: str, layer_sizes: Sequence[int]) -> None:
@@ -143,6 +160,18 @@ def check_layer_sizes(caller: str, layer_sizes: Sequence[int]) -> None:
             )
 
 
+def check_masks(
+    caller: str, masks: Masks | None, leading_shape: Sequence[int], params: Params
+) -> None:
+    """Raises unless `masks` are None or one [*leading_shape, H_l] for each hidden layer l."""
+    if masks is None:
+        return
+    wanted = [[*leading_shape, each["bias"].shape[0]] for each in _layers(params)[:-1]]
+    got = [list(mask.shape) for mask in masks]
+    if got != wanted:
+        raise ValueError(f"{caller}: masks must have shapes {wanted}, got {got}.")
+
+
 @partial(jax.jit, static_argnums=1)  # as one program: drawn one by one, each compiles
 def _init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
     params = {}
@@ -154,13 +183,6 @@ def _init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
             "kernel": _uniform(kernel_key, (fan_in, fan_out), bound),
         }
     return params
-
-
-def _dense(layer: dict[str, Array], x: Array) -> Array:
-    # Full float32 products, so that a GPU, which may round them to TF32, agrees with a CPU.
-    return (
-        jnp.dot(x, layer["kernel"], precision=jax.lax.Precision.HIGHEST) + layer["bias"]
-    )
 
 
 def _layers(params: Params) -> list[dict[str, Array]]:
@@ -187,9 +209,7 @@ def _check_rate(caller: str, rate: ArrayLike) -> None:
         raise ValueError(f"{caller}: rate must be a number in [0, 1), got {rate}.")
 
 
-def _check_inputs(
-    layers: list[dict[str, Array]], x: Array, masks: Masks | None
-) -> None:
+def _check_inputs(layers: list[dict[str, Array]], x: Array) -> None:
     fan_in = layers[0]["kernel"].shape[0]
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(
@@ -199,9 +219,3 @@ def _check_inputs(
         raise ValueError(
             f"mlp.apply: x must be [..., {fan_in}] for these params, got {list(x.shape)}."
         )
-    if masks is None:
-        return
-    wanted = [[*x.shape[:-1], layer["bias"].shape[0]] for layer in layers[:-1]]
-    got = [list(mask.shape) for mask in masks]
-    if got != wanted:
-        raise ValueError(f"mlp.apply: masks must have shapes {wanted}, got {got}.")

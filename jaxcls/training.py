@@ -5,6 +5,9 @@ batches of an epoch and the epochs of a segment, so that a segment is one XLA pr
 the data on the device. `evaluate` scores parameters.
 """
 
+import functools
+import operator
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -17,7 +20,10 @@ from jax import Array
 from jaxcls import mlp
 from jaxcls.batches import (
     Batch,
+    Block,
+    Packed,
     beside,
+    blocks_of,
     epoch_rows,
     step_size,
     steps_per_epoch,
@@ -34,6 +40,7 @@ from jaxcls.choosing import (
 )
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.hyperparam_checks import check_label_settings
+from jaxcls.layouts import PLAIN, Layout, layout_of, map_first_kernel
 from jaxcls.metrics import Metrics, labels_of
 from jaxcls.mlp import Masks, Params
 from jaxcls.optimizers import make_optimizer
@@ -135,17 +142,26 @@ def train_step(
     """
     check_batch("train_step", "batch", batch, config)
     check_label_settings("train_step", hyperparams, config)
+    mlp.check_masks("train_step", masks, batch.features.shape[:1], state.params)
+    return _step(state, (batch,), (masks,), hyperparams, config, PLAIN)
+
+
+def _step(
+    state: TrainState,
+    blocks: tuple[Batch | Block, ...],
+    masks: tuple[Masks | None, ...],
+    hyperparams: Hyperparams,
+    config: Config,
+    layout: Layout,
+) -> tuple[TrainState, Array]:
+    """`train_step` of a batch that comes in blocks, with the masks of each."""
 
     def mean_loss(params):
-        logits = mlp.apply(
-            params, batch.features, masks=masks, rate=hyperparams.dropout_rate
-        )
-        targets, share = batch.targets, hyperparams.label_smoothing
-        if share is not None and config.likelihood.smooth is not None:
-            targets = config.likelihood.smooth(targets, config.layer_sizes[-1], share)
-        weights = _loss_weights(batch, hyperparams)
-        loss_sum = jnp.sum(config.likelihood.loss(logits, targets) * weights)
-        weight_sum = jnp.sum(weights)
+        sums = [
+            _loss_sums(params, block, each, hyperparams, config, layout)
+            for block, each in zip(blocks, masks, strict=True)
+        ]
+        loss_sum, weight_sum = _total(sums)
         # A batch whose every weight is 0 has the mean loss 0 and not 0/0.
         return loss_sum / jnp.where(weight_sum > 0, weight_sum, 1), loss_sum
 
@@ -164,7 +180,7 @@ def train_step(
 @partial(jax.jit, static_argnames=("config", "num_epochs"))
 def train_epochs(
     state: TrainState,
-    data: Batch,
+    data: Batch | Packed,
     keys: Keys,
     hyperparams: Hyperparams,
     validation: Batch | None = None,
@@ -183,7 +199,8 @@ def train_epochs(
 
     Args:
         state: before; at a whole number of epochs.
-        data: the training set, on the device.
+        data: the training set, on the device; packed, `layouts.pack(data)`, it is the same set
+            as full batches that a CPU multiplies faster.
         keys: the run's.
         hyperparams: traced.
         validation: scored after each epoch; it takes no part in training.
@@ -223,13 +240,19 @@ def train_epochs(
     last = (
         first + num_epochs if until is None else jnp.minimum(first + num_epochs, until)
     )
-    weight_sum = jnp.sum(_loss_weights(data, hyperparams))
+    weight_sum = _total(
+        [(jnp.sum(_loss_weights(each, hyperparams)),) for each in blocks_of(data)]
+    )[0]
+    layout = layout_of(data, config)
 
     def one(state, epoch):
-        state, loss_sum = _train_epoch(state, epoch, data, keys, hyperparams, config)
+        state, loss_sum = _train_epoch(
+            state, epoch, data, keys, hyperparams, config, layout
+        )
         scores = None
         if validation is not None:
-            scores = _evaluate(state.params, validation, config)
+            params = map_first_kernel(layout.restore, state.params)
+            scores = score(params, validation, config)
             progress = after_epoch(
                 state.progress, epoch + 1, state.params, scores, config
             )
@@ -248,16 +271,17 @@ def train_epochs(
         record = lambda leaf, value: leaf.at[epoch - first].set(value)  # noqa: E731
         return epoch + 1, state, jax.tree.map(record, history, entry)
 
+    state = map_first_kernel(layout.arrange, state)
     entry = jax.eval_shape(one, state, first)[1]
     history = jax.tree.map(lambda leaf: _blank(leaf, num_epochs), entry)
     # Not a scan over a fixed number: XLA compiles a loop of one round otherwise than one of
     # many, and the bits of a run would depend on the length of its segments. Of this loop it
     # does not know how often it runs.
     _, state, history = jax.lax.while_loop(goes_on, body, (first, state, history))
-    return state, history
+    return map_first_kernel(layout.restore, state), history
 
 
-def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
+def evaluate(params: Params, data: Batch | Packed, *, config: Config) -> Metrics:
     """Scores every example once, with no dropout and no randomness.
 
     Data on another device than the parameters is moved to theirs (the notes meet an error
@@ -265,7 +289,7 @@ def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
 
     Args:
         params: the network's.
-        data: N examples.
+        data: N examples, also packed.
         config: static.
 
     >>> from jaxcls import bernoulli
@@ -274,19 +298,45 @@ def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
     >>> float(evaluate(params, data, config=Config((1, 1), bernoulli)).accuracy)
     0.5
     """
-    check_data("evaluate", "data", data, config)
-    return _evaluate_jit(params, beside(params, data), config)
+    if isinstance(data, Packed):
+        check_batch("evaluate", "data", data, config)
+    else:
+        check_data("evaluate", "data", data, config)
+    return score(params, beside(params, data), config)
+
+
+@partial(jax.jit, static_argnames="config")
+def score(params: Params, data: Batch | Packed, config: Config) -> Metrics:
+    """`evaluate` of data that have been checked and lie beside the parameters."""
+    # A batch is plain here, whatever the layout of its training: all examples come at once.
+    layout = layout_of(data, config) if isinstance(data, Packed) else PLAIN
+    params = map_first_kernel(layout.arrange, params)
+
+    def scores(block):
+        product = layout.product(block, params["Dense_0"]["kernel"])
+        logits = mlp.after_product(params, product)
+        losses = config.likelihood.loss(logits, block.targets)
+        hits = config.likelihood.predict(logits) == labels_of(block.targets)
+        weights = weights_of(block)
+        return (
+            jnp.sum(losses * weights),
+            jnp.sum(hits * weights),
+            jnp.sum(weights),
+        )
+
+    return Metrics(*_total([scores(block) for block in blocks_of(data)]))
 
 
 def _train_epoch(
     state: TrainState,
     epoch: Array,
-    data: Batch,
+    data: Batch | Packed,
     keys: Keys,
     hyperparams: Hyperparams,
     config: Config,
+    layout: Layout,
 ) -> tuple[TrainState, Array]:
-    """One epoch: the state after it and the sum of its losses."""
+    """One epoch: the state, in its layout, after it, and the sum of its losses."""
     num_steps = steps_per_epoch(data, config)
     masks = None
     if config.dropout:
@@ -297,21 +347,27 @@ def _train_epoch(
             (num_steps, step_size(data, config)),
             state.params,
         )
-    if num_steps == 1:
+    if isinstance(data, Packed) or num_steps == 1:
         # The sum over a full batch does not ask for an order, so nothing is gathered.
-        masks = None if masks is None else tuple(mask[0] for mask in masks)
-        hyperparams = _scheduled(hyperparams, state.step, config, num_steps)
-        return train_step(state, data, masks, hyperparams, config=config)
+        return _step(
+            state,
+            blocks_of(data),
+            _masks_of_blocks(masks, data),
+            _scheduled(hyperparams, state.step, config, num_steps),
+            config,
+            layout,
+        )
 
     def step(carry, inputs):
         state, loss_sum = carry
         (rows, real), masks = inputs
-        state, batch_loss_sum = train_step(
+        state, batch_loss_sum = _step(
             state,
-            take(data, rows, real),
-            masks,
+            (take(data, rows, real),),
+            (masks,),
             _scheduled(hyperparams, state.step, config, num_steps),
-            config=config,
+            config,
+            layout,
         )
         # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
         return (state, loss_sum + batch_loss_sum), None
@@ -333,7 +389,48 @@ def _scheduled(
     return hyperparams._replace(learning_rate=rate)
 
 
-def _loss_weights(batch: Batch, hyperparams: Hyperparams) -> Array | np.ndarray:
+def _masks_of_blocks(
+    masks: Masks | None, data: Batch | Packed
+) -> tuple[Masks | None, ...]:
+    """Those of each block's examples, of masks [1, N, H_l] of a full batch."""
+    if masks is None:
+        return (None,) * len(blocks_of(data))
+    if isinstance(data, Batch):
+        return (tuple(mask[0] for mask in masks),)
+    return tuple(tuple(mask[0, rows] for mask in masks) for rows in data.rows)
+
+
+def _loss_sums(
+    params: Params,
+    block: Batch | Block,
+    masks: Masks | None,
+    hyperparams: Hyperparams,
+    config: Config,
+    layout: Layout,
+) -> tuple[Array, Array]:
+    """The sums [], over a block's examples, of their weighted losses and of the weights."""
+    logits = mlp.after_product(
+        params,
+        layout.product(block, params["Dense_0"]["kernel"]),
+        masks=masks,
+        rate=hyperparams.dropout_rate,
+    )
+    targets, share = block.targets, hyperparams.label_smoothing
+    if share is not None and config.likelihood.smooth is not None:
+        targets = config.likelihood.smooth(targets, config.layer_sizes[-1], share)
+    weights = _loss_weights(block, hyperparams)
+    losses = config.likelihood.loss(logits, targets)
+    return jnp.sum(losses * weights), jnp.sum(weights)
+
+
+def _total(sums: Sequence[tuple[Array, ...]]) -> tuple[Array, ...]:
+    """The sums over all blocks, of those over each."""
+    return tuple(
+        functools.reduce(operator.add, each) for each in zip(*sums, strict=True)
+    )
+
+
+def _loss_weights(batch: Batch | Block, hyperparams: Hyperparams) -> Array | np.ndarray:
     """Weights [N] of the losses trained on: the examples' own times their class's."""
     weights = weights_of(batch)
     if hyperparams.class_weights is None:
@@ -346,14 +443,3 @@ def _loss_weights(batch: Batch, hyperparams: Hyperparams) -> Array | np.ndarray:
 def _blank(leaf: jax.ShapeDtypeStruct, num_epochs: int) -> Array:
     empty = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
     return jnp.full((num_epochs, *leaf.shape), empty, leaf.dtype)
-
-
-def _evaluate(params: Params, data: Batch, config: Config) -> Metrics:
-    logits = mlp.apply(params, data.features)
-    losses = config.likelihood.loss(logits, data.targets)
-    hits = config.likelihood.predict(logits) == labels_of(data.targets)
-    weights = weights_of(data)
-    return Metrics(jnp.sum(losses * weights), jnp.sum(hits * weights), jnp.sum(weights))
-
-
-_evaluate_jit = jax.jit(_evaluate, static_argnames="config")

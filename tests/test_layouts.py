@@ -1,0 +1,302 @@
+"""Every layout gives what the plain one gives, and nothing of the examples is lost."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcls import (
+    Batch,
+    Config,
+    Hyperparams,
+    Keys,
+    bernoulli,
+    categorical,
+    evaluate,
+    fit,
+    gaussian,
+    init_state,
+    layouts,
+    train_epochs,
+)
+from jaxcls.batches import Packed, aligned_empty
+
+KEYS = Keys.from_seed(0)
+
+
+def digits_like(num_examples=4200, num_features=70, dtype=np.float64, num_classes=2):
+    """Examples of which some features are always 0, and most are often 0."""
+    rng = np.random.default_rng(num_examples)
+    share = np.where(np.arange(num_features) % 5, rng.random(num_features), 0)
+    lit = rng.random((num_examples, num_features)) < share
+    features = np.where(lit, rng.uniform(-1, 1, lit.shape), 0).astype(dtype)
+    return Batch(features, rng.integers(0, num_classes, num_examples))
+
+
+def unpacked(packed, num_features):
+    """The batch that was packed, in its own order of rows and columns."""
+    num_examples = sum(len(rows) for rows in packed.rows)
+    features = np.full((num_examples, num_features), np.nan)
+    for rows, block in zip(packed.rows, packed.blocks, strict=True):
+        np.testing.assert_array_equal(block.features, block.transposed.T)
+        whole = np.zeros((len(rows), num_features))
+        whole[:, packed.order[: block.features.shape[1]]] = block.features
+        assert np.isnan(features[rows]).all()  # no example comes twice
+        features[rows] = whole
+    return features
+
+
+SPARSE, FEW = digits_like(), digits_like(5)
+PACKABLE = {
+    "sparse": SPARSE,
+    "few": FEW,
+    "dense": Batch(np.ones((2100, 33)), np.zeros(2100)),
+    "nothing but zeros": Batch(np.zeros((2100, 33)), np.zeros(2100)),
+    "one feature": Batch(np.arange(3.0)[:, None], np.zeros(3)),
+    "one example": Batch(np.arange(40.0)[None], np.zeros(1)),
+    "not finite": Batch(np.array([[0, np.nan], [np.inf, 0]]), np.zeros(2)),
+    "on the device": Batch(jnp.asarray(SPARSE.features), jnp.asarray(SPARSE.targets)),
+}
+
+
+@pytest.mark.parametrize("name", PACKABLE)
+def test_packing_loses_nothing(name):
+    data = PACKABLE[name]
+    num_examples, num_features = data.features.shape
+    weights = np.arange(num_examples) + 1.0
+    packed = layouts.pack(data._replace(weights=weights))
+    np.testing.assert_array_equal(unpacked(packed, num_features), data.features)
+    for rows, block in zip(packed.rows, packed.blocks, strict=True):
+        np.testing.assert_array_equal(block.targets, np.asarray(data.targets)[rows])
+        np.testing.assert_array_equal(block.weights, weights[rows])
+        columns = block.features.shape[1]
+        assert columns % 32 == 0 or columns in (num_features, 1)
+
+
+def test_packing_leaves_zeros_out():
+    packed = layouts.pack(SPARSE)
+    widths = [block.features.shape[1] for block in packed.blocks]
+    assert len(widths) == 4 and widths == sorted(widths)
+    assert widths[-1] < 70  # 14 features are 0 in every example
+    assert layouts.pack(SPARSE._replace(weights=None)).blocks[0].weights is None
+
+
+SETTINGS = {
+    "sgd": ({"optimizer": "sgd"}, {}),
+    "momentum, no hidden layer": (
+        {"optimizer": "sgd", "momentum": 0.9, "layer_sizes": (70, 1)},
+        {},
+    ),
+    "adam, two hidden layers": ({"layer_sizes": (70, 6, 5, 1)}, {}),
+    "adamw": ({"optimizer": "adamw"}, {"weight_decay": 0.3}),
+    "dropout": ({"dropout": True}, {"dropout_rate": 0.4}),
+    "clipping and a schedule": (
+        {"optimizer": "sgd", "schedule": "cosine"},
+        {"clip_norm": 0.01},
+    ),
+    "weights and smoothing": (
+        {"likelihood": categorical, "layer_sizes": (70, 8, 3)},
+        {"class_weights": (1.0, 2.0, 3.0), "label_smoothing": 0.1},
+    ),
+    "gaussian": ({"likelihood": gaussian}, {}),
+}
+
+
+def settings(name):
+    of_config, of_hyperparams = SETTINGS[name]
+    config = Config(
+        **{"layer_sizes": (70, 8, 1), "likelihood": bernoulli, "epochs": 9, **of_config}
+    )
+    num_classes = 3 if config.likelihood is categorical else 2
+    return (
+        config,
+        Hyperparams(0.05, **of_hyperparams),
+        digits_like(num_classes=num_classes),
+    )
+
+
+def assert_trees_close(got, want, tolerance):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, tolerance, tolerance), got, want
+    )
+
+
+def start(config):
+    state = init_state(KEYS, config)
+    wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), state.params)
+    return init_state(KEYS, config, wide)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_packed_training_is_plain_training(name, x64):
+    config, hyperparams, data = settings(name)
+
+    def trained(data):
+        return train_epochs(
+            start(config), data, KEYS, hyperparams, config=config, num_epochs=9
+        )
+
+    state, history = trained(data)
+    got, got_history = trained(layouts.pack(data))
+    assert_trees_close((got, got_history), (state, history), 1e-11)
+    assert_trees_close(
+        evaluate(state.params, layouts.pack(data), config=config),
+        evaluate(state.params, data, config=config),
+        1e-12,
+    )
+
+
+def test_packed_training_is_plain_training_where_validation_chooses(x64):
+    # The validation set has features that no training example has: they count.
+    data, validation = digits_like(), digits_like(300)
+    lit = np.random.default_rng(0).random(validation.features.shape)
+    validation = Batch(np.where(lit < 0.5, lit, 0), validation.targets)
+    config = Config((70, 8, 1), bernoulli, epochs=30, monitor="loss", patience=2)
+
+    def trained(data):
+        return train_epochs(
+            start(config),
+            data,
+            KEYS,
+            Hyperparams(0.3),
+            validation,
+            config=config,
+            num_epochs=30,
+        )
+
+    state, history = trained(data)
+    got, got_history = trained(layouts.pack(data))
+    assert 0 < int(state.progress.best.epoch) < 28
+    assert_trees_close((got, got_history), (state, history), 1e-11)
+
+
+def test_what_is_never_lit_stays_or_decays(x64):
+    dead = ~SPARSE.features.any(axis=0)
+    assert dead.sum() == 14
+    packed = layouts.pack(SPARSE)
+    config = Config((70, 8, 1), bernoulli, epochs=4)
+    before = start(config)
+    for decay, factor in ((None, 1.0), (0.5, (1 - 0.05 * 0.5) ** 4)):
+        state, _ = train_epochs(
+            before,
+            packed,
+            KEYS,
+            Hyperparams(0.05, weight_decay=decay),
+            config=config,
+            num_epochs=4,
+        )
+        kernel = state.params["Dense_0"]["kernel"]
+        want = before.params["Dense_0"]["kernel"] * factor
+        np.testing.assert_allclose(kernel[dead], want[dead], rtol=1e-13)
+        assert (kernel[~dead] != want[~dead]).all()
+
+
+def test_vmap_over_packed_data_is_a_loop():
+    data = digits_like(dtype=np.float32)
+    packed = layouts.pack(data)
+    config = Config((70, 8, 1), bernoulli, "sgd", dropout=True)
+
+    def run(rate):
+        state = init_state(KEYS, config)
+        hyperparams = Hyperparams(rate, 0.3)
+        return train_epochs(
+            state, packed, KEYS, hyperparams, config=config, num_epochs=3
+        )[1]
+
+    rates = jnp.array([0.01, 0.1])
+    for got, rate in zip(jax.vmap(run)(rates).loss, rates, strict=True):
+        np.testing.assert_allclose(got, run(rate).loss, rtol=1e-6)
+
+
+def images(dtype=np.float32):
+    """Enough numbers for `fit` to pack them."""
+    data = digits_like(4200, 250, dtype)
+    return data._replace(features=data.features + (data.targets[:, None] == 1) * 0.1)
+
+
+def test_fit_packs_large_full_batches_alone(monkeypatch):
+    params = init_state(KEYS, Config((250, 8, 1), bernoulli)).params
+    full, few = (
+        Config((250, 8, 1), bernoulli),
+        Config((250, 8, 1), bernoulli, batch_size=16),
+    )
+    assert isinstance(layouts.arranged(params, images(), full), Packed)
+    assert isinstance(layouts.arranged(params, images(), few), Batch)
+    small = Batch(images().features[:100], images().targets[:100])
+    assert isinstance(layouts.arranged(params, small, full), Batch)
+
+    def fitted():
+        return fit(KEYS, full, Hyperparams(0.01), images())
+
+    got = fitted()
+    monkeypatch.setattr(layouts, "_LEAST_TO_PACK", 2**62)
+    assert_trees_close(got, fitted(), 2e-6)
+
+
+def test_packed_runs_go_on_to_the_same_bits():
+    config = Config((250, 8, 1), bernoulli, epochs=6, dropout=True)
+    hyperparams, kept = Hyperparams(0.01, 0.3), {}
+    straight, _ = fit(KEYS, config, hyperparams, images())
+    fit(
+        KEYS,
+        config,
+        hyperparams,
+        images(),
+        checkpoint_every=4,
+        on_checkpoint=kept.__setitem__,
+    )
+    resumed, _ = fit(KEYS, config, hyperparams, images(), state=kept[4])
+    jax.tree.map(np.testing.assert_array_equal, resumed, straight)
+    jax.tree.map(np.testing.assert_array_equal, kept[6], straight)
+
+
+def test_tiny_batches_are_plain_in_another_layout(monkeypatch, x64):
+    data = digits_like(100)
+    config = Config((70, 8, 1), bernoulli, "adamw", batch_size=16, dropout=True)
+    assert layouts.layout_of(data, config) is not layouts.PLAIN
+
+    def trained():
+        jax.clear_caches()
+        return train_epochs(
+            start(config),
+            data,
+            KEYS,
+            Hyperparams(0.05, 0.3),
+            config=config,
+            num_epochs=2,
+        )
+
+    got = trained()
+    monkeypatch.setattr(layouts, "_TINY", 0)
+    assert layouts.layout_of(data, config) is layouts.PLAIN
+    assert_trees_close(got, trained(), 1e-12)
+    jax.clear_caches()
+
+
+def test_packed_data_of_another_config_are_refused():
+    packed = layouts.pack(SPARSE)
+    state = init_state(KEYS, Config((69, 1), bernoulli))
+    with pytest.raises(ValueError, match="packed of 70 features"):
+        evaluate(state.params, packed, config=Config((69, 1), bernoulli))
+    config = Config((70, 1), bernoulli, batch_size=16)
+    with pytest.raises(ValueError, match="packed as a full batch of 4200"):
+        train_epochs(
+            init_state(KEYS, config),
+            packed,
+            KEYS,
+            Hyperparams(),
+            config=config,
+            num_epochs=1,
+        )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_aligned_memory_is_taken_without_a_copy(dtype, x64):
+    cpu = jax.devices("cpu")[0]
+    for size in (1, 7, 5000):
+        array = aligned_empty((size, 3), np.dtype(dtype))
+        array[...] = np.arange(3)
+        assert array.shape == (size, 3) and array.flags.c_contiguous
+        on_device = jax.device_put(array, cpu)
+        assert on_device.unsafe_buffer_pointer() == array.ctypes.data
+        np.testing.assert_array_equal(on_device, array)
