@@ -33,14 +33,16 @@ Tree = TypeVar("Tree")
 
 # Fewer numbers than this are multiplied so fast that packing them does not pay.
 _LEAST_TO_PACK = 2**20
-# More blocks skip few zeros more, and each is code to compile.
-_MOST_BLOCKS = 8
-_LEAST_ROWS = 1024
+# Shares of the examples at which blocks end: a third each, but for the twentieth that needs
+# most columns. More and smaller blocks skip few zeros more, and multiply slower.
+_CUTS = (0.32, 0.64, 0.95)
 # Widths are multiples of this, so that they, and the compiled program, seldom depend on
 # which of the examples are held out for validation.
 _WIDTH = 32
-_CHUNK = 128
-# Examples times units of a step up to which the transposed kernel is the faster one.
+# Rows at a time while packing, which then stay in the cache, and need little memory.
+_CHUNK = 512
+# Units, and examples of a step times units, up to which the transposed kernel is the faster.
+_FEW_UNITS = 32
 _TINY = 1024
 
 
@@ -53,39 +55,46 @@ def pack(data: Batch) -> Packed:
     >>> rng = np.random.default_rng(0)
     >>> features = rng.random((2048, 64)) * (np.arange(64) < rng.integers(0, 64, (2048, 1)))
     >>> [block.features.shape for block in pack(Batch(features, np.zeros(2048))).blocks]
-    [(1024, 32), (1024, 64)]
+    [(655, 32), (655, 64), (635, 64), (103, 64)]
     """
     features = np.asarray(data.features)
     num_examples, width = features.shape
-    lit = features != 0
-    order = np.argsort(-np.count_nonzero(lit, axis=0), kind="stable")
-    place = np.empty(width, np.min_scalar_type(width))
-    place[order] = np.arange(1, width + 1)
-    needed = (place * lit).max(axis=1)
-    by_need = np.argsort(needed, kind="stable")
-    num_blocks = min(_MOST_BLOCKS, max(1, num_examples // _LEAST_ROWS))
-
-    def block(rows: np.ndarray) -> Block:
-        columns = -(-int(needed[rows[-1]]) // _WIDTH) * _WIDTH
-        columns = min(width, max(columns, 1))
-        narrow = aligned_empty((len(rows), columns), features.dtype)
-        transposed = aligned_empty((columns, len(rows)), features.dtype)
-        for start in range(0, len(rows), _CHUNK):  # copies that stay in the cache
-            chunk = slice(start, start + _CHUNK)
-            some = features[rows[chunk]]
-            np.take(some, order[:columns], axis=1, out=narrow[chunk], mode="clip")
-            transposed[:, chunk] = narrow[chunk].T
-        targets, weights = jax.tree.map(
-            lambda leaf: np.asarray(leaf)[rows], (data.targets, data.weights)
+    starts = range(0, num_examples, _CHUNK)
+    chunks = [features[start : start + _CHUNK] for start in starts]
+    # Threads, since NumPy leaves the interpreter free while it computes and copies.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        lit = sum(pool.map(lambda chunk: np.count_nonzero(chunk, axis=0), chunks))
+        order = np.argsort(-lit, kind="stable").astype(np.int32)
+        place = np.empty(width, np.min_scalar_type(width))
+        place[order] = np.arange(1, width + 1)
+        needs = pool.map(lambda chunk: (place * (chunk != 0)).max(axis=1), chunks)
+        needed = np.concatenate(list(needs))
+        rows = np.argsort(needed, kind="stable").astype(np.int32)
+        cuts = [int(share * num_examples) for share in _CUTS]
+        parts = [part for part in np.split(rows, cuts) if part.size]
+        # A block needs as many columns as its last example.
+        widths = [
+            -(-max(1, int(needed[part[-1]])) // _WIDTH) * _WIDTH for part in parts
+        ]
+        blocks = pool.map(
+            lambda part, columns: _block(features, part, order[:columns]), parts, widths
         )
-        return Block(narrow, transposed, targets, weights)
+    targets, weights = jax.tree.map(
+        lambda leaf: np.asarray(leaf)[rows], (data.targets, data.weights)
+    )
+    return Packed(order, rows, tuple(blocks), targets, weights)
 
-    rows = np.array_split(by_need.astype(np.int32), num_blocks)
-    with ThreadPoolExecutor(
-        os.cpu_count()
-    ) as pool:  # copying in NumPy leaves the interpreter free
-        blocks = tuple(pool.map(block, rows))
-    return Packed(order.astype(np.int32), tuple(rows), blocks)
+
+def _block(features: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Block:
+    """Both layouts of features[rows][:, columns]."""
+    narrow = aligned_empty((len(rows), len(columns)), features.dtype)
+    transposed = aligned_empty((len(columns), len(rows)), features.dtype)
+    for start in range(0, len(rows), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        some = features[rows[chunk]]
+        np.take(some, columns, axis=1, out=narrow[chunk], mode="clip")
+        transposed[:, chunk] = narrow[chunk].T
+    return Block(narrow, transposed)
 
 
 class Layout(NamedTuple):
@@ -99,7 +108,7 @@ class Layout(NamedTuple):
 
     arrange: Callable[[Array], Array]
     restore: Callable[[Array], Array]
-    product: Callable[[Batch | Block, Array], Array]
+    product: Callable[..., Array]
 
 
 def arranged(params: Params, data: Batch, config: Config) -> Batch | Packed:
@@ -121,8 +130,9 @@ def layout_of(data: Batch | Packed, config: Config) -> Layout:
             lambda kernel: kernel[inverse],
             _packed_product,
         )
-    is_full = steps_per_epoch(data, config) == 1
-    if not is_full and step_size(data, config) * config.layer_sizes[1] <= _TINY:
+    units = config.layer_sizes[1]
+    is_tiny = units <= _FEW_UNITS and step_size(data, config) * units <= _TINY
+    if is_tiny and steps_per_epoch(data, config) > 1:
         return _TRANSPOSED
     return PLAIN
 
@@ -143,34 +153,44 @@ def map_first_kernel(change: Callable[[Array], Array], tree: Tree) -> Tree:
 
 
 @jax.custom_vjp
-def _both_ways(block: Block, kernel: Array) -> Array:
-    return dot(block.features, kernel)
+def _packed_product(packed: Packed, kernel: Array) -> Array:
+    products = [
+        dot(block.features, kernel[: block.features.shape[1]])
+        for block in packed.blocks
+    ]
+    return jnp.concatenate(products)
 
 
-def _both_ways_forward(block: Block, kernel: Array) -> tuple[Array, Block]:
-    return dot(block.features, kernel), block
+def _packed_forward(packed: Packed, kernel: Array) -> tuple[Array, Packed]:
+    return _packed_product(packed, kernel), packed
 
 
-def _both_ways_backward(block: Block, cotangent: Array) -> tuple[None, Array]:
-    return None, dot(block.transposed, cotangent)
+def _packed_backward(packed: Packed, cotangent: Array) -> tuple[None, Array]:
+    gradient = jnp.zeros((len(packed.order), cotangent.shape[1]), cotangent.dtype)
+    start = 0
+    for block in packed.blocks:
+        size, columns = block.features.shape
+        some = dot(block.transposed, cotangent[start : start + size])
+        gradient, start = gradient.at[:columns].add(some), start + size
+    return None, gradient
 
 
-_both_ways.defvjp(_both_ways_forward, _both_ways_backward)
+_packed_product.defvjp(_packed_forward, _packed_backward)
 
 
-def _packed_product(block: Batch | Block, kernel: Array) -> Array:
-    return _both_ways(block, kernel[: block.features.shape[1]])
+def _identity(kernel: Array) -> Array:
+    return kernel
 
 
-PLAIN = Layout(
-    lambda kernel: kernel,
-    lambda kernel: kernel,
-    lambda batch, kernel: dot(batch.features, kernel),
-)
+def _product(batch: Batch, kernel: Array) -> Array:
+    return dot(batch.features, kernel)
+
+
+def _product_of_transposed(batch: Batch, kernel: Array) -> Array:
+    return dot(batch.features, kernel.T)
+
+
+PLAIN = Layout(_identity, _identity, _product)
 # XLA on CPU takes the gradient of a kernel [D, H] for few examples twice as long as that of
 # its transpose.
-_TRANSPOSED = Layout(
-    jnp.transpose,
-    jnp.transpose,
-    lambda batch, kernel: dot(batch.features, kernel.T),
-)
+_TRANSPOSED = Layout(jnp.transpose, jnp.transpose, _product_of_transposed)

@@ -5,9 +5,6 @@ batches of an epoch and the epochs of a segment, so that a segment is one XLA pr
 the data on the device. `evaluate` scores parameters.
 """
 
-import functools
-import operator
-from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -20,11 +17,10 @@ from jax import Array
 from jaxcls import mlp
 from jaxcls.batches import (
     Batch,
-    Block,
     Packed,
     beside,
-    blocks_of,
     epoch_rows,
+    features_dtype,
     step_size,
     steps_per_epoch,
     take,
@@ -143,25 +139,32 @@ def train_step(
     check_batch("train_step", "batch", batch, config)
     check_label_settings("train_step", hyperparams, config)
     mlp.check_masks("train_step", masks, batch.features.shape[:1], state.params)
-    return _step(state, (batch,), (masks,), hyperparams, config, PLAIN)
+    return _step(state, batch, masks, hyperparams, config, PLAIN)
 
 
 def _step(
     state: TrainState,
-    blocks: tuple[Batch | Block, ...],
-    masks: tuple[Masks | None, ...],
+    batch: Batch | Packed,
+    masks: Masks | None,
     hyperparams: Hyperparams,
     config: Config,
     layout: Layout,
 ) -> tuple[TrainState, Array]:
-    """`train_step` of a batch that comes in blocks, with the masks of each."""
+    """`train_step` where the first kernel is held in a layout."""
 
     def mean_loss(params):
-        sums = [
-            _loss_sums(params, block, each, hyperparams, config, layout)
-            for block, each in zip(blocks, masks, strict=True)
-        ]
-        loss_sum, weight_sum = _total(sums)
+        logits = mlp.after_product(
+            params,
+            layout.product(batch, params["Dense_0"]["kernel"]),
+            masks=masks,
+            rate=hyperparams.dropout_rate,
+        )
+        targets, share = batch.targets, hyperparams.label_smoothing
+        if share is not None and config.likelihood.smooth is not None:
+            targets = config.likelihood.smooth(targets, config.layer_sizes[-1], share)
+        weights = _loss_weights(batch, hyperparams)
+        loss_sum = jnp.sum(config.likelihood.loss(logits, targets) * weights)
+        weight_sum = jnp.sum(weights)
         # A batch whose every weight is 0 has the mean loss 0 and not 0/0.
         return loss_sum / jnp.where(weight_sum > 0, weight_sum, 1), loss_sum
 
@@ -240,9 +243,7 @@ def train_epochs(
     last = (
         first + num_epochs if until is None else jnp.minimum(first + num_epochs, until)
     )
-    weight_sum = _total(
-        [(jnp.sum(_loss_weights(each, hyperparams)),) for each in blocks_of(data)]
-    )[0]
+    weight_sum = jnp.sum(_loss_weights(data, hyperparams))
     layout = layout_of(data, config)
 
     def one(state, epoch):
@@ -271,9 +272,8 @@ def train_epochs(
         record = lambda leaf, value: leaf.at[epoch - first].set(value)  # noqa: E731
         return epoch + 1, state, jax.tree.map(record, history, entry)
 
+    history = _blank_history(state, data, validation, config, num_epochs)
     state = map_first_kernel(layout.arrange, state)
-    entry = jax.eval_shape(one, state, first)[1]
-    history = jax.tree.map(lambda leaf: _blank(leaf, num_epochs), entry)
     # Not a scan over a fixed number: XLA compiles a loop of one round otherwise than one of
     # many, and the bits of a run would depend on the length of its segments. Of this loop it
     # does not know how often it runs.
@@ -312,19 +312,12 @@ def score(params: Params, data: Batch | Packed, config: Config) -> Metrics:
     layout = layout_of(data, config) if isinstance(data, Packed) else PLAIN
     params = map_first_kernel(layout.arrange, params)
 
-    def scores(block):
-        product = layout.product(block, params["Dense_0"]["kernel"])
-        logits = mlp.after_product(params, product)
-        losses = config.likelihood.loss(logits, block.targets)
-        hits = config.likelihood.predict(logits) == labels_of(block.targets)
-        weights = weights_of(block)
-        return (
-            jnp.sum(losses * weights),
-            jnp.sum(hits * weights),
-            jnp.sum(weights),
-        )
-
-    return Metrics(*_total([scores(block) for block in blocks_of(data)]))
+    product = layout.product(data, params["Dense_0"]["kernel"])
+    logits = mlp.after_product(params, product)
+    losses = config.likelihood.loss(logits, data.targets)
+    hits = config.likelihood.predict(logits) == labels_of(data.targets)
+    weights = weights_of(data)
+    return Metrics(jnp.sum(losses * weights), jnp.sum(hits * weights), jnp.sum(weights))
 
 
 def _train_epoch(
@@ -349,22 +342,19 @@ def _train_epoch(
         )
     if isinstance(data, Packed) or num_steps == 1:
         # The sum over a full batch does not ask for an order, so nothing is gathered.
-        return _step(
-            state,
-            blocks_of(data),
-            _masks_of_blocks(masks, data),
-            _scheduled(hyperparams, state.step, config, num_steps),
-            config,
-            layout,
-        )
+        if masks is not None:
+            places = data.rows if isinstance(data, Packed) else slice(None)
+            masks = tuple(mask[0, places] for mask in masks)
+        hyperparams = _scheduled(hyperparams, state.step, config, num_steps)
+        return _step(state, data, masks, hyperparams, config, layout)
 
     def step(carry, inputs):
         state, loss_sum = carry
         (rows, real), masks = inputs
         state, batch_loss_sum = _step(
             state,
-            (take(data, rows, real),),
-            (masks,),
+            take(data, rows, real, config),
+            masks,
             _scheduled(hyperparams, state.step, config, num_steps),
             config,
             layout,
@@ -373,7 +363,7 @@ def _train_epoch(
         return (state, loss_sum + batch_loss_sum), None
 
     batches = epoch_rows(jax.random.fold_in(keys.shuffle, epoch), data, config)
-    zero = jnp.zeros((), jnp.result_type(data.features, *jax.tree.leaves(state.params)))
+    zero = jnp.zeros((), _loss_dtype(state, data))
     carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
     return carry
 
@@ -389,57 +379,37 @@ def _scheduled(
     return hyperparams._replace(learning_rate=rate)
 
 
-def _masks_of_blocks(
-    masks: Masks | None, data: Batch | Packed
-) -> tuple[Masks | None, ...]:
-    """Those of each block's examples, of masks [1, N, H_l] of a full batch."""
-    if masks is None:
-        return (None,) * len(blocks_of(data))
-    if isinstance(data, Batch):
-        return (tuple(mask[0] for mask in masks),)
-    return tuple(tuple(mask[0, rows] for mask in masks) for rows in data.rows)
-
-
-def _loss_sums(
-    params: Params,
-    block: Batch | Block,
-    masks: Masks | None,
-    hyperparams: Hyperparams,
-    config: Config,
-    layout: Layout,
-) -> tuple[Array, Array]:
-    """The sums [], over a block's examples, of their weighted losses and of the weights."""
-    logits = mlp.after_product(
-        params,
-        layout.product(block, params["Dense_0"]["kernel"]),
-        masks=masks,
-        rate=hyperparams.dropout_rate,
-    )
-    targets, share = block.targets, hyperparams.label_smoothing
-    if share is not None and config.likelihood.smooth is not None:
-        targets = config.likelihood.smooth(targets, config.layer_sizes[-1], share)
-    weights = _loss_weights(block, hyperparams)
-    losses = config.likelihood.loss(logits, targets)
-    return jnp.sum(losses * weights), jnp.sum(weights)
-
-
-def _total(sums: Sequence[tuple[Array, ...]]) -> tuple[Array, ...]:
-    """The sums over all blocks, of those over each."""
-    return tuple(
-        functools.reduce(operator.add, each) for each in zip(*sums, strict=True)
-    )
-
-
-def _loss_weights(batch: Batch | Block, hyperparams: Hyperparams) -> Array | np.ndarray:
+def _loss_weights(
+    batch: Batch | Packed, hyperparams: Hyperparams
+) -> Array | np.ndarray:
     """Weights [N] of the losses trained on: the examples' own times their class's."""
     weights = weights_of(batch)
     if hyperparams.class_weights is None:
         return weights
     labels = labels_of(batch.targets).astype(jnp.int32)
-    dtype = jnp.result_type(batch.features)
+    dtype = features_dtype(batch)
     return weights * jnp.asarray(hyperparams.class_weights, dtype)[labels]
 
 
-def _blank(leaf: jax.ShapeDtypeStruct, num_epochs: int) -> Array:
-    empty = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
-    return jnp.full((num_epochs, *leaf.shape), empty, leaf.dtype)
+def _blank_history(
+    state: TrainState,
+    data: Batch | Packed,
+    validation: Batch | None,
+    config: Config,
+    num_epochs: int,
+) -> History:
+    """With NaN and counts of 0 for epochs that are not done."""
+
+    def blank(leaf):
+        empty = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
+        return jnp.full((num_epochs, *leaf.shape), empty, leaf.dtype)
+
+    scores = None
+    if validation is not None:
+        scores = jax.eval_shape(partial(score, config=config), state.params, validation)
+        scores = jax.tree.map(blank, scores)
+    return History(jnp.full(num_epochs, jnp.nan, _loss_dtype(state, data)), scores)
+
+
+def _loss_dtype(state: TrainState, data: Batch | Packed) -> jnp.dtype:
+    return jnp.result_type(features_dtype(data), *jax.tree.leaves(state.params))

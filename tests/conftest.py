@@ -1,12 +1,22 @@
 """Settings and data for every test."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import jax
 import pytest
 
 from jaxcls import data
+
+# Scripts under test keep what they compile here, and not in the user's own folder; the
+# environment is for their processes.
+CACHE = tempfile.mkdtemp(prefix="jaxcls-tests-")
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
+jax.config.update("jax_compilation_cache_dir", CACHE)
 
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)

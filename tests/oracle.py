@@ -205,8 +205,9 @@ def train(
     weights = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
     total = 0.0
     for step, rows in enumerate(batches):
+        # What fills up the last batch stands at its beginning.
         batch_masks = (
-            None if masks is None else [mask[step][: len(rows)] for mask in masks]
+            None if masks is None else [mask[step][-len(rows) :] for mask in masks]
         )
         z, _, _ = forward(layers, x[rows], batch_masks, rate)
         loss, dlogits = likelihood(z, y[rows])

@@ -34,15 +34,19 @@ def digits_like(num_examples=4200, num_features=70, dtype=np.float64, num_classe
 
 
 def unpacked(packed, num_features):
-    """The batch that was packed, in its own order of rows and columns."""
-    num_examples = sum(len(rows) for rows in packed.rows)
-    features = np.full((num_examples, num_features), np.nan)
-    for rows, block in zip(packed.rows, packed.blocks, strict=True):
+    """The features that were packed, in their own order of rows and columns."""
+    features = np.full((len(packed.rows), num_features), np.nan)
+    start = 0
+    for block in packed.blocks:
         np.testing.assert_array_equal(block.features, block.transposed.T)
-        whole = np.zeros((len(rows), num_features))
-        whole[:, packed.order[: block.features.shape[1]]] = block.features
-        assert np.isnan(features[rows]).all()  # no example comes twice
-        features[rows] = whole
+        size, columns = block.features.shape
+        assert columns % 32 == 0 or columns in (num_features, 1)
+        whole = np.zeros((size, num_features))
+        whole[:, packed.order[:columns]] = block.features
+        features[packed.rows[start : start + size]] = whole
+        start += size
+    assert start == len(packed.rows)
+    np.testing.assert_array_equal(np.sort(packed.rows), np.arange(start))
     return features
 
 
@@ -66,19 +70,17 @@ def test_packing_loses_nothing(name):
     weights = np.arange(num_examples) + 1.0
     packed = layouts.pack(data._replace(weights=weights))
     np.testing.assert_array_equal(unpacked(packed, num_features), data.features)
-    for rows, block in zip(packed.rows, packed.blocks, strict=True):
-        np.testing.assert_array_equal(block.targets, np.asarray(data.targets)[rows])
-        np.testing.assert_array_equal(block.weights, weights[rows])
-        columns = block.features.shape[1]
-        assert columns % 32 == 0 or columns in (num_features, 1)
+    np.testing.assert_array_equal(packed.targets, np.asarray(data.targets)[packed.rows])
+    np.testing.assert_array_equal(packed.weights, weights[packed.rows])
 
 
 def test_packing_leaves_zeros_out():
     packed = layouts.pack(SPARSE)
     widths = [block.features.shape[1] for block in packed.blocks]
     assert len(widths) == 4 and widths == sorted(widths)
+    assert [len(block.features) for block in packed.blocks] == [1344, 1344, 1302, 210]
     assert widths[-1] < 70  # 14 features are 0 in every example
-    assert layouts.pack(SPARSE._replace(weights=None)).blocks[0].weights is None
+    assert packed.weights is None
 
 
 SETTINGS = {
@@ -216,10 +218,8 @@ def images(dtype=np.float32):
 
 def test_fit_packs_large_full_batches_alone(monkeypatch):
     params = init_state(KEYS, Config((250, 8, 1), bernoulli)).params
-    full, few = (
-        Config((250, 8, 1), bernoulli),
-        Config((250, 8, 1), bernoulli, batch_size=16),
-    )
+    full = Config((250, 8, 1), bernoulli, "sgd")
+    few = Config((250, 8, 1), bernoulli, batch_size=16)
     assert isinstance(layouts.arranged(params, images(), full), Packed)
     assert isinstance(layouts.arranged(params, images(), few), Batch)
     small = Batch(images().features[:100], images().targets[:100])

@@ -179,7 +179,9 @@ def test_a_scan_of_epochs_is_a_loop_of_steps(batch_size):
         else:
             key = jax.random.fold_in(jax.random.clone(KEYS.shuffle), epoch)
             rows, real = epoch_rows(key, data, config)
-            batches = [take(data, rows[step], real[step]) for step in range(num_steps)]
+            batches = [
+                take(data, *each, config) for each in zip(rows, real, strict=True)
+            ]
         loss = 0.0
         for step, batch in enumerate(batches):
             step_masks = tuple(mask[step] for mask in masks)

@@ -59,15 +59,23 @@ def machine() -> str:
     >>> "cores of" in machine()
     True
     """
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [
-            line.split(":", 1)[1] for line in lines if line.startswith("model name")
-        ]
-        model = names[0].strip() if names else model
+    model = _cpu_info("model name") or platform.processor() or platform.machine()
     usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     return f"{len(usable)} cores of {model}"
+
+
+def instruction_sets() -> str:
+    """Those that the processor has, where the system tells, for which programs are compiled."""
+    return _cpu_info("flags") or platform.machine()
+
+
+def _cpu_info(field: str) -> str | None:
+    """What Linux says of the first processor."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(field):
+                return line.split(":", 1)[1].strip()
+    return None
 
 
 def versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import jax
 
 from jaxcls.cli import train
+from jaxcls.cli.compile_cache import use_compile_cache
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
 from jaxcls.cli.parsing import parse
 from jaxcls.cli.screen import note
@@ -63,6 +64,7 @@ def reproduce(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(script: str, job: Callable[[], int | None]) -> int:
+    use_compile_cache()
     try:
         return job() or 0
     except Stopped as stop:

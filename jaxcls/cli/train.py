@@ -1,6 +1,7 @@
 """A job, done: trained, scored, saved, and then drawn; begun, or gone on with."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 
@@ -28,6 +29,7 @@ from jaxcls.cli.screen import (
     result_line,
 )
 from jaxcls.cli.signals import StopRequest
+from jaxcls.config import Keys
 from jaxcls.data import to_batch
 from jaxcls.fitting import fit, is_over
 from jaxcls.runs import (
@@ -79,7 +81,10 @@ def _prepare(
 ) -> tuple[Job, dict, dict[str, float]]:
     """The job, what `config.json` keeps of it, and how long the data took."""
     start = time.perf_counter()
-    data = load_data(flags, script)
+    with ThreadPoolExecutor() as pool:
+        loading = pool.submit(load_data, flags, script)
+        Keys.from_seed(flags.seed)  # anything, so that jax starts in the meantime
+        data = loading.result()
     seconds = {"load": time.perf_counter() - start}
     job = prepare(flags, data, script)
     return job, about(flags, job, script, device), seconds

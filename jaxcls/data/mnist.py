@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -179,7 +180,9 @@ def _load(name: str, paths: dict[str, Path]) -> tuple[Dataset, Dataset]:
             image_shape=images.shape[1:],
         )
 
-    return dataset("train"), dataset("t10k")
+    with ThreadPoolExecutor() as pool:  # unpacking leaves the interpreter free
+        train, test = pool.map(dataset, ("train", "t10k"))
+    return train, test
 
 
 def _read_checked(name: str, file: RegisteredFile, path: Path) -> bytes:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from numbers import Integral
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxcls.mlp import Params, check_layer_sizes
@@ -56,10 +56,10 @@ def init(seed: int, layer_sizes: Sequence[int], *, skip: int = 0) -> Params:
             }
             for fan_in, fan_out in itertools.pairwise(layer_sizes)
         ]
-    return {
-        f"Dense_{index}": {name: jnp.asarray(leaf) for name, leaf in layer.items()}
-        for index, layer in enumerate(layers)
-    }
+    # All at once: one by one, each would compile a program.
+    return jax.device_put(
+        {f"Dense_{index}": layer for index, layer in enumerate(layers)}
+    )
 
 
 def _uniform(

@@ -1,0 +1,256 @@
+"""What every contestant of scripts/benchmark.py shares: the jobs, the data, the protocol.
+
+It imports none of the contestants, so that each one's process holds only its own.
+"""
+
+import argparse
+import dataclasses
+import gzip
+import importlib.metadata
+import itertools
+import json
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+LEARNING_RATE = 1e-3
+FILES = tuple(
+    f"{part}-{kind}-ubyte.gz"
+    for part in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What all contestants train.
+
+    Attributes:
+        what: in words.
+        classes: of MNIST, one after the other, relabelled 0, 1, ...; None is every example
+            in the order of the files.
+        layer_sizes: inputs, hidden units, outputs; one output is a sigmoid and BCE.
+        optimizer: "sgd" without momentum or "adam", both at `LEARNING_RATE`.
+        epochs: at most.
+        score_every: epochs between two scores of the training set, or of the test set
+            where there is a target.
+        batch_size: examples a step; None is the full batch.
+        shuffle: a new order each epoch.
+        dropout: share of hidden units dropped, before the activation.
+        target: accuracy on the test set that ends the training, or None.
+    """
+
+    what: str
+    classes: tuple[int, ...] | None
+    layer_sizes: tuple[int, int, int]
+    optimizer: str
+    epochs: int
+    score_every: int
+    batch_size: int | None = None
+    shuffle: bool = False
+    dropout: float = 0.0
+    target: float | None = None
+
+
+JOBS = {
+    "A": Job(
+        "0 against 1, 784-32-1, full batch, SGD, 500 epochs (the notes' section A)",
+        classes=(0, 1),
+        layer_sizes=(784, 32, 1),
+        optimizer="sgd",
+        epochs=500,
+        score_every=50,
+    ),
+    "D": Job(
+        "0 against 1, 784-32-1, batches of 16 in order, dropout 0.5, SGD, 2 epochs "
+        "(the notes' section D)",
+        classes=(0, 1),
+        layer_sizes=(784, 32, 1),
+        optimizer="sgd",
+        epochs=2,
+        score_every=1,
+        batch_size=16,
+        dropout=0.5,
+    ),
+    "M": Job(
+        "0, 1 and 2, 784-32-3, full batch, Adam, 100 epochs",
+        classes=(0, 1, 2),
+        layer_sizes=(784, 32, 3),
+        optimizer="adam",
+        epochs=100,
+        score_every=10,
+    ),
+    "T": Job(
+        "ten classes, 784-128-10, shuffled batches of 128, Adam, until 97.5% of the test "
+        "set is right",
+        classes=None,
+        layer_sizes=(784, 128, 10),
+        optimizer="adam",
+        epochs=15,
+        score_every=1,
+        batch_size=128,
+        shuffle=True,
+        target=0.975,
+    ),
+}
+
+
+class Data(NamedTuple):
+    """Features [N, 784] float32 in [0, 1], and labels [N] int32."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+class Trained(NamedTuple):
+    """What a contestant's training gives.
+
+    Attributes:
+        accuracies: at each score.
+        score: `score(features, labels)`, the accuracy of what was trained.
+    """
+
+    accuracies: list[float]
+    score: Callable[[np.ndarray, np.ndarray], float]
+
+
+# A contestant: everything from NumPy arrays and a seed to the last score of a new network.
+Train = Callable[[Job, Data, int], Trained]
+
+
+def dense_flop(job: Job, epochs: int, train_rows: int, test_rows: int) -> float:
+    """Operations of a job's matrix products, if every input is multiplied.
+
+    A product with a kernel is done once forward, once for the kernel's gradient and, save in
+    the first layer, once for the gradient of what went in.
+    """
+    first, *others = (2 * i * o for i, o in itertools.pairwise(job.layer_sizes))
+    forward = first + sum(others)
+    scored_rows = train_rows if job.target is None else test_rows
+    scores = epochs // job.score_every
+    return (
+        epochs * train_rows * (2 * forward + sum(others))
+        + scores * scored_rows * forward
+    )
+
+
+def read_mnist(folder: Path, job: Job) -> Data:
+    """Reads the four files with gzip and NumPy alone."""
+    images_train, labels_train, images_test, labels_test = (
+        np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8)
+        for name in FILES
+    )
+    return Data(
+        *_examples(images_train, labels_train, job),
+        *_examples(images_test, labels_test, job),
+    )
+
+
+def _examples(
+    images: np.ndarray, labels: np.ndarray, job: Job
+) -> tuple[np.ndarray, np.ndarray]:
+    # After the headers of 16 and of 8 bytes.
+    x, y = images[16:].reshape(-1, 784), labels[8:].astype(np.int32)
+    if job.classes is not None:
+        rows = [np.flatnonzero(y == label) for label in job.classes]
+        x = x[np.concatenate(rows)]
+        y = np.repeat(
+            np.arange(len(rows), dtype=np.int32), [len(each) for each in rows]
+        )
+    return np.divide(x, np.float32(255), dtype=np.float32), y
+
+
+def usable_cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Of Python and of these packages."""
+    found = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version()} | found
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def main(
+    train: Train,
+    packages: Sequence[str],
+    *,
+    compiles: bool = False,
+    load: Callable[[Path, Job], Data] = read_mnist,
+) -> None:
+    """Runs a contestant's program.
+
+    Args:
+        train: what is timed.
+        packages: whose versions count.
+        compiles: whether the first run of a job compiles programs for the later ones.
+        load: reads the data, untimed save in a whole process.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job", choices=JOBS)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--epochs", type=int, help="other than the job's")
+    parser.add_argument("--copies", type=int, default=1, help="of the training rows")
+    parser.add_argument(
+        "--once", action="store_true", help="train without a warm-up, print the result"
+    )
+    flags = parser.parse_args()
+    job = JOBS[flags.job]
+    job = dataclasses.replace(job, epochs=flags.epochs or job.epochs)
+    data = load(flags.data_dir, job)
+    if flags.once:
+        trained = train(job, data, flags.seed)
+        print("train accuracy", trained.score(data.x_train, data.y_train))
+        print("test accuracy", trained.score(data.x_test, data.y_test))
+        return
+    if flags.copies > 1:
+        data = data._replace(
+            x_train=np.tile(data.x_train, (flags.copies, 1)),
+            y_train=np.tile(data.y_train, flags.copies),
+        )
+    short = dataclasses.replace(job, epochs=1, score_every=1)
+    first, _ = _timed(train, job if compiles else short, data, flags.seed)
+    seconds, trained = _timed(train, job, data, flags.seed)
+    epochs = len(trained.accuracies) * job.score_every
+    flop = dense_flop(job, epochs, len(data.x_train), len(data.x_test))
+    reached = job.target is not None and trained.accuracies[-1] >= job.target
+    result = {
+        "train_seconds": seconds,
+        "compile_seconds": first - seconds if compiles else None,
+        "epoch_seconds": seconds / epochs,
+        "target_seconds": seconds if reached else None,
+        "epochs": epochs,
+        "train_rows": len(data.x_train),
+        "dense_gflops": flop / seconds / 1e9,
+        "accuracies": trained.accuracies,
+        # Before the scores below, which are no part of the job.
+        "peak_mb": peak_mb(),
+        "train_accuracy": trained.score(data.x_train, data.y_train),
+        "test_accuracy": trained.score(data.x_test, data.y_test),
+        "versions": versions(packages),
+    }
+    print(json.dumps(result))
+
+
+def _timed(train: Train, job: Job, data: Data, seed: int) -> tuple[float, Trained]:
+    start = time.perf_counter()
+    trained = train(job, data, seed)
+    return time.perf_counter() - start, trained

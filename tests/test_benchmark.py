@@ -1,0 +1,224 @@
+"""scripts/benchmark.py: its figures by hand, and a short benchmark as a whole."""
+
+import gzip
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+SCRIPT = SCRIPTS / "benchmark.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        spec.loader.exec_module(module)
+        yield module
+
+
+@pytest.fixture(scope="module")
+def common(benchmark):
+    return sys.modules["peers.common"]
+
+
+def record(round, **what):
+    common = {"section": "train", "job": "A", "round": round, "compile_seconds": None}
+    common |= {"train_accuracy": 0.9, "test_accuracy": 0.9, "dense_gflops": 1234.4}
+    return common | {"peak_mb": 1000.0, "cores_of_others": 0.0} | what
+
+
+@pytest.fixture
+def folder(tmp_path, common):
+    for name in common.FILES:
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_section_a_needs_637_gflop_and_its_scores(common):
+    job = common.JOBS["A"]
+    # Forward and the gradient of each kernel, and back through the last layer.
+    step = 12_665 * (2 * 2 * (784 * 32 + 32 * 1) + 2 * 32 * 1)
+    scores = 10 * 12_665 * 2 * (784 * 32 + 32 * 1)
+    assert round(500 * step / 1e9) == 637
+    assert common.dense_flop(job, 500, 12_665, 2_115) == 500 * step + scores
+
+
+def test_a_target_is_scored_on_the_test_set(common):
+    step = 60_000 * (4 * (784 * 128 + 128 * 10) + 2 * 128 * 10)
+    scores = 10_000 * 2 * (784 * 128 + 128 * 10)
+    flop = common.dense_flop(common.JOBS["T"], 3, 60_000, 10_000)
+    assert flop == 3 * (step + scores)
+
+
+def test_images_of_the_classes_come_one_class_after_the_other(common, tmp_path):
+    images = np.arange(4, dtype=np.uint8)[:, None].repeat(784, axis=1)
+    for name in common.FILES:
+        body = images if "images" in name else np.array([1, 7, 0, 1], np.uint8)
+        header = bytes(16 if "images" in name else 8)
+        (tmp_path / name).write_bytes(gzip.compress(header + body.tobytes()))
+    data = common.read_mnist(tmp_path, common.JOBS["A"])
+    np.testing.assert_array_equal(data.y_train, [0, 1, 1])
+    np.testing.assert_array_equal(data.x_test[:, 0] * 255, [2, 0, 3])
+    assert data.x_train.dtype == np.float32
+    assert len(common.read_mnist(tmp_path, common.JOBS["T"]).y_test) == 4
+
+
+@pytest.mark.parametrize(
+    "values, want",
+    [
+        ([3.0, 1.0, 2.0], "2.00 (1.00-3.00)"),
+        ([0.0123, 0.0123], "0.0123"),
+        ([12_345.6, 12_345.6], "12,346"),
+        ([7, 8, 6], "7 (6-8)"),
+        ([None], "-"),
+    ],
+)
+def test_a_median_comes_with_its_range(benchmark, values, want):
+    records = [{"round": i, "seconds": each} for i, each in enumerate(values)]
+    assert benchmark.spread(records, "seconds") == want
+
+
+def test_a_ratio_is_the_median_of_the_rounds(benchmark):
+    mine = [record(i, s=each) for i, each in enumerate([1.0, 2.0, 1.0, None])]
+    theirs = [record(i, s=each) for i, each in enumerate([3.0, 4.0, 9.0, 5.0])]
+    assert benchmark.ratio(theirs, mine, "s") == "3.00x"
+    assert benchmark.ratio(theirs[:1], mine[1:], "s") == "-"
+
+
+@pytest.mark.parametrize("other, want", [(0.91, True), (0.889, False), (0.911, False)])
+def test_times_are_compared_within_one_point_of_accuracy(benchmark, other, want):
+    mine = [record(1), record(2)]
+    assert benchmark.agree(mine, [record(1), record(2, test_accuracy=other)]) is want
+
+
+def test_the_table_says_where_accuracies_differ(benchmark):
+    measured = [
+        record(1, who="jaxcls", train_seconds=2.0, compile_seconds=1.0),
+        record(1, who="torch", train_seconds=5.0),
+        record(1, who="sklearn", train_seconds=1.0, test_accuracy=0.5),
+    ]
+    machine = {"machine": "2 cores", "matmul_gflops": 90.0}
+    machine |= {"versions": {"jax": "1"}, "date": "today", "command": "benchmark.py"}
+    lines = benchmark.report(measured, machine).splitlines()
+    rows = [line for line in lines if line.startswith("| ")][2:]
+    assert rows == [
+        "| jaxcls | 2.00 | 1.00x | 1.00 | 0.9000 | 0.9000 | 1,234 | 1,000 |",
+        "| PyTorch | 5.00 | 2.50x | - | 0.9000 | 0.9000 | 1,234 | 1,000 |",
+        "| scikit-learn | 1.00 | accuracies differ | - | 0.9000 | 0.5000 | 1,234 | 1,000 |",
+    ]
+
+
+def test_the_contestants_take_turns(benchmark, tmp_path):
+    flags = benchmark.Flags(tmp_path, jobs=("D",), repeats=2, only=("train",))
+    runs = list(benchmark.plan(flags, ("torch", "nnx"), tmp_path))
+    turns = [(run.about["round"], run.about["who"]) for run in runs]
+    order = ("jaxcls", "torch", "nnx")
+    assert turns == [(round, who) for round in (1, 2) for who in order]
+
+
+def test_only_a_prepared_round_has_compiled_programs(benchmark, tmp_path):
+    flags = benchmark.Flags(tmp_path, jobs=("A", "D"), repeats=2, only=("process",))
+    runs = list(benchmark.plan(flags, (), tmp_path))
+    caches = [run.cache for run in runs if run.about["who"] == benchmark.COLD]
+    assert len(set(caches)) == len(caches) == 4
+    warm = [run for run in runs if run.about["who"] == "jaxcls"]
+    assert {run.cache for run in warm} == {tmp_path / "warm"}
+    assert [run.about["round"] for run in warm] == [0, 1, 2] * 2
+    assert len({run.command for run in runs}) == len(runs)
+
+
+def test_a_run_is_measured_once_for_both_tables_of_scaling(benchmark, tmp_path):
+    flags = benchmark.Flags(tmp_path, repeats=1, only=("scale",), scale=(1, 2))
+    sizes = [
+        (run.about["copies"], run.about["epochs"])
+        for run in benchmark.plan(flags, (), tmp_path)
+    ]
+    assert sizes == [(1, 50), (2, 50), (1, 100), (1, 200)]
+
+
+def test_a_failed_process_ends_it_with_what_was_measured(
+    benchmark, folder, monkeypatch, capsys
+):
+    done = record(1, who="jaxcls", train_seconds=2.0, process_seconds=3.0)
+
+    def measure(run):
+        if run.about["who"] == "jaxcls":
+            return done
+        return benchmark.output_of(("-c", "raise SystemExit('no memory')"))
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    machine = {"machine": "2 cores", "matmul_gflops": 90.0}
+    machine |= {"versions": {}, "date": "today", "command": "benchmark.py"}
+    monkeypatch.setattr(benchmark, "about_machine", lambda argv: machine)
+    file = folder / "all.json"
+    argv = ["--data-dir", str(folder), "--peers", "sklearn", "--json", str(file)]
+    assert benchmark.main(argv) == 1
+    said = capsys.readouterr()
+    assert "| jaxcls | 2.00 |" in said.out
+    assert said.err.endswith("no memory\n")
+    assert json.loads(file.read_text())["measured"] == [done]
+
+
+def test_ctrl_c_ends_it_with_one_line(benchmark, folder, monkeypatch, capsys):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(benchmark, "about_machine", stop)
+    assert benchmark.main(["--data-dir", str(folder), "--peers"]) == 130
+    assert capsys.readouterr().err == "benchmark.py: interrupted.\n"
+
+
+def test_a_peer_that_is_missing(benchmark, folder, monkeypatch, capsys):
+    monkeypatch.setitem(benchmark.PEERS, "torch", "no_such_package")
+    flags = benchmark.Flags(folder, peers=None)
+    assert benchmark.checked(flags)[1] == ("sklearn", "nnx")
+    assert capsys.readouterr().err == (
+        "benchmark.py: torch is left out: it is not installed.\n"
+    )
+    assert benchmark.main(["--data-dir", str(folder), "--peers", "torch"]) == 2
+    assert capsys.readouterr().err.startswith("benchmark.py: torch is not installed")
+
+
+def test_missing_data_is_one_line(tmp_path):
+    done = run("--data-dir", tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith(f"benchmark.py: data folder {tmp_path}: lacks train")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_short_benchmark_as_a_whole(mnist_dir, tmp_path):
+    file = tmp_path / "all.json"
+    done = run(
+        *("--data-dir", mnist_dir, "--jobs", "D", "--peers", "sklearn"),
+        *("--repeats", "1", "--json", file),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    for title in ("### Training", "### Whole processes", "### Machine"):
+        assert title in done.stdout
+    measured = json.loads(file.read_text())["measured"]
+    assert [(each["section"], each["who"]) for each in measured] == [
+        ("train", "jaxcls"),
+        ("train", "sklearn"),
+        ("process", "jaxcls"),
+        ("process", "jaxcls"),
+        ("process", "jaxcls, cold"),
+        ("process", "sklearn"),
+    ]
+    assert measured[0]["test_accuracy"] == pytest.approx(0.9953, abs=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
