@@ -2,6 +2,7 @@
 
 from jaxcls import data as data
 from jaxcls import interop as interop
+from jaxcls import layouts as layouts
 from jaxcls import losses as losses
 from jaxcls import metrics as metrics
 from jaxcls import mlp as mlp

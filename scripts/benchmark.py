@@ -49,7 +49,8 @@ NOTES = {
     "train": (
         "Training is all from NumPy arrays to the last score, after a first run (whole where "
         "programs are compiled: `compile s` is what it took longer). Test accuracy is scored "
-        "after the clock has stopped, save in T. `GFLOP/s` counts the matrix products as if "
+        "after the clock has stopped, save in T; a job of less than 1 s is timed up to 5 "
+        "times, and the median counts. `GFLOP/s` counts the matrix products as if "
         "every input were multiplied; jaxcls may skip zeros. `MB` is the most that the "
         "process held, data and libraries included. A ratio is the median over the rounds, "
         f"and is shown where all test accuracies come within {100 * AGREE:g} percentage "
@@ -79,6 +80,8 @@ class Flags:
     """A, D: sections of the course notes; M: three classes; T: ten, up to an accuracy."""
     peers: tuple[Literal["torch", "sklearn", "nnx"], ...] | None = None
     """Whom to time beside jaxcls, by default all that are installed; no name for none."""
+    device: Literal["cpu", "gpu"] = "cpu"
+    """Where all but scikit-learn train."""
     repeats: int = 5
     """Rounds, of which medians are taken."""
     only: tuple[Literal["train", "process", "scale"], ...] = (
@@ -147,7 +150,8 @@ def plan_processes(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator
     """jaxcls's own commands with compiled programs at hand and without, and the peers."""
     for job in (job for job in flags.jobs if job in RECIPES):
         script = (str(HERE / "train_binary.py"), "--recipe", RECIPES[job], "--no-plots")
-        script += ("--data-dir", str(flags.data_dir), "--output-dir")
+        script += ("--device", flags.device, "--data-dir", str(flags.data_dir))
+        script += ("--output-dir",)
         for round in range(flags.repeats + 1):
             caches = {"jaxcls": home / "warm", COLD: home / f"{job}{round}-cache"}
             if round == 0:  # which fills the warm cache
@@ -167,7 +171,8 @@ def about(section: str, job: str, who: str, round: int) -> dict:
 def program(who: str, job: str, flags: Flags, *more: str) -> tuple[str, ...]:
     """The command of a contestant's program in `peers/`."""
     script = str(HERE / "peers" / f"with_{who}.py")
-    return script, job, "--data-dir", str(flags.data_dir), *more
+    where = ("--data-dir", str(flags.data_dir), "--device", flags.device)
+    return script, job, *where, *more
 
 
 def measure(run: Run) -> dict:
@@ -197,7 +202,7 @@ def output_of(command: tuple[str, ...], cache: Path | None = None) -> str:
         [sys.executable, *command],
         capture_output=True,
         text=True,
-        env=environment(cache),
+        env=environment(command, cache),
     )
     if done.returncode:
         last = done.stderr.splitlines()[-10:]
@@ -207,11 +212,11 @@ def output_of(command: tuple[str, ...], cache: Path | None = None) -> str:
     return done.stdout
 
 
-def environment(cache: Path | None) -> dict[str, str]:
-    """The same cores for all, no GPU, and no compiled programs but those of `cache`."""
+def environment(command: tuple[str, ...], cache: Path | None) -> dict[str, str]:
+    """The same cores for all, and no compiled programs but those of `cache`."""
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     mine = os.environ | {name: str(usable_cores()) for name in threads}
-    mine |= {"JAX_PLATFORMS": "cpu"}
+    mine["JAX_PLATFORMS"] = "cuda" if "gpu" in command else "cpu"
     mine.pop("JAX_COMPILATION_CACHE_DIR", None)
     return mine if cache is None else mine | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
 
@@ -399,6 +404,10 @@ def checked(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
         raise ValueError("--repeats and --scale must be at least 1.")
     if flags.json is not None:
         flags.json.touch()  # lest all be measured and then not written
+    if flags.device == "gpu" and "sklearn" in (flags.peers or ()):
+        raise ValueError(
+            "sklearn trains on the CPU alone; leave it out with --device gpu."
+        )
     missing = [who for who in PEERS if importlib.util.find_spec(PEERS[who]) is None]
     for who in missing:
         if flags.peers and who in flags.peers:
@@ -406,6 +415,8 @@ def checked(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
         if flags.peers is None:
             say(f"{who} is left out: it is not installed.")
     peers = tuple(PEERS) if flags.peers is None else flags.peers
+    if flags.device == "gpu":
+        peers = tuple(who for who in peers if who != "sklearn")
     return (
         dataclasses.replace(flags, data_dir=Path(folder).absolute()),
         tuple(who for who in dict.fromkeys(peers) if who not in missing),

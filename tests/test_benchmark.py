@@ -193,6 +193,14 @@ def test_a_peer_that_is_missing(benchmark, folder, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("benchmark.py: torch is not installed")
 
 
+def test_scikit_learn_has_no_gpu(benchmark, folder, capsys):
+    flags = benchmark.Flags(folder, device="gpu")
+    assert "sklearn" not in benchmark.checked(flags)[1]
+    argv = ["--data-dir", str(folder), "--device", "gpu", "--peers", "sklearn"]
+    assert benchmark.main(argv) == 2
+    assert "sklearn trains on the CPU alone" in capsys.readouterr().err
+
+
 def test_missing_data_is_one_line(tmp_path):
     done = run("--data-dir", tmp_path)
     assert done.returncode == 2 and done.stdout == ""

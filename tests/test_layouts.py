@@ -129,7 +129,16 @@ def start(config):
     return init_state(KEYS, config, wide)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+FAST = {"adam, two hidden layers", "dropout", "weights and smoothing"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
+        for name in SETTINGS
+    ],
+)
 def test_packed_training_is_plain_training(name, x64):
     config, hyperparams, data = settings(name)
 

@@ -25,19 +25,21 @@ def train(job: Job, data: Data, seed: int) -> Trained:
     binary = job.layer_sizes[-1] == 1
     X, y = tensors(data.x_train, data.y_train, binary)
     XX, yy = tensors(data.x_test, data.y_test, binary)
-    batches = [(X, y)]
+    device = "cuda:0" if job.device == "gpu" else "cpu"
+    batches = [(X.to(device), y.to(device))]
     if job.batch_size is not None:
         ds = torch.utils.data.TensorDataset(X, y)
         batches = torch.utils.data.DataLoader(
             ds, batch_size=job.batch_size, shuffle=job.shuffle
         )
     torch.manual_seed(seed)
-    net = network(job)
+    net = network(job).to(device)
     loss_fn = torch.nn.BCELoss() if binary else torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD if job.optimizer == "sgd" else torch.optim.Adam
     optimizr = optimizer(net.parameters(), lr=LEARNING_RATE)
 
     def right(Xi, yi):
+        Xi, yi = Xi.to(device), yi.to(device)
         guess = (net(Xi.data) > 0.5) if binary else net(Xi.data).argmax(dim=1)
         return (guess == yi.data).float().sum()
 
@@ -47,7 +49,9 @@ def train(job: Job, data: Data, seed: int) -> Trained:
     def accuracy_of_batches() -> float:
         s = 0
         for Xi, yi in batches:
-            net(Xi)  # as the notes' section D has it: these outputs are not used
+            net(
+                Xi.to(device)
+            )  # as the notes' section D has it: these outputs are not used
             s = s + right(Xi, yi)
         return float(s) / len(y)
 
@@ -55,7 +59,7 @@ def train(job: Job, data: Data, seed: int) -> Trained:
     for epoc in range(1, job.epochs + 1):
         net.train()
         for Xi, yi in batches:
-            loss = loss_fn(net(Xi), yi)
+            loss = loss_fn(net(Xi.to(device)), yi.to(device))
             loss.backward()
             optimizr.step()
             optimizr.zero_grad()
@@ -69,7 +73,7 @@ def train(job: Job, data: Data, seed: int) -> Trained:
             elif job.batch_size is not None:
                 accuracies.append(accuracy_of_batches())
             else:
-                accuracies.append(accuracy(X, y))
+                accuracies.append(accuracy(*batches[0]))
     return Trained(accuracies, lambda x, y: accuracy(*tensors(x, y, binary)))
 
 

@@ -34,6 +34,7 @@ def entries(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_programs_are_kept_in_a_folder_of_the_users_own(tmp_path):
     run, home = tmp_path / "run", tmp_path / "home"
     home.mkdir()
@@ -51,6 +52,7 @@ def test_programs_are_kept_in_a_folder_of_the_users_own(tmp_path):
     assert trained(run, HOME=str(home)) == model
 
 
+@pytest.mark.slow
 def test_a_run_needs_no_folder_for_its_programs(tmp_path):
     kept = tmp_path / "named"
     model = trained(tmp_path / "run", JAX_COMPILATION_CACHE_DIR=str(kept))
