@@ -70,7 +70,8 @@ def scaled(features: np.ndarray) -> np.ndarray:
     """Features as a network takes them: bytes divided by 255, all in float32.
 
     The division is NumPy's, on the host: XLA would multiply by the reciprocal, which
-    differs in the last bit for 126 of the 256 byte values.
+    differs in the last bit for 126 of the 256 byte values. jax on CPU takes the result over
+    without a copy: don't write to it once jax has it.
 
     >>> scaled(np.array([[255, 0]], np.uint8))
     array([[1., 0.]], dtype=float32)

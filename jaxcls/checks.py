@@ -7,13 +7,22 @@ from jax import Array
 
 from jaxcls.batches import Batch, Packed, num_examples
 from jaxcls.config import Config
+from jaxcls.mlp import Params
 
 
-def check_batch(caller: str, name: str, data: Batch | Packed, config: Config) -> None:
+def check_params(caller: str, params: Params, config: Config) -> None:
+    """Raises unless the first kernel takes as many features as `config` says."""
+    # It is multiplied in a layout of its own, where a wrong one might not be noticed.
+    fan_in = np.shape(params["Dense_0"]["kernel"])[-2]
+    if fan_in != config.layer_sizes[0]:
+        raise ValueError(
+            f"{caller}: params take {fan_in} features, and Config.layer_sizes "
+            f"{config.layer_sizes} say {config.layer_sizes[0]}."
+        )
+
+
+def check_batch(caller: str, name: str, data: Batch, config: Config) -> None:
     """Raises unless the shapes and dtypes of `data` fit `config`; costs nothing under jit."""
-    if isinstance(data, Packed):
-        _check_packed(caller, name, data, config)
-        return
     if not isinstance(data, Batch):
         raise TypeError(
             f"{caller}: {name} must be a jaxcls.Batch, got {type(data).__name__}."
@@ -63,8 +72,8 @@ def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
         )
 
 
-def _check_packed(caller: str, name: str, data: Packed, config: Config) -> None:
-    """What was packed was a batch of arrays; it may be one for another config."""
+def check_packed(caller: str, name: str, data: Packed, config: Config) -> None:
+    """Raises unless `data` was packed of a batch for `config`."""
     if data.order.shape != config.layer_sizes[:1]:
         raise ValueError(
             f"{caller}: {name} was packed of {len(data.order)} features, and Config.layer_sizes "

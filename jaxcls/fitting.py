@@ -104,13 +104,14 @@ def fit(
         )
     if state is None:
         state = init_state(keys, config)
-    elif jax.tree.structure(state) != jax.tree.structure(
+    elif _shapes(state) != _shapes(
         jax.eval_shape(partial(init_state, config=config), keys)
     ):
         raise ValueError(
             "fit: state is not one of this config; its layers, optimizer and monitor must be those "
             "it was made with."
         )
+    state = jax.tree.map(jnp.asarray, state)  # also one that was kept with NumPy
     num_steps = steps_per_epoch(train, config)
     _check_num_steps(config.epochs, num_steps)
     data = arranged(state.params, train, config)
@@ -155,6 +156,11 @@ def fit(
 
 def _first_epochs(history: History, num_epochs: int) -> History:
     return jax.tree.map(lambda leaf: leaf[:num_epochs], jax.device_get(history))
+
+
+def _shapes(state: TrainState) -> tuple:
+    leaves, structure = jax.tree.flatten(state)
+    return structure, [np.shape(leaf) for leaf in leaves]
 
 
 def is_over(state: TrainState, done: int, config: Config) -> bool:

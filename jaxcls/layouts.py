@@ -6,7 +6,6 @@ factors. It changes no result beyond the order in which sums are rounded, and `l
 `arranged` are the one place where it is chosen.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
@@ -31,8 +30,9 @@ from jaxcls.mlp import Params, dot
 
 Tree = TypeVar("Tree")
 
-# Fewer numbers than this are multiplied so fast that packing them does not pay.
-_LEAST_TO_PACK = 2**20
+# Fewer numbers than this are multiplied so fast that packing them does not pay; of more, both
+# layouts might not fit into the memory.
+_LEAST_TO_PACK, _MOST_TO_PACK = 2**20, 2**29
 # Shares of the examples at which blocks end: a third each, but for the twentieth that needs
 # most columns. More and smaller blocks skip few zeros more, and multiply slower.
 _CUTS = (0.32, 0.64, 0.95)
@@ -49,8 +49,13 @@ _TINY = 1024
 def pack(data: Batch) -> Packed:
     """Packs a full batch, on the host.
 
+    Of what is packed, derivatives are taken by the kernel alone, and in reverse mode.
+
     Args:
         data: N examples of D features.
+
+    Returns:
+        The same, in arrays of its own: two numbers for each that is not left out.
 
     >>> rng = np.random.default_rng(0)
     >>> features = rng.random((2048, 64)) * (np.arange(64) < rng.integers(0, 64, (2048, 1)))
@@ -62,7 +67,7 @@ def pack(data: Batch) -> Packed:
     starts = range(0, num_examples, _CHUNK)
     chunks = [features[start : start + _CHUNK] for start in starts]
     # Threads, since NumPy leaves the interpreter free while it computes and copies.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(4) as pool:
         lit = sum(pool.map(lambda chunk: np.count_nonzero(chunk, axis=0), chunks))
         order = np.argsort(-lit, kind="stable").astype(np.int32)
         place = np.empty(width, np.min_scalar_type(width))
@@ -112,13 +117,18 @@ class Layout(NamedTuple):
 
 
 def arranged(params: Params, data: Batch, config: Config) -> Batch | Packed:
-    """The training set beside `params`, packed where that makes full batches faster."""
-    leaf = jax.tree.leaves(params)[0]
-    on_cpu = isinstance(leaf, Array) and [d.platform for d in leaf.devices()] == ["cpu"]
+    """The training set beside `params`, packed where that makes full batches faster.
+
+    It depends on nothing that may change when a run goes on, such as how many epochs it has.
+    """
+    devices = jax.tree.leaves(params)[0].devices()
+    on_one_cpu = [device.platform for device in devices] == ["cpu"]
+    placed = isinstance(data.features, Array) and data.features.devices() != devices
     is_full = steps_per_epoch(data, config) == 1
-    if not (on_cpu and is_full and np.size(data.features) >= _LEAST_TO_PACK):
-        return beside(params, data)
-    return jax.device_put(pack(data), device_of(params))
+    pays = _LEAST_TO_PACK <= np.size(data.features) <= _MOST_TO_PACK
+    if on_one_cpu and not placed and is_full and pays:
+        return jax.device_put(pack(data), device_of(params))
+    return beside(params, data)
 
 
 def layout_of(data: Batch | Packed, config: Config) -> Layout:
@@ -161,18 +171,22 @@ def _packed_product(packed: Packed, kernel: Array) -> Array:
     return jnp.concatenate(products)
 
 
-def _packed_forward(packed: Packed, kernel: Array) -> tuple[Array, Packed]:
-    return _packed_product(packed, kernel), packed
+def _packed_forward(
+    packed: Packed, kernel: Array
+) -> tuple[Array, tuple[Packed, Array]]:
+    return _packed_product(packed, kernel), (packed, kernel)
 
 
-def _packed_backward(packed: Packed, cotangent: Array) -> tuple[None, Array]:
-    gradient = jnp.zeros((len(packed.order), cotangent.shape[1]), cotangent.dtype)
-    start = 0
+def _packed_backward(
+    inputs: tuple[Packed, Array], cotangent: Array
+) -> tuple[None, Array]:
+    packed, kernel = inputs
+    gradient, start = jnp.zeros(kernel.shape, cotangent.dtype), 0
     for block in packed.blocks:
         size, columns = block.features.shape
         some = dot(block.transposed, cotangent[start : start + size])
         gradient, start = gradient.at[:columns].add(some), start + size
-    return None, gradient
+    return None, gradient.astype(kernel.dtype)
 
 
 _packed_product.defvjp(_packed_forward, _packed_backward)
@@ -192,5 +206,5 @@ def _product_of_transposed(batch: Batch, kernel: Array) -> Array:
 
 PLAIN = Layout(_identity, _identity, _product)
 # XLA on CPU takes the gradient of a kernel [D, H] for few examples twice as long as that of
-# its transpose.
+# its transpose; elsewhere either will do.
 _TRANSPOSED = Layout(jnp.transpose, jnp.transpose, _product_of_transposed)

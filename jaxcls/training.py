@@ -26,7 +26,7 @@ from jaxcls.batches import (
     take,
     weights_of,
 )
-from jaxcls.checks import check_batch, check_data
+from jaxcls.checks import check_batch, check_data, check_packed, check_params
 from jaxcls.choosing import (
     Progress,
     after_epoch,
@@ -137,6 +137,7 @@ def train_step(
     (1, ())
     """
     check_batch("train_step", "batch", batch, config)
+    check_params("train_step", state.params, config)
     check_label_settings("train_step", hyperparams, config)
     mlp.check_masks("train_step", masks, batch.features.shape[:1], state.params)
     return _step(state, batch, masks, hyperparams, config, PLAIN)
@@ -227,7 +228,11 @@ def train_epochs(
     >>> history.loss.shape
     (3,)
     """
-    check_batch("train_epochs", "data", data, config)
+    if isinstance(data, Packed):
+        check_packed("train_epochs", "data", data, config)
+    else:
+        check_batch("train_epochs", "data", data, config)
+    check_params("train_epochs", state.params, config)
     check_label_settings("train_epochs", hyperparams, config)
     if validation is not None:
         check_batch("train_epochs", "validation", validation, config)
@@ -269,10 +274,14 @@ def train_epochs(
     def body(carry):
         epoch, state, history = carry
         state, entry = one(state, epoch)
-        record = lambda leaf, value: leaf.at[epoch - first].set(value)  # noqa: E731
+
+        def record(leaf, value):
+            return leaf.at[epoch - first].set(jnp.asarray(value, leaf.dtype))
+
         return epoch + 1, state, jax.tree.map(record, history, entry)
 
-    history = _blank_history(state, data, validation, config, num_epochs)
+    dtype = _loss_dtype(state, data, hyperparams)
+    history = _blank_history(state, validation, config, num_epochs, dtype)
     state = map_first_kernel(layout.arrange, state)
     # Not a scan over a fixed number: XLA compiles a loop of one round otherwise than one of
     # many, and the bits of a run would depend on the length of its segments. Of this loop it
@@ -299,9 +308,10 @@ def evaluate(params: Params, data: Batch | Packed, *, config: Config) -> Metrics
     0.5
     """
     if isinstance(data, Packed):
-        check_batch("evaluate", "data", data, config)
+        check_packed("evaluate", "data", data, config)
     else:
         check_data("evaluate", "data", data, config)
+    check_params("evaluate", params, config)
     return score(params, beside(params, data), config)
 
 
@@ -363,7 +373,7 @@ def _train_epoch(
         return (state, loss_sum + batch_loss_sum), None
 
     batches = epoch_rows(jax.random.fold_in(keys.shuffle, epoch), data, config)
-    zero = jnp.zeros((), _loss_dtype(state, data))
+    zero = jnp.zeros((), _loss_dtype(state, data, hyperparams))
     carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
     return carry
 
@@ -393,10 +403,10 @@ def _loss_weights(
 
 def _blank_history(
     state: TrainState,
-    data: Batch | Packed,
     validation: Batch | None,
     config: Config,
     num_epochs: int,
+    dtype: jnp.dtype,
 ) -> History:
     """With NaN and counts of 0 for epochs that are not done."""
 
@@ -408,8 +418,13 @@ def _blank_history(
     if validation is not None:
         scores = jax.eval_shape(partial(score, config=config), state.params, validation)
         scores = jax.tree.map(blank, scores)
-    return History(jnp.full(num_epochs, jnp.nan, _loss_dtype(state, data)), scores)
+    return History(jnp.full(num_epochs, jnp.nan, dtype), scores)
 
 
-def _loss_dtype(state: TrainState, data: Batch | Packed) -> jnp.dtype:
-    return jnp.result_type(features_dtype(data), *jax.tree.leaves(state.params))
+def _loss_dtype(
+    state: TrainState, data: Batch | Packed, hyperparams: Hyperparams
+) -> jnp.dtype:
+    """The type of a sum of weighted losses."""
+    weights = _loss_weights(data, hyperparams)
+    leaves = jax.tree.leaves(state.params)
+    return jnp.result_type(features_dtype(data), weights, *leaves)

@@ -18,6 +18,7 @@ from jaxcls import (
     init_state,
     layouts,
     train_epochs,
+    train_step,
 )
 from jaxcls.batches import Packed, aligned_empty
 
@@ -57,6 +58,10 @@ PACKABLE = {
     "dense": Batch(np.ones((2100, 33)), np.zeros(2100)),
     "nothing but zeros": Batch(np.zeros((2100, 33)), np.zeros(2100)),
     "one feature": Batch(np.arange(3.0)[:, None], np.zeros(3)),
+    "as many features as images have": digits_like(300, 784),
+    "very many features": Batch(
+        np.eye(3, 70_000) + np.eye(3, 70_000, 69_990), np.zeros(3)
+    ),
     "one example": Batch(np.arange(40.0)[None], np.zeros(1)),
     "not finite": Batch(np.array([[0, np.nan], [np.inf, 0]]), np.zeros(2)),
     "on the device": Batch(jnp.asarray(SPARSE.features), jnp.asarray(SPARSE.targets)),
@@ -235,7 +240,16 @@ def test_fit_packs_large_full_batches_alone(monkeypatch):
     assert isinstance(layouts.arranged(params, small, full), Batch)
 
     def fitted():
-        return fit(KEYS, full, Hyperparams(0.01), images())
+        reports = []
+        state, history = fit(
+            KEYS,
+            full,
+            Hyperparams(0.01),
+            images(),
+            report_every=50,
+            on_report=lambda each: reports.append((each.loss, each.train)),
+        )
+        return state, history, reports
 
     got = fitted()
     monkeypatch.setattr(layouts, "_LEAST_TO_PACK", 2**62)
@@ -254,9 +268,67 @@ def test_packed_runs_go_on_to_the_same_bits():
         checkpoint_every=4,
         on_checkpoint=kept.__setitem__,
     )
-    resumed, _ = fit(KEYS, config, hyperparams, images(), state=kept[4])
-    jax.tree.map(np.testing.assert_array_equal, resumed, straight)
+    for state in (kept[4], jax.device_get(kept[4])):
+        resumed, _ = fit(KEYS, config, hyperparams, images(), state=state)
+        jax.tree.map(np.testing.assert_array_equal, resumed, straight)
     jax.tree.map(np.testing.assert_array_equal, kept[6], straight)
+
+
+def test_packed_data_lie_beside_the_params():
+    one, other = jax.devices("cpu")[:2]
+    config = Config((250, 8, 1), bernoulli, epochs=2)
+    params = jax.device_put(init_state(KEYS, config).params, other)
+    packed = layouts.arranged(params, images(), config)
+    assert {leaf.device for leaf in jax.tree.leaves(packed)} == {other}
+    state, _ = fit(
+        KEYS, config, Hyperparams(), images(), state=init_state(KEYS, config, params)
+    )
+    assert state.params["Dense_0"]["kernel"].device == other
+    # Data that were put somewhere else by hand stay as they are.
+    placed = jax.device_put(images(), one)
+    assert isinstance(layouts.arranged(params, placed, config), Batch)
+    mesh = jax.make_mesh((2,), ("data",))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    replicated = jax.device_put(init_state(KEYS, config).params, everywhere)
+    assert isinstance(layouts.arranged(replicated, images(), config), Batch)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_features_may_be_wider_than_params(batch_size, x64):
+    config = Config((250, 8, 1), bernoulli, epochs=2, batch_size=batch_size)
+    data = images(np.float64)
+    state, history = fit(KEYS, config, Hyperparams(), data)
+    assert state.params["Dense_0"]["kernel"].dtype == jnp.float32
+    assert history.loss.dtype == jnp.float64
+    narrow = data._replace(features=data.features.astype(np.float32))
+    weighted = narrow._replace(weights=np.ones(len(data.targets)))
+    _, history = fit(KEYS, config, Hyperparams(), weighted)
+    assert history.loss.dtype == jnp.float64
+
+
+def test_params_of_another_width_are_refused():
+    config = Config((250, 8, 1), bernoulli, "sgd", epochs=1)
+    wrong = init_state(KEYS, Config((300, 8, 1), bernoulli, "sgd"))
+    with pytest.raises(ValueError, match="state is not one of this config"):
+        fit(KEYS, config, Hyperparams(), images(), state=wrong)
+    for data in (images(), layouts.pack(images())):
+        with pytest.raises(ValueError, match=r"evaluate: params take 300 features"):
+            evaluate(wrong.params, data, config=config)
+        with pytest.raises(ValueError, match=r"train_epochs: params take 300 features"):
+            train_epochs(wrong, data, KEYS, Hyperparams(), config=config, num_epochs=1)
+    with pytest.raises(ValueError, match=r"train_step: params take 300 features"):
+        train_step(wrong, images(), None, Hyperparams(), config=config)
+
+
+def test_packed_data_are_for_epochs_and_scores_alone():
+    config, packed = Config((250, 8, 1), bernoulli), layouts.pack(images())
+    state = init_state(KEYS, config)
+    with pytest.raises(
+        TypeError, match=r"fit: train must be a jaxcls.Batch, got Packed"
+    ):
+        fit(KEYS, config, Hyperparams(), packed)
+    with pytest.raises(TypeError, match=r"train_step: batch must be a jaxcls.Batch"):
+        train_step(state, packed, None, Hyperparams(), config=config)
 
 
 def test_tiny_batches_are_plain_in_another_layout(monkeypatch, x64):

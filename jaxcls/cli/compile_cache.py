@@ -1,5 +1,6 @@
 """Compiled programs, kept from one run of a script to the next."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -10,6 +11,9 @@ from pathlib import Path
 import jax
 
 from jaxcls.cli.device import instruction_sets, machine
+
+# Some 20 kB each. One that is not used any more, by another version of jax say, goes in time.
+_MOST_PROGRAMS = 2000
 
 
 def use_compile_cache() -> None:
@@ -23,11 +27,12 @@ def use_compile_cache() -> None:
         folder = _private_folder()
         if folder is None:
             return
+        _remove_oldest(folder)
         jax.config.update("jax_compilation_cache_dir", str(folder))
     # Each of our programs compiles in less than the second from which on jax would keep it.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # A damaged entry, or a full disk, costs the time to compile and is no one's concern.
+    # With a damaged entry, or a full disk, a run compiles anew, and is right.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation")
 
 
@@ -36,12 +41,27 @@ def _private_folder() -> Path | None:
     digest = hashlib.sha256(f"{machine()} {instruction_sets()}".encode()).hexdigest()
     name = f"{re.sub('[^A-Za-z0-9]+', '-', machine())}-{digest[:8]}"
     try:
-        where = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = where / "jaxcls" / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
+        where = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if not where.is_absolute():
+            where = Path.home() / ".cache"
+        where.mkdir(parents=True, exist_ok=True)
+        for folder in (where / "jaxcls", where / "jaxcls" / name):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if not _is_private(folder):
+                return None
     except (OSError, RuntimeError):  # a read-only home, or none
         return None
-    others = stat.S_IWGRP | stat.S_IWOTH
+    return where / "jaxcls" / name
+
+
+def _is_private(folder: Path) -> bool:
+    found = folder.stat()
     own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-    return folder if own and not found.st_mode & others else None
+    return own and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _remove_oldest(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        programs = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+        for path in programs[:-_MOST_PROGRAMS]:
+            path.unlink(missing_ok=True)

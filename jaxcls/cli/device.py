@@ -65,8 +65,9 @@ def machine() -> str:
 
 
 def instruction_sets() -> str:
-    """Those that the processor has, where the system tells, for which programs are compiled."""
-    return _cpu_info("flags") or platform.machine()
+    """What the system tells of those for which programs are compiled."""
+    fields = ("flags", "Features", "CPU implementer", "CPU part")  # x86 and ARM
+    return " ".join(filter(None, map(_cpu_info, fields))) or platform.machine()
 
 
 def _cpu_info(field: str) -> str | None:

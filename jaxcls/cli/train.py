@@ -1,7 +1,7 @@
 """A job, done: trained, scored, saved, and then drawn; begun, or gone on with."""
 
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 
@@ -58,7 +58,7 @@ def run(flags: TrainFlags, script: str) -> None:
     device = choose_device(flags.device)
     with CompileClock() as clock, jax.default_device(device):
         if flags.resume is None:
-            job, config, seconds = _prepare(flags, script, describe(device))
+            job, config, seconds = _prepare(flags, script, device)
             path = flags.output_dir or new_run_path(run_name(flags, job))
             with RunFolder(path) as folder:
                 folder.clear(overwrite=flags.overwrite)
@@ -71,23 +71,29 @@ def run(flags: TrainFlags, script: str) -> None:
             return
         _check_resume(flags)
         with RunFolder(flags.resume) as folder:
-            this = _reopened(flags, script, folder, describe(device))
+            this = _reopened(flags, script, folder, device)
             if this is not None:
                 _train_and_score(this, flags, script, clock, start)
 
 
 def _prepare(
-    flags: TrainFlags, script: str, device: str
+    flags: TrainFlags, script: str, device: jax.Device
 ) -> tuple[Job, dict, dict[str, float]]:
     """The job, what `config.json` keeps of it, and how long the data took."""
     start = time.perf_counter()
-    with ThreadPoolExecutor() as pool:
-        loading = pool.submit(load_data, flags, script)
-        Keys.from_seed(flags.seed)  # anything, so that jax starts in the meantime
-        data = loading.result()
+    # Unpacking files leaves the interpreter free, so that jax can start in the meantime.
+    starting = threading.Thread(target=_start_jax, args=(device,))
+    starting.start()
+    data = load_data(flags, script)
+    starting.join()
     seconds = {"load": time.perf_counter() - start}
     job = prepare(flags, data, script)
-    return job, about(flags, job, script, device), seconds
+    return job, about(flags, job, script, describe(device)), seconds
+
+
+def _start_jax(device: jax.Device) -> None:
+    with jax.default_device(device):
+        Keys.from_seed(0)
 
 
 def _check_resume(flags: TrainFlags) -> None:
@@ -102,7 +108,7 @@ def _check_resume(flags: TrainFlags) -> None:
 
 
 def _reopened(
-    flags: TrainFlags, script: str, folder: RunFolder, device: str
+    flags: TrainFlags, script: str, folder: RunFolder, device: jax.Device
 ) -> Training | None:
     """The run in this folder as its newest whole checkpoint left it; None if it is finished."""
     past = read_past(flags, folder.path, script)

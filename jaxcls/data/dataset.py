@@ -131,6 +131,8 @@ def check_classes(classes: Sequence[int], labels: Sequence[int]) -> None:
 def to_batch(dataset: Dataset) -> Batch:
     """The examples as a network takes them: bytes divided by 255, in float32.
 
+    jax on CPU takes the features over without a copy: don't write to them once jax has them.
+
     >>> white = Dataset(np.full((1, 1), 255, np.uint8), np.zeros(1, np.int32), (0,), ("0",), None)
     >>> to_batch(white).features
     array([[1.]], dtype=float32)
