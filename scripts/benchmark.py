@@ -64,7 +64,7 @@ NOTES = {
         "`scripts/peers/with_*.py JOB --once`; flax.nnx compiles each time."
     ),
     "scale": (
-        f"Job {SCALED} with its rows repeated, {SCALED_EPOCHS[0]} epochs; then as it is, "
+        f"jaxcls's job {SCALED} with its rows repeated, {SCALED_EPOCHS[0]} epochs; then as it is, "
         "with more epochs. `MB` as above."
     ),
 }
@@ -139,11 +139,11 @@ def plan(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
     if "scale" in flags.only and SCALED in flags.jobs:
         sizes = [(copies, SCALED_EPOCHS[0]) for copies in flags.scale]
         sizes = dict.fromkeys(sizes + [(1, epochs) for epochs in SCALED_EPOCHS])
-        for round, size, who in itertools.product(rounds, sizes, contestants):
-            copies, epochs = size
+        for round, (copies, epochs) in itertools.product(rounds, sizes):
             more = ("--copies", str(copies), "--epochs", str(epochs))
-            record = about("scale", SCALED, who, round) | {"copies": copies}
-            yield Run(record | {"epochs": epochs}, program(who, SCALED, flags, *more))
+            record = about("scale", SCALED, "jaxcls", round) | {"copies": copies}
+            command = program("jaxcls", SCALED, flags, *more)
+            yield Run(record | {"epochs": epochs}, command)
 
 
 def plan_processes(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
