@@ -251,6 +251,7 @@ TORCH = {
 # fmt: on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config, recipe, losses, correct", TORCH.values(), ids=TORCH)
 def test_runs_are_pytorchs_on_real_mnist(config, recipe, losses, correct, mnist):
     seed, classes = recipe

@@ -134,7 +134,7 @@ def start(config):
     return init_state(KEYS, config, wide)
 
 
-FAST = {"adam, two hidden layers", "dropout", "weights and smoothing"}
+FAST = {"adam, two hidden layers", "dropout"}
 
 
 @pytest.mark.parametrize(
@@ -331,6 +331,7 @@ def test_packed_data_are_for_epochs_and_scores_alone():
         train_step(state, packed, None, Hyperparams(), config=config)
 
 
+@pytest.mark.slow
 def test_tiny_batches_are_plain_in_another_layout(monkeypatch, x64):
     data = digits_like(100)
     config = Config((70, 8, 1), bernoulli, "adamw", batch_size=16, dropout=True)

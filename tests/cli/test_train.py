@@ -207,6 +207,7 @@ def test_the_defaults_on_real_mnist(mnist_dir):
     assert metrics("three")["train"]["accuracy"] >= 0.98
 
 
+@pytest.mark.slow
 def test_all_ten_classes_of_real_mnist(mnist_dir):
     flags = ("--hidden", "128", "--batch-size", "128", "--epochs", "10", "--no-plots")
     classes = ("--classes", *"0123456789")

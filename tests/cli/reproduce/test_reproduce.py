@@ -60,6 +60,7 @@ def test_each_figure_has_a_value_of_its_kind():
         assert len(values) == kinds[kind]
 
 
+@pytest.mark.slow
 def test_figures_without_data_in_a_process_of_their_own():
     done = subprocess.run(
         [sys.executable, SCRIPT, "--json", "out.json", "--only", *reversed(BY_HAND)],
