@@ -21,8 +21,13 @@ def check_params(caller: str, params: Params, config: Config) -> None:
         )
 
 
-def check_batch(caller: str, name: str, data: Batch, config: Config) -> None:
-    """Raises unless the shapes and dtypes of `data` fit `config`; costs nothing under jit."""
+def check_batch(
+    caller: str, name: str, data: Batch, config: Config | None = None
+) -> None:
+    """Raises unless the shapes and dtypes of `data` fit each other, and `config` if there is one.
+
+    It costs nothing under jit.
+    """
     if not isinstance(data, Batch):
         raise TypeError(
             f"{caller}: {name} must be a jaxcls.Batch, got {type(data).__name__}."
@@ -35,10 +40,14 @@ def check_batch(caller: str, name: str, data: Batch, config: Config) -> None:
                 f"got {type(leaf).__name__}."
             )
     shape = np.shape(data.features)
-    if len(shape) != 2 or shape[0] == 0 or shape[1] != config.layer_sizes[0]:
+    width = shape[-1:] if config is None else config.layer_sizes[:1]
+    if len(shape) != 2 or 0 in shape or shape[1:] != width:
+        wanted, why = "D", ""
+        if config is not None:
+            wanted, why = width[0], f" for Config.layer_sizes {config.layer_sizes},"
         raise ValueError(
-            f"{caller}: {name}.features must be [N, {config.layer_sizes[0]}] with N at least 1, "
-            f"for Config.layer_sizes {config.layer_sizes}, got {list(shape)}."
+            f"{caller}: {name}.features must be [N, {wanted}] with N at least 1,{why} "
+            f"got {list(shape)}."
         )
     if np.shape(data.targets)[:1] != shape[:1]:
         raise ValueError(

@@ -25,6 +25,7 @@ from jaxcls.batches import (
     step_size,
     steps_per_epoch,
 )
+from jaxcls.checks import check_batch
 from jaxcls.config import Config
 from jaxcls.mlp import Params, dot
 
@@ -57,11 +58,15 @@ def pack(data: Batch) -> Packed:
     Returns:
         The same, in arrays of its own: two numbers for each that is not left out.
 
+    Raises:
+        TypeError, ValueError: it is no batch, or its shapes don't fit each other.
+
     >>> rng = np.random.default_rng(0)
     >>> features = rng.random((2048, 64)) * (np.arange(64) < rng.integers(0, 64, (2048, 1)))
     >>> [block.features.shape for block in pack(Batch(features, np.zeros(2048))).blocks]
     [(655, 32), (655, 64), (635, 64), (103, 64)]
     """
+    check_batch("layouts.pack", "data", data)
     features = np.asarray(data.features)
     num_examples, width = features.shape
     starts = range(0, num_examples, _CHUNK)

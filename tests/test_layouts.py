@@ -320,6 +320,25 @@ def test_params_of_another_width_are_refused():
         train_step(wrong, images(), None, Hyperparams(), config=config)
 
 
+def test_what_is_no_batch_is_not_packed():
+    features = np.zeros((4, 5))
+    for wrong, num_targets, message in (
+        (
+            np.zeros(4),
+            4,
+            r"data.features must be \[N, D\] with N at least 1, got \[4\]",
+        ),
+        (np.zeros((0, 5)), 0, r"with N at least 1, got \[0, 5\]"),
+        (features, 3, r"data has 4 features but targets \[3\]"),
+    ):
+        with pytest.raises(ValueError, match=f"layouts.pack: .*{message}"):
+            layouts.pack(Batch(wrong, np.zeros(num_targets)))
+    with pytest.raises(TypeError, match="divide bytes by 255 first"):
+        layouts.pack(Batch(features.astype(np.uint8), np.zeros(4)))
+    with pytest.raises(TypeError, match=r"data must be a jaxcls\.Batch, got ndarray"):
+        layouts.pack(features)
+
+
 def test_packed_data_are_for_epochs_and_scores_alone():
     config, packed = Config((250, 8, 1), bernoulli), layouts.pack(images())
     state = init_state(KEYS, config)
