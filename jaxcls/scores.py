@@ -1,4 +1,4 @@
-"""Scores on the host in float64: intervals, scores by class, ranking and calibration."""
+"""Scores on the host in float64: intervals, scores by class, ranking, calibration, summary."""
 
 import math
 import operator
@@ -24,6 +24,26 @@ class ClassScores(NamedTuple):
     recall: np.ndarray
     f1: np.ndarray
     support: np.ndarray
+
+
+class Summary(NamedTuple):
+    """What several runs scored, in short.
+
+    Attributes:
+        mean: of the values.
+        std: their sample standard deviation, whose variance divides by N - 1.
+        low: lower end of the 95% interval of the mean.
+        high: upper end of it.
+        least: the smallest value.
+        greatest: the largest.
+    """
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    least: float
+    greatest: float
 
 
 def accuracy_interval(correct: int, count: int) -> tuple[float, float]:
@@ -119,6 +139,46 @@ def calibration_error(
     bins = np.searchsorted(inner_edges, top)
     gaps = np.bincount(bins, weights=top - (guesses == labels))
     return float(np.abs(gaps).sum() / len(p))
+
+
+def summary(values: ArrayLike) -> Summary:
+    """Mean, spread and range, and the mean's 95% interval by Student's t (W. S. Gosset, 1908).
+
+    The interval takes the values for independent draws of one normal distribution. One value
+    alone says nothing of the spread: its std, low and high are NaN.
+
+    Args:
+        values: [N] finite, such as the accuracies of N seeds.
+
+    Raises:
+        TypeError, ValueError: values are not finite numbers [N], or there is none.
+
+    >>> [round(number, 3) for number in summary([1, 2, 3])]
+    [2.0, 1.0, -0.484, 4.484, 1.0, 3.0]
+    """
+    values = _floats("summary: values", values, axes="N")
+    # Counted from the first, so that equal values have a std of exactly 0.
+    offsets = values - values[0]
+    mean = float(values[0] + offsets.mean())
+    std = half_width = math.nan
+    if len(values) > 1:
+        std = float(offsets.std(ddof=1))
+        half_width = _student(len(values) - 1) * std / math.sqrt(len(values))
+    return Summary(
+        mean,
+        std,
+        mean - half_width,
+        mean + half_width,
+        float(values.min()),
+        float(values.max()),
+    )
+
+
+def _student(freedom: int) -> float:
+    """95% of Student's t with so many degrees of freedom lies within this of 0."""
+    from scipy.special import stdtrit  # scipy.stats would take longer to import
+
+    return float(stdtrit(freedom, 0.975))
 
 
 def _wilson_low(correct: int, count: int) -> float:

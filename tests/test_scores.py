@@ -1,8 +1,9 @@
-"""scores: numbers by hand, scikit-learn, plain loops, and refusals."""
+"""scores: numbers by hand, scikit-learn, SciPy, plain loops, and refusals."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     accuracy_score,
@@ -177,6 +178,51 @@ def test_calibration_error_is_small_where_labels_are_drawn_from_the_probabilitie
     assert got == pytest.approx(scores.calibration_error(p, labels), rel=1e-4)
 
 
+def test_summary_by_hand():
+    got = scores.summary([4, 1, 2, 5])  # deviations 1, -2, -1, 2 of the mean 3
+    std = (10 / 3) ** 0.5
+    # 3.182 is in every printed table of t: three degrees of freedom, two-sided 5%.
+    half_width = 3.1824463 * std / 2
+    want = [3, std, 3 - half_width, 3 + half_width, 1, 5]
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert all(type(number) is float for number in got)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 1000])
+@pytest.mark.parametrize("mean", [0.0, 0.97, -1e6])
+def test_summary_is_scipys(count, mean):
+    values = np.random.default_rng(count).normal(mean, 0.01, count)
+    got = scores.summary(values)
+    low, high = scipy.stats.t.interval(
+        0.95, count - 1, values.mean(), scipy.stats.sem(values)
+    )
+    want = [values.mean(), values.std(ddof=1), low, high, values.min(), values.max()]
+    np.testing.assert_allclose(got, want, rtol=1e-12 + 1e-16 * abs(mean), atol=1e-15)
+    half_width = got.high - got.mean
+    np.testing.assert_allclose(half_width, (high - low) / 2, rtol=1e-6)
+    again = scores.summary(jnp.asarray(values, jnp.float32))
+    np.testing.assert_allclose(again, scores.summary(np.float32(values)), rtol=0)
+
+
+def test_summary_of_one_value_has_no_spread():
+    got = scores.summary([0.75])
+    np.testing.assert_array_equal(got, [0.75, np.nan, np.nan, np.nan, 0.75, 0.75])
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_summary_of_equal_values_has_a_spread_of_exactly_0(count):
+    assert scores.summary([0.1] * count) == (0.1, 0.0, 0.1, 0.1, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_summarys_interval_covers_the_mean_in_95_of_100_samples(count):
+    samples = np.random.default_rng(count).normal(7, 3, (4000, count))
+    ends = np.array([scores.summary(sample)[2:4] for sample in samples])
+    share = np.mean((ends[:, 0] <= 7) & (ends[:, 1] >= 7))
+    # Five deviations; the normal distribution's 1.96 would cover 0.70 and 0.88.
+    assert abs(share - 0.95) < 5 * (0.95 * 0.05 / 4000) ** 0.5
+
+
 @pytest.mark.parametrize(
     "correct, count, error, message",
     [
@@ -253,3 +299,20 @@ HALF = [[0.5, 0.5], [0.25, 0.75]]
 def test_calibration_error_refuses(p, labels, num_bins, error, message):
     with pytest.raises(error, match=f"^calibration_error: {message}\\.$"):
         scores.calibration_error(p, labels, num_bins)
+
+
+@pytest.mark.parametrize(
+    "values, error, message",
+    [
+        ([], ValueError, r"be \[N\] and not empty, got \[0\]"),
+        (0.5, ValueError, r"be \[N\] and not empty, got \[\]"),
+        ([[1, 2]], ValueError, r"be \[N\] and not empty, got \[1, 2\]"),
+        ([1, np.nan], ValueError, "be finite, got nan"),
+        ([1, np.inf], ValueError, "be finite, got inf"),
+        (["1"], TypeError, "be numbers, got <U1"),
+        ([1j], TypeError, "be numbers, got complex128"),
+    ],
+)
+def test_summary_refuses(values, error, message):
+    with pytest.raises(error, match=f"^summary: values must {message}\\.$"):
+        scores.summary(values)
