@@ -1,0 +1,170 @@
+"""Several networks of one shape as one model: their mean prediction, and how far they agree.
+
+The S members, such as the runs of S seeds, are one tree of parameters whose every leaf has a
+leading axis S, as `jax.vmap` over runs gives it.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import entr
+from jax.typing import ArrayLike
+
+from jaxcls import mlp
+from jaxcls.likelihoods import Likelihood, class_probabilities
+from jaxcls.mlp import Params
+
+Tree = TypeVar("Tree")
+
+
+class Uncertainty(NamedTuple):
+    """How unsure the prediction of each example is, in nats.
+
+    Attributes:
+        total: [N] entropy of the mean probabilities, at most log K.
+        members: [N] the part of it that comes from the members' disagreement: the mutual
+            information of label and member, from 0, where all agree, to the total. The rest
+            is the mean of their own entropies.
+    """
+
+    total: Array
+    members: Array
+
+
+def stack(members: Sequence[Params]) -> Params:
+    """Stacks the parameters of S networks, each leaf along a new leading axis.
+
+    Args:
+        members: S params of the same shapes, as `mlp.init` returns them.
+
+    Raises:
+        ValueError: there is no member, or the shapes of one differ from those of the first.
+
+    >>> params = [mlp.init(jax.random.key(seed), (4, 3)) for seed in range(5)]
+    >>> jax.tree.map(jnp.shape, stack(params))["Dense_0"]
+    {'bias': (5, 3), 'kernel': (5, 4, 3)}
+    """
+    if not members:
+        raise ValueError("ensembles.stack: members must hold at least one, got none.")
+    wanted, *others = (jax.tree.map(np.shape, member) for member in members)
+    for place, got in enumerate(others, start=1):
+        if got != wanted:
+            raise ValueError(
+                "ensembles.stack: members must have the same shapes, got "
+                f"{wanted} in member 0 and {got} in member {place}."
+            )
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+
+@partial(jax.jit, static_argnames="likelihood")
+def probabilities(params: Params, x: ArrayLike, likelihood: Likelihood) -> Array:
+    """Averages the members' class probabilities (B. Lakshminarayanan et al., 2017).
+
+    Args:
+        params: of S members, every leaf [S, ...].
+        x: [N, D] floats, scaled as in training.
+        likelihood: of class labels; static.
+
+    Returns:
+        [N, K], of `class_probabilities`.
+
+    Raises:
+        TypeError: `x` holds integers.
+        ValueError: a shape does not fit, or the likelihood has no class labels.
+
+    >>> from jaxcls import bernoulli
+    >>> params = {"Dense_0": {"kernel": jnp.zeros((5, 2, 1)), "bias": jnp.zeros((5, 1))}}
+    >>> probabilities(params, jnp.ones((1, 2)), bernoulli)
+    Array([[0.5, 0.5]], dtype=float32)
+    """
+    _check("ensembles.probabilities", params, x, likelihood)
+    return _mean(partial(_probabilities, x=x, likelihood=likelihood), params)
+
+
+@partial(jax.jit, static_argnames="likelihood")
+def uncertainty(params: Params, x: ArrayLike, likelihood: Likelihood) -> Uncertainty:
+    """Splits each prediction's entropy (N. Houlsby et al., 2011, "BALD").
+
+    Args:
+        params: of S members, every leaf [S, ...].
+        x: [N, D] floats, scaled as in training.
+        likelihood: of class labels; static.
+
+    Raises:
+        TypeError, ValueError: as of `probabilities`.
+
+    >>> from jaxcls import bernoulli
+    >>> bias = jnp.array([[-99.0], [99.0]])  # two members, each sure of another label
+    >>> params = {"Dense_0": {"kernel": jnp.zeros((2, 3, 1)), "bias": bias}}
+    >>> uncertainty(params, jnp.ones((1, 3)), bernoulli).members.round(3)
+    Array([0.693], dtype=float32)
+    """
+    _check("ensembles.uncertainty", params, x, likelihood)
+
+    def of_member(member):
+        p = _probabilities(member, x, likelihood)
+        return p, _entropy(p)
+
+    p, own = _mean(of_member, params)
+    total = _entropy(p)
+    # It is never negative, but for the rounding of members that agree.
+    return Uncertainty(total, jnp.maximum(total - own, 0))
+
+
+def check_stacked(caller: str, params: Params) -> None:
+    """Raises unless kernels are [S, D, H] and biases [S, H], of one S of at least 1."""
+    shapes = {
+        (layer, name): np.shape(leaf)
+        for layer, leaves in params.items()
+        for name, leaf in leaves.items()
+    }
+    ranks_fit = all(
+        len(shape) == (3 if name == "kernel" else 2)
+        for (_, name), shape in shapes.items()
+    )
+    sizes = {shape[:1] for shape in shapes.values()}
+    if not ranks_fit or len(sizes) != 1 or sizes == {(0,)}:
+        got = ", ".join(f"{'.'.join(path)} {[*size]}" for path, size in shapes.items())
+        raise ValueError(
+            f"{caller}: params must be of S members stacked, kernels [S, D, H] and biases "
+            f"[S, H] with S at least 1, got {got}."
+        )
+
+
+def _probabilities(params: Params, x: ArrayLike, likelihood: Likelihood) -> Array:
+    """Class probabilities [N, K] of one member."""
+    return class_probabilities(likelihood, mlp.apply(params, x))
+
+
+def _entropy(p: Array) -> Array:
+    """Entropies [N] of the rows of p [N, K]; a probability of 0 adds 0."""
+    return jnp.sum(entr(p), axis=-1)
+
+
+def _mean(of_member: Callable[[Params], Tree], params: Params) -> Tree:
+    """The mean over members of arrays that are computed of each."""
+
+    # Summed in the carry, so that one member's arrays are held at a time and not S.
+    def add(sums, member):
+        return jax.tree.map(jnp.add, sums, of_member(member)), None
+
+    first = jax.tree.map(lambda leaf: leaf[0], params)
+    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(of_member, first))
+    sums, _ = jax.lax.scan(add, zeros, params)
+    num_members = len(params["Dense_0"]["bias"])
+    return jax.tree.map(lambda leaf: leaf / num_members, sums)
+
+
+def _check(caller: str, params: Params, x: ArrayLike, likelihood: Likelihood) -> None:
+    check_stacked(caller, params)
+    if likelihood.smooth is None:
+        raise ValueError(
+            f"{caller}: likelihood must be of class labels, which {likelihood.name!r} has not."
+        )
+    if jnp.ndim(x) != 2:
+        raise ValueError(f"{caller}: x must be [N, D], got {list(jnp.shape(x))}.")
