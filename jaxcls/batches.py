@@ -162,7 +162,14 @@ def beside(params: Params, data: Examples) -> Examples:
     """Moves `data` to the device that holds `params`, if one device does."""
     if isinstance(jax.tree.leaves(params)[0], jax.core.Tracer):
         return data
-    return jax.device_put(data, device_of(params))
+    device = device_of(params)
+
+    def put(leaf):
+        # An array of which other processes hold parts may not be put, not even where it is.
+        stays = device is None and isinstance(leaf, Array)
+        return leaf if stays else jax.device_put(leaf, device)
+
+    return jax.tree.map(put, data)
 
 
 def device_of(params: Params) -> jax.Device | None:

@@ -1,5 +1,7 @@
 """Checks of arrays against a config: shapes while tracing, values on the host."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,6 +69,12 @@ def check_batch(
 def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
     """Raises unless `data` fits `config`: shapes, dtypes and, where concrete, values."""
     check_batch(caller, name, data, config)
+    targets = data.targets
+    traced = isinstance(targets, jax.core.Tracer)
+    if isinstance(targets, Array) and not traced and not targets.is_fully_addressable:
+        # No process sees every value: as of data that are traced, only shapes are checked.
+        jax.eval_shape(partial(check_data, caller, name, config=config), data)
+        return
     _check_weights(caller, name, data.weights)
     shape, dtype = np.shape(data.features), jnp.result_type(data.features)
     # Traced over logits alone, so that the loss sees concrete targets and checks their range.

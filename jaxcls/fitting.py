@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from jaxcls.batches import Batch, Packed, beside, steps_per_epoch
 from jaxcls.checks import check_data
@@ -20,6 +21,7 @@ from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
 from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.layouts import arranged
 from jaxcls.metrics import Metrics
+from jaxcls.sharding import mesh_of, replicate
 from jaxcls.training import (
     History,
     TrainState,
@@ -66,7 +68,7 @@ def fit(
         keys: `Keys.from_seed(seed)`.
         config: static.
         hyperparams: traced.
-        train: the training set, arrays of NumPy or JAX.
+        train: the training set, arrays of NumPy or JAX, also over devices as of `shard_rows`.
         validation: scored after each epoch into the history; with `config.monitor` it chooses
             the parameters that `chosen_params(state)` gives.
         state: to start or go on from; `init_state(keys, config)` by default.
@@ -112,8 +114,16 @@ def fit(
             "it was made with."
         )
     state = jax.tree.map(jnp.asarray, state)  # also one that was kept with NumPy
+    mesh = mesh_of(train)
+    if mesh is not None:
+        # Every segment then finds the state where the one before it left it, and none compiles
+        # anew; and data that are spread are not brought together beside a state on one device.
+        state = replicate(state, mesh)
+        if validation is not None and mesh_of(validation) is None:
+            validation = replicate(validation, mesh)
     num_steps = steps_per_epoch(train, config)
     _check_num_steps(config.epochs, num_steps)
+    _check_spread(train, num_steps, config)
     data = arranged(state.params, train, config)
     validation = None if validation is None else beside(state.params, validation)
     done = int(state.step) // num_steps
@@ -219,6 +229,18 @@ def _check_num_steps(num_epochs: int, num_steps: int) -> None:
         raise ValueError(
             f"fit: {num_epochs:,} epochs of {num_steps:,} steps are more than the "
             f"{MOST_STEPS:,} steps that a run can count; take fewer epochs or larger batches."
+        )
+
+
+def _check_spread(train: Batch, num_steps: int, config: Config) -> None:
+    spread = (
+        isinstance(train.features, Array) and not train.features.is_fully_replicated
+    )
+    if spread and num_steps > 1:
+        raise ValueError(
+            f"fit: train lies over several devices, which is for full batches, and "
+            f"Config.batch_size {config.batch_size} is less than its {len(train.targets)} rows; "
+            "pass the examples as they were before shard_rows."
         )
 
 
