@@ -1,12 +1,14 @@
 """jaxcls: train small classifiers in JAX, as pure functions."""
 
 from jaxcls import data as data
+from jaxcls import ensembles as ensembles
 from jaxcls import interop as interop
 from jaxcls import layouts as layouts
 from jaxcls import losses as losses
 from jaxcls import metrics as metrics
 from jaxcls import mlp as mlp
 from jaxcls import scores as scores
+from jaxcls import sweep as sweep
 from jaxcls.batches import Batch as Batch
 from jaxcls.config import Config as Config
 from jaxcls.config import Hyperparams as Hyperparams
@@ -18,9 +20,12 @@ from jaxcls.likelihoods import bernoulli as bernoulli
 from jaxcls.likelihoods import categorical as categorical
 from jaxcls.likelihoods import class_probabilities as class_probabilities
 from jaxcls.likelihoods import gaussian as gaussian
+from jaxcls.many import Runs as Runs
+from jaxcls.many import fit_many as fit_many
 from jaxcls.metrics import Metrics as Metrics
 from jaxcls.runs import Run as Run
 from jaxcls.runs import load_run as load_run
+from jaxcls.sharding import shard_rows as shard_rows
 from jaxcls.training import History as History
 from jaxcls.training import TrainState as TrainState
 from jaxcls.training import chosen_params as chosen_params

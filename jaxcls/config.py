@@ -148,13 +148,22 @@ class Keys(NamedTuple):
         >>> sorted(Keys.from_seed(0)._asdict())
         ['dropout', 'init', 'shuffle']
         """
-        if not isinstance(seed, Integral):
-            raise TypeError(f"Keys.from_seed: seed must be an integer, got {seed!r}.")
-        if not 0 <= seed < 2**32:
-            raise ValueError(
-                f"Keys.from_seed: seed must lie in 0..2**32-1, got {seed}."
-            )
-        return cls(*_split(np.uint32(seed)))
+        check_seed("Keys.from_seed", seed)
+        return cls(*split_seed(np.uint32(seed)))
+
+
+def check_seed(caller: str, seed: int) -> None:
+    """Raises unless `seed` is an integer in 0..2**32-1."""
+    if not isinstance(seed, Integral):
+        raise TypeError(f"{caller}: seed must be an integer, got {seed!r}.")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"{caller}: seed must lie in 0..2**32-1, got {seed}.")
+
+
+@jax.jit
+def split_seed(seed: Array) -> tuple[Array, ...]:
+    """The three keys of `Keys` from a seed [] uint32, also inside programs."""
+    return tuple(jax.random.split(jax.random.key(seed), 3))
 
 
 def _check_count(name: str, value: int, or_else: str = "") -> None:
@@ -173,8 +182,3 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(
             f"Config: {name} must be one of {', '.join(choices)}, got {value!r}."
         )
-
-
-@jax.jit
-def _split(seed: Array) -> tuple[Array, ...]:
-    return tuple(jax.random.split(jax.random.key(seed), 3))

@@ -130,10 +130,14 @@ def arranged(params: Params, data: Batch, config: Config) -> Batch | Packed:
     on_one_cpu = [device.platform for device in devices] == ["cpu"]
     placed = isinstance(data.features, Array) and data.features.devices() != devices
     is_full = steps_per_epoch(data, config) == 1
-    pays = _LEAST_TO_PACK <= np.size(data.features) <= _MOST_TO_PACK
-    if on_one_cpu and not placed and is_full and pays:
+    if on_one_cpu and not placed and is_full and pays_to_pack(data):
         return jax.device_put(pack(data), device_of(params))
     return beside(params, data)
+
+
+def pays_to_pack(data: Batch) -> bool:
+    """Whether a CPU multiplies it so much faster packed that packing it pays."""
+    return _LEAST_TO_PACK <= np.size(data.features) <= _MOST_TO_PACK
 
 
 def layout_of(data: Batch | Packed, config: Config) -> Layout:

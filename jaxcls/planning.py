@@ -1,0 +1,137 @@
+"""How many runs a device trains side by side, from an estimate of the memory they take."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from jaxcls.batches import Batch, step_size, steps_per_epoch
+from jaxcls.config import Config
+from jaxcls.layouts import pays_to_pack
+
+_MEMORY_ON_CPU = 3e9  # bytes, unless said otherwise
+# On a CPU more runs side by side gain nothing (in mini-batches of 16 they leave its caches),
+# and what each core's own device does is no faster for being done at once.
+_WIDTH_ON_CPU, _MOST = 2, 4096
+_FLOAT = 4
+
+
+def usual_memory(devices: Sequence[jax.Device]) -> float:
+    """Bytes that runs may take unless the user says otherwise: 3e9, or half of all GPUs' memory.
+
+    >>> usual_memory(jax.devices("cpu"))
+    3000000000.0
+    """
+    if devices[0].platform == "cpu":
+        return _MEMORY_ON_CPU
+    # Another process's device does not tell.
+    own = next(each for each in devices if each.process_index == jax.process_index())
+    return len(devices) * (own.memory_stats() or {}).get("bytes_limit", 2e9) / 2
+
+
+def plan_width(
+    config: Config,
+    train: Batch,
+    validation: Batch | None,
+    test: Batch | None,
+    *,
+    num_runs: int,
+    devices: Sequence[jax.Device],
+    memory: float,
+) -> int:
+    """Runs that each device trains side by side, by rule and not by measuring.
+
+    On a CPU 2, elsewhere the largest power of two up to 4,096; in either case no more than
+    leave no device without work, and halved until all fit into the memory.
+
+    Args:
+        config: of all runs.
+        train, validation, test: their data.
+        num_runs: how many there are.
+        devices: which train them.
+        memory: bytes on all devices together.
+
+    Raises:
+        ValueError: not even one run on each device fits.
+
+    >>> from jaxcls import bernoulli
+    >>> train = Batch(np.zeros((1000, 784), np.float32), np.zeros(1000))
+    >>> sets = Config((784, 32, 1), bernoulli), train, None, None
+    >>> plan_width(*sets, num_runs=9, devices=jax.devices("cpu")[:1], memory=1e9)
+    2
+    """
+    most = _WIDTH_ON_CPU if devices[0].platform == "cpu" else _MOST
+    share = math.ceil(num_runs / len(devices))
+    width = min(most, 2 ** math.ceil(math.log2(share)))
+    sets = train, validation, test
+    while (
+        needed := memory_needed(config, *sets, width=width, devices=devices)
+    ) > memory:
+        if width == 1:
+            raise ValueError(
+                f"one run on each of {len(devices)} devices takes about {needed / 1e9:.2g} GB, "
+                f"and {memory / 1e9:.2g} GB are allowed; allow more memory, or take smaller "
+                "batches, smaller layers or less data."
+            )
+        width //= 2
+    return width
+
+
+def memory_needed(
+    config: Config,
+    train: Batch,
+    validation: Batch | None,
+    test: Batch | None,
+    *,
+    width: int,
+    devices: Sequence[jax.Device],
+) -> int:
+    """About how many bytes the data and `width` runs on each device take."""
+    each = run_bytes(config, train, validation, test)
+    data = _data_bytes(train, validation, test, devices)
+    return data + len(devices) * width * each
+
+
+def run_bytes(
+    config: Config, train: Batch, validation: Batch | None, test: Batch | None
+) -> int:
+    """About the most memory that one run needs at a time, besides the data.
+
+    What is counted: the params, their gradient, their update and the next params, the
+    optimizer's moments and the best params so far with their next; a step's examples, its
+    outputs of each layer forward and backward; an epoch's order and masks; the outputs of each
+    layer when a set is scored.
+    """
+    sizes = config.layer_sizes
+    weights = sum(fan_in * out + out for fan_in, out in itertools.pairwise(sizes))
+    moments = 2 if config.optimizer != "sgd" else int(config.momentum > 0)
+    copies = 4 + 2 * moments + 2 * (config.monitor is not None)
+    units, rows = sum(sizes[1:]), step_size(train, config)
+    numbers = weights * copies + rows * 4 * units
+    num_steps, num_train = steps_per_epoch(train, config), len(train.targets)
+    if num_steps > 1:
+        numbers += rows * sizes[0]
+        if config.shuffle:
+            numbers += 4 * num_train
+    if config.dropout:
+        # Random bits, twice while they are drawn, and the masks.
+        numbers += num_steps * rows * sum(sizes[1:-1]) * 9 // _FLOAT
+    largest = max(len(each.targets) for each in (train, validation, test) if each)
+    return _FLOAT * (numbers + largest * 2 * units + 3 * config.epochs)
+
+
+def _data_bytes(
+    train: Batch,
+    validation: Batch | None,
+    test: Batch | None,
+    devices: Sequence[jax.Device],
+) -> int:
+    """Bytes of the data on all devices; those of a CPU share them, packed ones besides."""
+    sets = [each for each in (train, validation, test) if each]
+    numbers = sum(np.size(each.features) for each in sets)
+    if devices[0].platform == "cpu":
+        packed = 2 * np.size(train.features) if pays_to_pack(train) else 0
+        return _FLOAT * (numbers + packed)
+    return _FLOAT * numbers * len(devices)
