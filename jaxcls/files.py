@@ -14,7 +14,7 @@ import safetensors.numpy
 
 # Many times any that is written here: a reader takes no more into memory.
 _LARGEST_JSON = 16_000_000
-_TEMPORARY = re.compile(r"\..+\.(json|jsonl|safetensors|png)\.\d+\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(json|jsonl|safetensors|png|csv)\.\d+\.tmp")
 
 
 def write_whole(path: str | os.PathLike, content: bytes) -> None:

@@ -13,6 +13,7 @@ from jaxcls.cli.device import choose_device
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
 from jaxcls.cli.job import Data, data_digest, load_data
 from jaxcls.cli.parsing import read_flags
+from jaxcls.cli.screen import ensemble_line
 from jaxcls.data import Dataset
 from jaxcls.metrics import confusion
 from jaxcls.runs import Run, load_run
@@ -50,22 +51,31 @@ def run(flags: EvaluateFlags) -> None:
         trained = load_run(flags.run)
         data = _data(trained, flags)
         scores = {name: score(trained, part) for name, part in data.parts().items()}
+        ensemble = None
+        if len(trained.seeds or ()) > 1:
+            ensemble = {
+                name: ensemble_scores(trained, part)
+                for name, part in data.parts().items()
+            }
     if flags.json:
         about = {"run": str(flags.run), "model": str(trained.source)}
         about |= {"epoch": trained.epoch, "class_names": trained.class_names}
+        if ensemble is not None:
+            about |= {"seeds": trained.seeds, "ensemble": ensemble}
         print(json.dumps(about | scores, indent=2))
         return
     print(f"{trained.source}, the parameters after epoch {trained.epoch}")
     for name, each in scores.items():
         print("\n".join(_lines(name, each, trained.class_names)))
+        if ensemble is not None:
+            print(ensemble_line(ensemble[name]))
 
 
 def score(trained: Run, data: Dataset) -> dict:
     """Every score of a run on one dataset, as plain numbers and lists."""
     probabilities = trained.predict_proba(data.features)
-    labels, predicted = np.asarray(trained.labels), trained.predict(data.features)
-    order = np.argsort(labels)  # they stand in the order that the user gave
-    predictions = order[np.searchsorted(labels, predicted, sorter=order)]
+    labels = trained.labels
+    predictions = _places(trained, trained.predict(data.features))
     counts = confusion(predictions, data.targets, len(labels))
     correct, count = int(np.trace(counts)), int(counts.sum())
     by_class = class_scores(counts)
@@ -84,6 +94,52 @@ def score(trained: Run, data: Dataset) -> dict:
         "calibration_error": calibration_error(probabilities, data.targets),
         "confusion": counts.tolist(),
     }
+
+
+def ensemble_scores(trained: Run, data: Dataset) -> dict:
+    """An ensemble's scores on one dataset beside those of its networks, each alone."""
+    together = _in_short(trained, data)
+    alone = [_in_short(each, data) for each in trained.members()]
+    unsure = trained.uncertainty(data.features)
+    right = _places(trained, trained.predict(data.features)) == data.targets
+
+    def mean_uncertainty(rows: np.ndarray) -> dict | None:
+        if not rows.any():
+            return None
+        return {
+            name: float(np.mean(values[rows], dtype=np.float64))
+            for name, values in unsure._asdict().items()
+        }
+
+    return together | {
+        "num_networks": len(alone),
+        "alone": {
+            name: float(np.mean([each[name] for each in alone]))
+            for name in ("accuracy", "calibration_error")
+        },
+        "uncertainty": {
+            "right": mean_uncertainty(right),
+            "wrong": mean_uncertainty(~right),
+        },
+    }
+
+
+def _in_short(trained: Run, data: Dataset) -> dict:
+    probabilities = trained.predict_proba(data.features)
+    correct = int((probabilities.argmax(axis=1) == data.targets).sum())
+    return {
+        "count": len(data.targets),
+        "correct": correct,
+        "accuracy": correct / len(data.targets),
+        "calibration_error": calibration_error(probabilities, data.targets),
+    }
+
+
+def _places(trained: Run, predicted: np.ndarray) -> np.ndarray:
+    """Places of predicted labels among the classes, which stand in the order that the user gave."""
+    labels = np.asarray(trained.labels)
+    order = np.argsort(labels)
+    return order[np.searchsorted(labels, predicted, sorter=order)]
 
 
 def _data(trained: Run, given: EvaluateFlags) -> Data:

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 # Flags that say nothing of the run itself, which its folder does not keep.
-NOT_KEPT = {"output_dir", "overwrite", "resume"}
+NOT_KEPT = {
+    "output_dir",
+    "overwrite",
+    "resume",
+    "coordinator",
+    "num_processes",
+    "process_id",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +68,11 @@ class TrainFlags:
     """A new order of the examples each epoch; otherwise class by class, as the notes have it."""
     seed: int = 0
     """Of the starting weights, the order and the dropout masks."""
+    seeds: int = 1
+    """Independent runs, with the seeds from --seed on, as one program on every core: their mean,
+    its interval, and their ensemble."""
+    split_seed: int | None = None
+    """Of the examples held out for validation; --seed by default."""
     report_every: int | None = None
     """Epochs between two reports; a tenth of the epochs by default."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -95,6 +107,69 @@ class BinaryFlags(TrainFlags):
 @dataclasses.dataclass(frozen=True)
 class MulticlassFlags(TrainFlags):
     """Train and score a classifier of K classes, by default MNIST's 0, 1 and 2, 784-32-3."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepFlags:
+    """Train many settings with several seeds each, rank them on a validation set, and score the
+    best on the test set."""
+
+    dataset: str | None = None
+    """As of train_multiclass.py."""
+    data_dir: Path | None = None
+    """As of train_multiclass.py."""
+    classes: tuple[int, ...] | None = None
+    """As of train_multiclass.py; two classes are told apart by one output and sigmoid BCE."""
+    learning_rate: tuple[str, ...] = ("3e-4", "1e-3", "3e-3", "1e-2")
+    """Step sizes to try; with --draws also log-uniform:LOW:HIGH or uniform:LOW:HIGH."""
+    dropout: tuple[str, ...] = ("0", "0.5")
+    """Shares of hidden units dropped, to try; with --draws also a range, as of --learning-rate."""
+    weight_decay: tuple[str, ...] = ()
+    """Decays of the kernels to try, likewise. By default the optimizer's own."""
+    hidden: tuple[str, ...] = ("32",)
+    """Units of the hidden layers to try, such as 32 or 128-64, or none."""
+    batch_size: tuple[str, ...] = ("128",)
+    """Examples a step to try; full is the full batch."""
+    optimizer: tuple[Literal["sgd", "adam", "adamw"], ...] = ("adam",)
+    """Optimizers to try."""
+    momentum: tuple[str, ...] = ("0",)
+    """Momenta of sgd to try."""
+    draws: int | None = None
+    """Try so many random settings, each flag's value drawn from its list or range; by default
+    every combination is tried."""
+    seeds: int = 3
+    """Runs of each setting, with the seeds from --seed on."""
+    seed: int = 0
+    """The first of the seeds, of the validation set and of the draws."""
+    epochs: int = 10
+    """Passes over the training set."""
+    halving: bool = False
+    """Drop the weak early: all settings are trained for a part of the epochs, the best third of
+    them for three times as many, and so on."""
+    validation_fraction: float = 0.1
+    """Share of the training set that is held out to rank by, drawn class by class."""
+    monitor: Literal["loss", "accuracy"] = "loss"
+    """What of the validation set ranks, and chooses each run's best epoch."""
+    shuffle: bool = True
+    """A new order of the examples each epoch."""
+    memory: float | None = None
+    """GB that data and runs may take on all devices together; by default 3 on a CPU, and half of
+    the memory of all GPUs."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to train; auto is every GPU that jax sees, else the CPU with a device for each core."""
+    coordinator: str | None = None
+    """Host and port of process 0, where several processes share a sweep; under SLURM, Open MPI or
+    Kubernetes they find each other."""
+    num_processes: int | None = None
+    """How many processes share the sweep."""
+    process_id: int | None = None
+    """Which of them this is, from 0 on; process 0 writes."""
+    output_dir: Path | None = None
+    """The sweep's folder; runs/<time>-<name> by default."""
+    overwrite: bool = False
+    """Take the place of a run or sweep that --output-dir holds."""
+    resume: Path | None = None
+    """Go on with the sweep in this folder, with its own flags."""
 
 
 # The notes' sections: 500 epochs of SGD on the CPU, with dropout, on a GPU, in mini-batches.

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxcls import mlp
 from jaxcls.cli.device import machine, versions
-from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, TrainFlags
+from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
 from jaxcls.cli.screen import note
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
@@ -75,7 +75,8 @@ def load_data(flags: TrainFlags, script: str) -> Data:
         )
     validation = None
     if flags.validation_fraction:
-        train, validation = split(train, flags.validation_fraction, flags.seed)
+        seed = flags.seed if flags.split_seed is None else flags.split_seed
+        train, validation = split(train, flags.validation_fraction, seed)
     return Data(name, data_folder(name, flags.data_dir), train, validation, test)
 
 
@@ -145,7 +146,19 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
 
 def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
     """Everything needed to repeat the run, as `config.json` keeps it."""
-    data, named = job.data, job.data.name
+    settings = {
+        field.name: getattr(job.config, field.name)
+        for field in dataclasses.fields(job.config)
+    }
+    settings["likelihood"] = job.config.likelihood.name
+    return surroundings(flags, job.data, script, device) | as_json(settings)
+
+
+def surroundings(
+    flags: TrainFlags | SweepFlags, data: Data, script: str, device: str
+) -> dict:
+    """What `config.json` keeps of flags and data, and of where they are used."""
+    named = data.name
     kept = {
         name: value
         for name, value in dataclasses.asdict(flags).items()
@@ -156,10 +169,6 @@ def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
         "data_dir": data.folder,
         "classes": data.train.labels,
     }
-    settings = {
-        field.name: getattr(job.config, field.name)
-        for field in dataclasses.fields(job.config)
-    }
     config = {
         "script": script,
         "flags": kept | found,
@@ -169,8 +178,6 @@ def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
         "class_names": data.train.class_names,
         "image_shape": data.train.image_shape,
         "features": data.train.features.dtype.name,
-        **settings,
-        "likelihood": job.config.likelihood.name,
         "device": device,
         "machine": machine(),
         "precision": "float32",
@@ -183,7 +190,12 @@ def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
         },
         "elsewhere": [],
     }
-    return json.loads(json.dumps(config))  # with lists for tuples, as the file has them
+    return as_json(config)
+
+
+def as_json(value: dict) -> dict:
+    """With lists for tuples, as a file has them."""
+    return json.loads(json.dumps(value))
 
 
 def run_name(flags: TrainFlags, job: Job) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from jaxcls.cli.flags import NOT_KEPT, RECIPES, BinaryFlags, TrainFlags
+from jaxcls.cli.flags import NOT_KEPT, RECIPES, BinaryFlags, SweepFlags, TrainFlags
 from jaxcls.runs import read_config
 
 AnyFlags = TypeVar("AnyFlags")
-Flags = TypeVar("Flags", bound=TrainFlags)
+Flags = TypeVar("Flags", bound=TrainFlags | SweepFlags)
+Trained = TypeVar("Trained", bound=TrainFlags)
 
 
 def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFlags:
@@ -26,7 +27,7 @@ def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFla
     """
     import tyro
 
-    if not issubclass(kind, TrainFlags):
+    if not issubclass(kind, TrainFlags | SweepFlags):
         return tyro.cli(kind, prog=prog, args=argv)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--recipe")
@@ -40,7 +41,7 @@ def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFla
     return tyro.cli(kind, prog=prog, args=argv, default=default)
 
 
-def resolved(flags: Flags) -> Flags:
+def resolved(flags: Trained) -> Trained:
     """The flags with every default that depends on another flag filled in."""
     tenth = max(1, flags.epochs // 10)
     fraction = 0.0 if flags.patience is None else 0.1
@@ -67,7 +68,8 @@ def read_flags(kind: type[Flags], config: dict, script: str) -> Flags:
             f"the run was made by {config.get('script')}, not by {script}; use that."
         )
     values, hints = config.get("flags"), get_type_hints(kind)
-    if not isinstance(values, dict) or values.keys() != hints.keys() - NOT_KEPT:
+    # A flag that it lacks came with a later version, and its default is what was done.
+    if not isinstance(values, dict) or not values.keys() <= hints.keys() - NOT_KEPT:
         raise ValueError(
             "the run's config.json does not hold the flags of this version of jaxcls."
         )

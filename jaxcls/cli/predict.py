@@ -75,16 +75,24 @@ def _predicted(trained: Run, path: Path) -> list[dict]:
     names, features, done = read(trained, path)
     probabilities = trained.predict_proba(features)
     labels = trained.predict(features)
+    unsure = trained.uncertainty(features)
     return [
         {
             "input": name,
             "class": trained.class_names[trained.labels.index(label)],
             "label": label,
             "probabilities": dict(zip(trained.class_names, row, strict=True)),
+            "uncertainty": total,
+            "disagreement": members,
             "done": done,
         }
-        for name, label, row in zip(
-            names, labels.tolist(), probabilities.tolist(), strict=True
+        for name, label, row, total, members in zip(
+            names,
+            labels.tolist(),
+            probabilities.tolist(),
+            unsure.total.tolist(),
+            unsure.members.tolist(),
+            strict=True,
         )
     ]
 
@@ -132,5 +140,5 @@ def _line(entry: dict) -> str:
     )
     return (
         f"{entry['input']}  {entry['class']}  {probability:.4f}  ({all_of_them})"
-        f"  {entry['done']}"
+        f"  uncertainty {entry['uncertainty']:.3f}  {entry['done']}"
     )

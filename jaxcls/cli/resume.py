@@ -1,10 +1,11 @@
 """Going on with a run: what may be changed, and what would change its past."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jaxcls.cli.flags import NOT_KEPT, TrainFlags
+from jaxcls.cli.flags import NOT_KEPT, SweepFlags, TrainFlags
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.screen import note
 from jaxcls.runs import Checkpoint, newest_checkpoint, read_config
@@ -21,8 +22,12 @@ _FREE = NOT_KEPT | {
     "report_every",
     "checkpoint_every",
     "keep_checkpoints",
+    "memory",
     "plots",
 }
+
+
+AnyFlags = TrainFlags | SweepFlags
 
 
 class Past(NamedTuple):
@@ -63,24 +68,26 @@ def read_past(flags: TrainFlags, folder: Path, script: str) -> Past:
     return past
 
 
-def check_data(past: Past, config: dict) -> None:
-    """Raises ValueError unless the data of the new `config` are those of the past."""
-    if past.config.get("data_sha256") != config["data_sha256"]:
+def check_data(before: dict, config: dict) -> None:
+    """Raises ValueError unless the data of the new `config` are those of the one before."""
+    if before.get("data_sha256") != config["data_sha256"]:
         raise ValueError(
             f"the data are not those that the run began with ({config['dataset']}); bring them "
             "back, or start a new run."
         )
 
 
-def with_its_past(past: Past, config: dict, script: str) -> dict:
+def with_its_past(before: dict, config: dict, script: str) -> dict:
     """The new `config` with the environment that the run began in, and those that it met since.
+
+    The one `before` is what the run's folder has.
 
     Where there are others, a line says that the last bits may differ.
     """
     began, now = (
-        {name: each.get(name) for name in ENVIRONMENT} for each in (past.config, config)
+        {name: each.get(name) for name in ENVIRONMENT} for each in (before, config)
     )
-    elsewhere = list(past.config.get("elsewhere", []))
+    elsewhere = list(before.get("elsewhere", []))
     if now != (elsewhere[-1] if elsewhere else began):
         elsewhere.append(now)
     if elsewhere:
@@ -114,13 +121,34 @@ def kept_history(past: Past, over: bool) -> list[dict]:
     return history[:-1] if last == past.epoch and last % every else history
 
 
-def _check_flags(before: TrainFlags, now: TrainFlags, done: int) -> None:
+def check_new_run_flags(flags: AnyFlags) -> None:
+    """Raises ValueError for a flag of a new run where a run is gone on with."""
+    for name, value in (
+        ("--output-dir", flags.output_dir),
+        ("--overwrite", flags.overwrite),
+    ):
+        if flags.resume is not None and value:
+            raise ValueError(
+                f"{name} is for a new run; with --resume the run stays in {flags.resume}."
+            )
+
+
+def check_same_flags(before: AnyFlags, now: AnyFlags) -> None:
+    """Raises ValueError for a flag on which the runs depend and which is now another."""
+    for name, old, new in _changed(before, now):
+        raise _refused(name, old, new)
+
+
+def _changed(before: AnyFlags, now: AnyFlags) -> Iterator[tuple[str, Any, Any]]:
     for field in dataclasses.fields(before):
-        name = field.name
-        old, new = getattr(before, name), getattr(now, name)
-        if name in _FREE or old == new:
-            continue
-        flag = f"--{'no-' if new is False else ''}{name.replace('_', '-')}"
+        old, new = getattr(before, field.name), getattr(now, field.name)
+        if field.name not in _FREE and old != new:
+            yield field.name, old, new
+
+
+def _check_flags(before: TrainFlags, now: TrainFlags, done: int) -> None:
+    for name, old, new in _changed(before, now):
+        flag = _flag(name, new)
         if name == "epochs":
             _check_epochs(before, new, done)
         elif name == "patience":
@@ -130,11 +158,19 @@ def _check_flags(before: TrainFlags, now: TrainFlags, done: int) -> None:
                     "earlier; give as much or more, or leave the flag out."
                 )
         else:
-            raise ValueError(
-                f"{flag}{'' if isinstance(new, bool) else f' {_shown(new)}'}: the run began with "
-                f"{_shown(old)}, and its past would be another; start a new run, or leave the "
-                "flag out."
-            )
+            raise _refused(name, old, new)
+
+
+def _flag(name: str, value: Any) -> str:
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+
+
+def _refused(name: str, old: Any, new: Any) -> ValueError:
+    shown = "" if isinstance(new, bool) else f" {_shown(new)}"
+    return ValueError(
+        f"{_flag(name, new)}{shown}: the run began with {_shown(old)}, and its past would be "
+        "another; start a new run, or leave the flag out."
+    )
 
 
 def _check_epochs(before: TrainFlags, epochs: int, done: int) -> None:

@@ -87,6 +87,50 @@ def chosen_line(chosen: dict) -> str:
     )
 
 
+def sweep_header(about: dict, counts: dict[str, int], sizes: dict[str, int]) -> str:
+    """Two lines that say what a sweep tries on what, and where."""
+    classes = " ".join(about["class_names"])
+    parts = ", ".join(f"{count:,} {part}" for part, count in counts.items())
+    made_of = ", ".join(
+        f"{name} {version}" for name, version in about["versions"].items()
+    )
+    processes = f" of {sizes['processes']} processes" if sizes["processes"] > 1 else ""
+    rungs = about["plan"]["rungs"]
+    return (
+        f"{about['dataset']}, classes {classes}: {parts} | {about['device']}, "
+        f"{about['precision']} | {made_of}\n"
+        f"{sizes['settings']:,} settings, {sizes['seeds']} seeds each, "
+        f"{' then '.join(map(str, rungs))} epochs, {sizes['programs']} programs, on "
+        f"{sizes['devices']} devices{processes}, in about {sizes['megabytes']:,} MB"
+    )
+
+
+def ensemble_line(scores: dict) -> str:
+    """An ensemble's accuracy and calibration beside its networks', and how unsure it is.
+
+    >>> unsure = {"right": {"total": 0.012, "members": 0.001}, "wrong": None}
+    >>> alone = {"accuracy": 0.9857, "calibration_error": 0.012}
+    >>> counts = {"num_networks": 32, "correct": 3, "count": 4, "accuracy": 0.75}
+    >>> scores = counts | {"calibration_error": 0.01, "alone": alone, "uncertainty": unsure}
+    >>> print(ensemble_line(scores))
+    ensemble of 32  0.7500 (3 of 4), calibration error 0.0100; alone 0.9857 and 0.0120 on average
+    uncertainty     0.012 nats where it is right (0.001 by disagreement)
+    """
+    alone = scores["alone"]
+    line = (
+        f"{'ensemble of ' + str(scores['num_networks']):15} {scores['accuracy']:.4f} "
+        f"({scores['correct']:,} of {scores['count']:,}), calibration error "
+        f"{scores['calibration_error']:.4f}; alone {alone['accuracy']:.4f} and "
+        f"{alone['calibration_error']:.4f} on average"
+    )
+    unsure = ", ".join(
+        f"{each['total']:.3f} nats where it is {name} ({each['members']:.3f} by disagreement)"
+        for name, each in scores["uncertainty"].items()
+        if each is not None
+    )
+    return f"{line}\n{'uncertainty':15} {unsure}"
+
+
 def finished_line(folder: Path, chosen: dict, flags: TrainFlags) -> str:
     """That a run is finished, and with which flag it would go on, if one lets it."""
     more = ""

@@ -6,6 +6,7 @@ import time
 import jax
 
 from jaxcls.batches import Batch
+from jaxcls.cli import seeds
 from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_device, describe
 from jaxcls.cli.flags import TrainFlags
@@ -15,6 +16,7 @@ from jaxcls.cli.recorder import Recorder, Training
 from jaxcls.cli.result import chosen_epoch, draw, metrics_of
 from jaxcls.cli.resume import (
     check_data,
+    check_new_run_flags,
     is_result_of,
     kept_history,
     read_past,
@@ -53,7 +55,11 @@ def run(flags: TrainFlags, script: str) -> None:
         ValueError, TypeError, OSError, FloatingPointError: one sentence for the user.
         KeyboardInterrupt: Ctrl-C or SIGTERM; what was finished is in the run's folder.
     """
+    if flags.seeds != 1:
+        seeds.run(flags, script)
+        return
     start = time.perf_counter()
+    check_new_run_flags(flags)
     flags = resolved(flags)
     device = choose_device(flags.device)
     with CompileClock() as clock, jax.default_device(device):
@@ -69,7 +75,6 @@ def run(flags: TrainFlags, script: str) -> None:
                 )
                 _train_and_score(this, flags, script, clock, start)
             return
-        _check_resume(flags)
         with RunFolder(flags.resume) as folder:
             this = _reopened(flags, script, folder, device)
             if this is not None:
@@ -96,24 +101,13 @@ def _start_jax(device: jax.Device) -> None:
         Keys.from_seed(0)
 
 
-def _check_resume(flags: TrainFlags) -> None:
-    for name, value in (
-        ("--output-dir", flags.output_dir),
-        ("--overwrite", flags.overwrite),
-    ):
-        if value:
-            raise ValueError(
-                f"{name} is for a new run; with --resume the run stays in {flags.resume}."
-            )
-
-
 def _reopened(
     flags: TrainFlags, script: str, folder: RunFolder, device: jax.Device
 ) -> Training | None:
     """The run in this folder as its newest whole checkpoint left it; None if it is finished."""
     past = read_past(flags, folder.path, script)
     job, config, seconds = _prepare(flags, script, device)
-    check_data(past, config)
+    check_data(past.config, config)
     metrics = _whole_metrics(folder, flags, script)
     if metrics is not None and is_result_of(metrics, config):
         if past.problem is not None:
@@ -132,7 +126,7 @@ def _reopened(
     over = is_over(state, past.epoch, job.config)
     history = kept_history(past, over)
     environment = _ends_in(config)
-    config = with_its_past(past, config, script)
+    config = with_its_past(past.config, config, script)
     folder.reopen()
     remove_checkpoints_after(folder.path, past.epoch)
     folder.write_config(config)

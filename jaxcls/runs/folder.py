@@ -8,10 +8,21 @@
 | `model.safetensors` | the parameters that were chosen | at the end |
 | `last.safetensors` | the last ones, where validation chose others | at the end |
 | `metrics.json` | their scores, and digests of the files above | last: where it stands, the run is whole |
+
+Many runs of one folder, with several seeds or a sweep's settings, have besides or instead:
+
+| file | what it holds | written |
+| --- | --- | --- |
+| `members/` | what came of the runs so far, see `runs.members` | while they train |
+| `seeds.csv`, `members.csv` | a line per run, of several seeds or of a sweep | at the end |
+| `sweep.csv` | a line per setting, the best first | at the end |
+| `winner/`, `ensemble/` | run folders of a sweep's best setting and of its best runs | at the end |
 """
 
+import csv
 import datetime
 import fcntl
+import io
 import itertools
 import json
 import os
@@ -39,7 +50,8 @@ CONFIG, HISTORY, METRICS, MODEL, LAST = (
     "last.safetensors",
 )
 PICTURES = ("curves.png", "confusion.png", "mistakes.png")
-CHECKPOINTS = "checkpoints"
+TABLES = ("seeds.csv", "members.csv", "sweep.csv")
+CHECKPOINTS, MEMBERS, WINNER, ENSEMBLE = "checkpoints", "members", "winner", "ensemble"
 
 
 def new_run_path(name: str) -> Path:
@@ -85,6 +97,7 @@ class RunFolder:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_leftovers(self.path)
             remove_leftovers(self.path / CHECKPOINTS)
+            remove_leftovers(self.path / MEMBERS)
         except BlockingIOError:
             os.close(self._descriptor)
             raise ValueError(
@@ -111,7 +124,11 @@ class RunFolder:
             OSError: a file can't be removed.
         """
         # The config goes last: a run without it could not be gone on with.
-        for name in (METRICS, MODEL, LAST, HISTORY, *PICTURES, CHECKPOINTS, CONFIG):
+        runs = [
+            each for each in (WINNER, ENSEMBLE) if (self.path / each / CONFIG).exists()
+        ]
+        files = (METRICS, MODEL, LAST, HISTORY, *PICTURES, *TABLES)
+        for name in (*files, *runs, CHECKPOINTS, MEMBERS, CONFIG):
             path = self.path / name
             if not path.exists():
                 continue
@@ -158,6 +175,23 @@ class RunFolder:
         }
         write_json(self.path / METRICS, metrics | {"sha256_of": digests})
 
+    def write_table(self, name: str, rows: list[dict]) -> None:
+        """Writes rows that have the same names as CSV, one of `TABLES`."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(self.path / name, text.getvalue().encode())
+
+    def write_sweep_result(self, metrics: dict) -> None:
+        """Writes a sweep's `metrics.json`, with the digests of its tables."""
+        digests = {
+            name: digest((self.path / name).read_bytes())
+            for name in TABLES
+            if (self.path / name).exists()
+        }
+        write_json(self.path / METRICS, metrics | {"sha256_of": digests})
+
     def write_picture(self, name: str, content: bytes) -> None:
         """Writes a picture, one of `PICTURES`."""
         write_whole(self.path / name, content)
@@ -185,7 +219,7 @@ def read_metrics(path: Path, *, model_only: bool = False) -> dict | None:
         return None
     metrics = read_json(path / METRICS)
     digests = metrics.get("sha256_of")
-    if not isinstance(digests, dict) or MODEL not in digests:
+    if not isinstance(digests, dict) or not (digests.keys() & {MODEL, *TABLES}):
         raise ValueError(f"{path / METRICS}: lacks the digests of the run's files.")
     for name, wanted in digests.items():
         if model_only and name != MODEL:

@@ -5,19 +5,21 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls import mlp
+from jaxcls import ensembles, mlp
 from jaxcls.batches import scaled
 from jaxcls.config import Config, Keys
+from jaxcls.ensembles import Uncertainty
 from jaxcls.files import load_arrays, restore
-from jaxcls.likelihoods import LIKELIHOODS, class_probabilities
+from jaxcls.likelihoods import LIKELIHOODS, Likelihood, class_probabilities
 from jaxcls.mlp import Params
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
-from jaxcls.runs.folder import METRICS, MODEL, read_metrics
+from jaxcls.runs.folder import METRICS, MODEL, WINNER, read_metrics
 from jaxcls.training import TrainState, chosen_params, init_state
 
 # Examples that are put through the network at once, so that its memory stays small.
@@ -26,22 +28,25 @@ _CHUNK = 10_000
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Run:
-    """A trained classifier.
+    """A trained classifier: one network, or an ensemble whose mean probabilities it predicts by.
 
     Attributes:
         config: of its training.
-        params: the network's; those that validation chose, where there was one.
+        params: the network's; those that validation chose, where there was one. Of an
+            ensemble of S networks every leaf is [S, ...].
+        seeds: of the networks of an ensemble; None for one network alone.
         labels: K numbers by which the dataset names the classes.
         class_names: K names.
         image_shape: (height, width) of an example that is an image, or None.
         takes_bytes: whether it was trained on bytes 0 to 255, divided by 255.
-        epoch: epochs after which the parameters stood.
+        epoch: epochs after which the parameters stood; of an ensemble the most of any network.
         source: the file that they come from.
         record: the content of `config.json`.
     """
 
     config: Config
     params: Params
+    seeds: tuple[int, ...] | None
     labels: tuple[int, ...]
     class_names: tuple[str, ...]
     image_shape: tuple[int, int] | None
@@ -60,19 +65,45 @@ class Run:
         Raises:
             ValueError: the shape, the type or a value is not what the run was trained on.
         """
-        return self._in_chunks(_probabilities, features)
+        if self.seeds is None:
+            return self._in_chunks(_probabilities, features)
+        return self._in_chunks(ensembles.probabilities, features)
 
     def predict(self, features: ArrayLike) -> np.ndarray:
         """The most likely label [N] of each example, one of `labels`; see `predict_proba`."""
-        return np.asarray(self.labels)[self._in_chunks(_predictions, features)]
+        if self.seeds is None:
+            places = self._in_chunks(_predictions, features)
+        else:
+            places = self.predict_proba(features).argmax(axis=1)
+        return np.asarray(self.labels)[places]
 
-    def _in_chunks(self, function: Callable, features: ArrayLike) -> np.ndarray:
+    def uncertainty(self, features: ArrayLike) -> Uncertainty:
+        """How unsure each prediction is, leaves [N] in nats, and how much of that is the
+        networks' disagreement (0 for one alone); see `predict_proba`."""
+        params = self.params
+        if self.seeds is None:
+            params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
+        one = dataclasses.replace(self, params=params)
+        return one._in_chunks(ensembles.uncertainty, features)
+
+    def members(self) -> list[Self]:
+        """The networks of an ensemble, each alone."""
+        return [
+            dataclasses.replace(
+                self,
+                seeds=None,
+                params=jax.tree.map(lambda leaf, i=i: leaf[i], self.params),
+            )
+            for i in range(len(self.seeds or ()))
+        ] or [self]
+
+    def _in_chunks(self, function: Callable, features: ArrayLike) -> Any:
         x = self._inputs(np.asarray(features))
         parts = [
-            np.asarray(function(self.params, x[i : i + _CHUNK], self.config))
+            function(self.params, x[i : i + _CHUNK], self.config.likelihood)
             for i in range(0, len(x), _CHUNK)
         ]
-        return np.concatenate(parts)
+        return jax.tree.map(lambda *some: np.concatenate(some), *parts)
 
     def _inputs(self, features: np.ndarray) -> np.ndarray:
         """Features [N, D] in float32, scaled."""
@@ -109,7 +140,7 @@ class Run:
 
 
 def load_run(path: str | os.PathLike) -> Run:
-    """Rebuilds a classifier from the folder of its run.
+    """Rebuilds a classifier from the folder of its run; of several seeds, their ensemble.
 
     Of a run that is not finished it is that of the newest whole checkpoint, with the best
     parameters so far where a validation set chooses.
@@ -122,8 +153,12 @@ def load_run(path: str | os.PathLike) -> Run:
     """
     path = Path(path)
     record, _ = read_config(path)
+    if "plan" in record:
+        raise ValueError(
+            f"{path} holds a sweep; its winner, once it is finished, is {path / WINNER}."
+        )
     try:
-        run = _described(record)
+        run = described(record)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(
@@ -137,9 +172,16 @@ def load_run(path: str | os.PathLike) -> Run:
     if not isinstance(chosen, dict) or type(chosen.get("epoch")) is not int:
         raise ValueError(f"{path / METRICS}: does not say which epoch was chosen.")
     arrays = load_arrays(path / MODEL, metrics["sha256_of"][MODEL])
-    params = restore({"params": template.params}, arrays, path / MODEL)["params"]
+    wanted, seeds = template.params, chosen.get("seeds")
+    if seeds is not None:
+        seeds = tuple(seeds)
+        wanted = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype),
+            wanted,
+        )
+    params = restore({"params": wanted}, arrays, path / MODEL)["params"]
     return dataclasses.replace(
-        run, params=params, epoch=chosen["epoch"], source=path / MODEL
+        run, params=params, seeds=seeds, epoch=chosen["epoch"], source=path / MODEL
     )
 
 
@@ -160,8 +202,12 @@ def _from_checkpoint(path: Path, run: Run, template: TrainState) -> Run:
     )
 
 
-def _described(record: dict) -> Run:
-    """The run that a `config.json` describes, without its parameters."""
+def described(record: dict) -> Run:
+    """The run that a `config.json` describes, without its parameters.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it describes none.
+    """
     for name in ("layer_sizes", "labels", "class_names"):
         if not isinstance(record[name], list):
             raise ValueError(f"{name} must be a list, got {record[name]!r}.")
@@ -185,7 +231,7 @@ def _described(record: dict) -> Run:
     ):
         raise ValueError("labels, class_names, image_shape or features do not fit.")
     takes_bytes = record["features"] == "uint8"
-    return Run(config, {}, labels, names, shape, takes_bytes, 0, Path(), record)
+    return Run(config, {}, None, labels, names, shape, takes_bytes, 0, Path(), record)
 
 
 def _start(config: Config) -> TrainState:
@@ -196,11 +242,15 @@ def _in_unit(features: np.ndarray) -> bool:
     return bool(features.min() >= 0 and features.max() <= 1)
 
 
-@partial(jax.jit, static_argnames="config")
-def _probabilities(params: Params, features: np.ndarray, config: Config) -> jax.Array:
-    return class_probabilities(config.likelihood, mlp.apply(params, features))
+@partial(jax.jit, static_argnames="likelihood")
+def _probabilities(
+    params: Params, features: np.ndarray, likelihood: Likelihood
+) -> jax.Array:
+    return class_probabilities(likelihood, mlp.apply(params, features))
 
 
-@partial(jax.jit, static_argnames="config")
-def _predictions(params: Params, features: np.ndarray, config: Config) -> jax.Array:
-    return config.likelihood.predict(mlp.apply(params, features))
+@partial(jax.jit, static_argnames="likelihood")
+def _predictions(
+    params: Params, features: np.ndarray, likelihood: Likelihood
+) -> jax.Array:
+    return likelihood.predict(mlp.apply(params, features))

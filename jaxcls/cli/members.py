@@ -1,0 +1,193 @@
+"""Many runs in their folder: what is written as they go, and how they stop when asked to."""
+
+import sys
+import time
+from typing import Self
+
+import jax
+import numpy as np
+
+from jaxcls.cli.screen import on_terminal
+from jaxcls.cli.signals import Stopped, StopRequest
+from jaxcls.many import Runs
+from jaxcls.metrics import Metrics
+from jaxcls.runs import RunFolder, write_block
+from jaxcls.scores import Summary, summary
+from jaxcls.sharding import on_any_process
+from jaxcls.sweep import Done
+
+_SECONDS = 2.0  # between two blocks, and two lines of progress five times as long
+
+
+class Keeper:
+    """Keeps what came of chunks of runs, shows progress, and stops where a signal asked for it."""
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        request: StopRequest,
+        total: int,
+        go_on: str,
+        script: str,
+    ):
+        """Starts to keep.
+
+        Args:
+            folder: to write to; None where another process writes.
+            request: of a stop.
+            total: runs, with those that are known already.
+            go_on: what to say of how to go on after a stop.
+            script: for messages.
+        """
+        self._folder, self._request = folder, request
+        self._go_on, self._script = go_on, script
+        self._new: Done = {}
+        self._written = time.perf_counter()
+        self._progress = Progress(total, quiet=folder is None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, *_) -> None:
+        self._progress.close()
+        # What was trained is kept, whatever ended the training; but a disk that is full is.
+        if kind is None or not issubclass(kind, OSError):
+            self._write()
+
+    def skip(self, runs: int) -> None:
+        """Counts runs that need not be trained: known already, or dropped."""
+        self._progress.skip(runs)
+
+    def keep(self, done: Done) -> None:
+        """Takes chunks that were trained just now."""
+        self._new |= done
+        self._progress.show(sum(len(runs.epochs) for runs in done.values()))
+        if time.perf_counter() - self._written > _SECONDS:
+            self._write()
+        signum = on_any_process(self._request.signum or 0)
+        if signum:
+            self._write()
+            raise Stopped(signum, f"stopped; go on with {self._script} {self._go_on}")
+
+    def _write(self) -> None:
+        if self._folder is not None and self._new:
+            write_block(self._folder.path, self._new)
+        self._new, self._written = {}, time.perf_counter()
+
+
+class Progress:
+    """A bar with the time left on a terminal, a line now and then elsewhere.
+
+    >>> progress = Progress(total=4)
+    >>> progress.show(4)
+    4 of 4 runs
+    """
+
+    def __init__(self, total: int, *, quiet: bool = False):
+        from tqdm import tqdm
+
+        self._total, self._done, self._trained, self._quiet = total, 0, 0, quiet
+        self._start = self._shown = time.perf_counter()
+        self._bar = None
+        if not quiet and on_terminal():
+            self._bar = tqdm(
+                total=total,
+                unit="run",
+                unit_scale=True,
+                file=sys.stdout,
+                dynamic_ncols=True,
+            )
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def skip(self, runs: int) -> None:
+        """Counts runs that need no training."""
+        self._done += runs
+        if self._bar is not None:
+            self._bar.initial += runs
+            self._bar.update(runs)
+
+    def show(self, runs: int) -> None:
+        """Counts runs that were trained; those that filled up a chunk do not count."""
+        before, self._done = self._done, min(self._done + runs, self._total)
+        self._trained += self._done - before
+        if self._bar is not None:
+            self._bar.update(self._done - before)
+            return
+        now = time.perf_counter()
+        ended = self._done == self._total
+        if self._quiet or not (ended or now - self._shown > 5 * _SECONDS):
+            return
+        self._shown = now
+        line = f"{self._done:,} of {self._total:,} runs"
+        if not ended:
+            rate = self._trained / (now - self._start)
+            left = (self._total - self._done) / rate
+            line += f", {rate:.3g} a second, {left:,.0f} s left"
+        print(line, flush=True)
+
+
+def status(runs: Runs, row: int, num_steps: int) -> str:
+    """How a run ended: ok, or where it diverged."""
+    if runs.finite[row]:
+        return "ok"
+    first = int(runs.first_nonfinite_step[row])
+    if first < 0:
+        return "diverged after the last step"
+    epoch, step = divmod(first, num_steps)
+    return f"diverged at step {step + 1} of epoch {epoch + 1}"
+
+
+def scores_of(runs: Runs, part: str, rows: int | np.ndarray) -> Metrics:
+    """The scores that some runs have of one set."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], runs.scores[part])
+
+
+def numbers(part: str, scores: Metrics) -> dict:
+    """A run's scores of one set, as a table has them; what is not finite is empty."""
+    loss = float(scores.loss)
+    return {
+        f"{part}_loss": loss if np.isfinite(loss) else "",
+        f"{part}_accuracy": float(scores.accuracy),
+        f"{part}_correct": int(scores.correct),
+    }
+
+
+def summaries(scores: Metrics) -> dict[str, dict]:
+    """Mean, spread, interval and range of the losses and the accuracies of some runs."""
+    return {
+        "loss": summary_json(summary(scores.loss)),
+        "accuracy": summary_json(summary(scores.accuracy)),
+    }
+
+
+def summary_json(values: Summary) -> dict[str, float | None]:
+    """By name; what one run alone does not tell is None."""
+    return {
+        name: None if np.isnan(value) else value
+        for name, value in values._asdict().items()
+    }
+
+
+def table(parts: dict[str, dict]) -> list[str]:
+    """A line for each set's accuracies, of their `summaries`.
+
+    >>> scores = Metrics(np.ones(2), np.array([5, 7]), np.array([10, 10]))
+    >>> print(*table({"test": summaries(scores)}), sep="\\n")
+                           mean     std  95% interval      range
+    test accuracy        0.6000  0.1414  -0.6706 to 1.8706  0.5000 to 0.7000
+    """
+    lines = [f"{'':20} {'mean':>6} {'std':>7}  {'95% interval':16}  range"]
+    for part, scores in parts.items():
+        each = scores["accuracy"]
+        spread = "  none  of one alone      "
+        if each["std"] is not None:
+            spread = f"{each['std']:.4f}  {each['low']:.4f} to {each['high']:.4f}"
+        lines.append(
+            f"{part + ' accuracy':20} {each['mean']:.4f}  {spread}  "
+            f"{each['least']:.4f} to {each['greatest']:.4f}"
+        )
+    return lines

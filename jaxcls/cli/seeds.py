@@ -1,0 +1,334 @@
+"""`--seeds N`: one job with N seeds as one program, its error bars and its ensemble."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import cast
+
+import jax
+import numpy as np
+
+from jaxcls.batches import Batch, steps_per_epoch
+from jaxcls.cli.compile_clock import CompileClock
+from jaxcls.cli.device import choose_devices, describe
+from jaxcls.cli.evaluate import ensemble_scores
+from jaxcls.cli.flags import TrainFlags
+from jaxcls.cli.job import Data, Job, about, load_data, prepare, run_name
+from jaxcls.cli.members import Keeper, numbers, scores_of, status, summaries, table
+from jaxcls.cli.parsing import read_flags, resolved
+from jaxcls.cli.resume import (
+    check_data,
+    check_new_run_flags,
+    check_same_flags,
+    with_its_past,
+)
+from jaxcls.cli.screen import ensemble_line, header, note
+from jaxcls.cli.signals import StopRequest
+from jaxcls.data import to_batch
+from jaxcls.interop import pytorch
+from jaxcls.many import Members, Runs, each, num_chunks, place, run_chunks
+from jaxcls.mlp import Params
+from jaxcls.planning import memory_needed, plan_width, usual_memory
+from jaxcls.runs import (
+    RunFolder,
+    described,
+    new_run_path,
+    read_blocks,
+    read_config,
+    read_metrics,
+    remove_blocks,
+)
+from jaxcls.sharding import member_mesh
+from jaxcls.sweep import Done
+from jaxcls.training import History
+
+_PARTS = ("train", "validation", "test")
+
+
+def run(flags: TrainFlags, script: str) -> None:
+    """Loads, trains every seed, scores and saves; or goes on with what its folder has.
+
+    Args:
+        flags: of the script.
+        script: its name, for messages.
+
+    Raises:
+        ValueError, TypeError, OSError, FloatingPointError: one sentence for the user.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the runs that were finished are in the folder.
+    """
+    start = time.perf_counter()
+    _check(flags)
+    devices = choose_devices(flags.device)[: flags.seeds]
+    with CompileClock() as clock, jax.default_device(devices[0]):
+        before = None if flags.resume is None else _past(flags.resume, flags, script)
+        full = resolved(flags)
+        job = prepare(full, load_data(full, script), script)
+        batches = {name: to_batch(part) for name, part in job.data.parts().items()}
+        sets = (batches["train"], batches.get("validation"), batches["test"])
+        seeds = range(flags.seed, flags.seed + flags.seeds)
+        config = about(flags, job, script, describe(devices[0]))
+        environment = {name: config[name] for name in ("device", "versions")}
+        if before is None:
+            config["width"] = plan_width(
+                job.config,
+                *sets,
+                num_runs=len(seeds),
+                devices=devices,
+                memory=usual_memory(devices),
+            )
+        else:
+            check_data(before, config)
+            config["width"] = before["width"]
+        path = flags.resume or flags.output_dir or new_run_path(run_name(flags, job))
+        with RunFolder(path) as folder:
+            if before is None:
+                folder.clear(overwrite=flags.overwrite)
+            elif _is_finished(folder, script):
+                return
+            else:
+                config = with_its_past(before, config, script)
+            folder.write_config(config)
+            counts = {name: len(batch.targets) for name, batch in batches.items()}
+            print(header(config, counts))
+            print(_plan_line(job, sets, seeds, config["width"], devices), flush=True)
+            training = time.perf_counter()
+            members = Members(
+                np.array(seeds, np.uint32),
+                each(job.hyperparams, len(seeds)),
+                _starts(flags, job, seeds),
+            )
+            runs = _train(job, members, sets, config["width"], devices, folder, script)
+            seconds = {
+                "train": time.perf_counter() - training,
+                "compile": clock.seconds(),
+                "total": time.perf_counter() - start,
+            }
+            num_steps = steps_per_epoch(batches["train"], job.config)
+            folder.write_table("seeds.csv", rows(seeds, runs, num_steps))
+            metrics = write_result(
+                folder, config, environment, job.data, seeds, runs, seconds
+            )
+            remove_blocks(folder.path)
+            print("\n".join(result_lines(metrics)))
+            print(f"run folder      {folder.path}", flush=True)
+
+
+def check_seeds(seed: int, seeds: int) -> None:
+    """Raises ValueError unless there are seeds, none of them too large."""
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {seeds}.")
+    if seed + seeds > 2**32:
+        raise ValueError(
+            f"seeds {seeds:,} from seed {seed:,} on go beyond 2**32-1; take a smaller seed."
+        )
+
+
+def _check(flags: TrainFlags) -> None:
+    check_seeds(flags.seed, flags.seeds)
+    for name in ("report_every", "checkpoint_every"):
+        if getattr(flags, name) is not None:
+            raise ValueError(
+                f"{name} is for a single run; leave it out, or take one seed at a time."
+            )
+    check_new_run_flags(flags)
+
+
+def _past(path: Path, flags: TrainFlags, script: str) -> dict:
+    """What the folder tells of its runs, none of which the flags would have changed."""
+    before, _ = read_config(path)
+    check_same_flags(read_flags(type(flags), before, script), flags)
+    if type(before.get("width")) is not int:
+        raise ValueError(f"{path}: its config does not say how its runs were planned.")
+    return before
+
+
+def _is_finished(folder: RunFolder, script: str) -> bool:
+    try:
+        metrics = read_metrics(folder.path)
+    except ValueError as error:
+        note(script, f"trained anew: {error}")
+        folder.reopen()
+        return False
+    if metrics is not None:
+        print(f"{folder.path} is finished, {len(metrics['chosen']['seeds'])} seeds.")
+    return metrics is not None
+
+
+def _plan_line(
+    job: Job, sets: tuple, seeds: range | list[int], width: int, devices: list
+) -> str:
+    needed = memory_needed(job.config, *sets, width=width, devices=devices)
+    return (
+        f"{len(seeds):,} runs, seeds {seeds[0]} to {seeds[-1]}: {width} side by side on each of "
+        f"{len(devices)} devices, in about {needed / 1e6:,.0f} MB"
+    )
+
+
+def _train(
+    job: Job,
+    members: Members,
+    sets: tuple[Batch, Batch | None, Batch],
+    width: int,
+    devices: list[jax.Device],
+    folder: RunFolder,
+    script: str,
+) -> Runs:
+    """What came of every seed, those that the folder has among them."""
+    done, problems = read_blocks(folder.path)
+    for each_problem in problems:
+        note(script, f"trained anew: {each_problem}")
+    mesh = member_mesh(devices)
+    which = range(num_chunks(len(members.seeds), width))
+    left = [chunk for chunk in which if (0, 0, chunk) not in done]
+    request, go_on = StopRequest(), f"--resume {folder.path}"
+    with (
+        request.listening(),
+        Keeper(folder, request, len(members.seeds), go_on, script) as keeper,
+    ):
+        keeper.skip(sum(len(runs.epochs) for runs in done.values()))
+        for chunks, some in run_chunks(
+            members,
+            width,
+            left,
+            place(mesh, *sets),
+            job.config.epochs,
+            config=job.config,
+            mesh=mesh,
+        ):
+            new: Done = {
+                (0, 0, chunk): runs for chunk, runs in zip(chunks, some, strict=True)
+            }
+            done |= new
+            keeper.keep(new)
+    parts = [done[0, 0, chunk] for chunk in which]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def _starts(flags: TrainFlags, job: Job, seeds: range | list[int]) -> Params | None:
+    """PyTorch's starting weights of each seed, where the flags ask for them."""
+    if flags.init != "torch":
+        return None
+    drawn = [pytorch.init(seed, job.config.layer_sizes) for seed in seeds]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+
+
+def rows(seeds: range | list[int], runs: Runs, num_steps: int) -> list[dict]:
+    """A line of `seeds.csv` for each run."""
+    return [
+        {
+            "seed": seed,
+            "status": status(runs, row, num_steps),
+            "epochs_done": int(runs.epochs[row]),
+            "chosen_epoch": int(runs.chosen_epoch[row]),
+        }
+        | {
+            name: value
+            for part in _PARTS
+            if part in runs.scores
+            for name, value in numbers(part, scores_of(runs, part, row)).items()
+        }
+        for row, seed in enumerate(seeds)
+    ]
+
+
+def write_result(
+    folder: RunFolder,
+    config: dict,
+    environment: dict,
+    data: Data,
+    seeds: range | list[int],
+    runs: Runs,
+    seconds: dict[str, float],
+) -> dict:
+    """Writes the history, the ensemble of the runs that did not diverge, and `metrics.json`.
+
+    Args:
+        folder: to write to.
+        config: the content of its `config.json`.
+        environment: device and versions.
+        data: all of them.
+        seeds: S of them.
+        runs: leaves [S, ...], with histories and params.
+        seconds: how long the parts took.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        FloatingPointError: every run diverged.
+        OSError: a file can't be written.
+    """
+    finite = np.flatnonzero(runs.finite)
+    if len(finite) == 0:
+        raise FloatingPointError(
+            f"each of the {len(seeds)} runs diverged; try a smaller learning_rate, a clip_norm, "
+            "or features that are scaled."
+        )
+    params = jax.tree.map(lambda leaf: leaf[finite], runs.params)
+    model = dataclasses.replace(
+        described(config),
+        params=params,
+        seeds=tuple(seeds[row] for row in finite.tolist()),
+    )
+    folder.write_history(_history(runs))
+    epoch = int(runs.chosen_epoch[finite].max())
+    monitor = model.config.monitor
+    counts = {name: len(part.targets) for name, part in data.parts().items()}
+    metrics = {
+        "dataset": data.name,
+        "classes": data.train.class_names,
+        **{f"num_{name}": counts.get(name, 0) for name in _PARTS},
+        "config": config,
+        "chosen": {
+            "params": "last" if monitor is None else "best",
+            "epoch": epoch,
+            "by": None if monitor is None else f"validation {monitor}",
+            "epochs_done": int(runs.epochs.max()),
+            "stopped_by": "epochs",
+            "seeds": model.seeds,
+        },
+        "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
+        **{
+            part: summaries(scores_of(runs, part, finite))
+            if part in runs.scores
+            else None
+            for part in _PARTS
+        },
+        "ensemble": {"test": ensemble_scores(model, data.test)},
+        "seconds": seconds,
+        **environment,
+    }
+    folder.write_result(metrics, epoch, params, None)
+    return metrics
+
+
+def result_lines(metrics: dict) -> list[str]:
+    """A table of accuracies, the ensemble's, and which seeds diverged."""
+    lines = table({part: metrics[part] for part in _PARTS if metrics[part]})
+    if len(metrics["chosen"]["seeds"]) > 1:
+        lines.append(ensemble_line(metrics["ensemble"]["test"]))
+    if metrics["diverged"]:
+        lines.append(
+            f"diverged        seeds {' '.join(map(str, metrics['diverged']))}, which are left out"
+        )
+    return lines
+
+
+def _history(runs: Runs) -> list[dict]:
+    """A line per epoch, with a number per run; null where it had stopped or diverged."""
+    history = cast(History, runs.history)
+    columns = {"loss": np.asarray(history.loss)}
+    if history.validation is not None:
+        columns["validation_loss"] = np.asarray(history.validation.loss)
+        columns["validation_accuracy"] = np.asarray(history.validation.accuracy)
+    return [
+        {"epoch": epoch + 1}
+        | {
+            name: [
+                float(value) if np.isfinite(value) else None
+                for value in column[:, epoch]
+            ]
+            for name, column in columns.items()
+        }
+        for epoch in range(int(runs.epochs.max()))
+    ]

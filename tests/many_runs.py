@@ -1,0 +1,29 @@
+"""What tests of many runs share: their tables, and a stop in their midst."""
+
+import csv
+import json
+from pathlib import Path
+
+from jaxcls.cli import members
+
+
+def table(folder, name="seeds.csv"):
+    with open(Path(folder) / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def metrics(folder):
+    return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+def stop_after(monkeypatch, calls):
+    """Makes the `calls`-th round of runs the one in which a signal asks for a stop."""
+    keep, made = members.Keeper.keep, []
+
+    def stopping(self, done):
+        made.append(done)
+        if len(made) == calls:
+            self._request.signum = 15
+        keep(self, done)
+
+    monkeypatch.setattr(members.Keeper, "keep", stopping)
