@@ -7,7 +7,7 @@ import jax
 
 from jaxcls.cli import train
 from jaxcls.cli.compile_cache import use_compile_cache
-from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
+from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags
 from jaxcls.cli.parsing import parse
 from jaxcls.cli.screen import note
 from jaxcls.cli.signals import Stopped
@@ -25,6 +25,14 @@ def train_multiclass(argv: Sequence[str] | None = None) -> int:
     return _main(
         script, lambda: train.run(parse(MulticlassFlags, script, argv), script)
     )
+
+
+def sweep(argv: Sequence[str] | None = None) -> int:
+    """Runs `scripts/sweep.py`; returns its exit code."""
+    from jaxcls.cli import sweep as command
+
+    script = "sweep.py"
+    return _main(script, lambda: command.run(parse(SweepFlags, script, argv), script))
 
 
 def evaluate(argv: Sequence[str] | None = None) -> int:
