@@ -63,6 +63,25 @@ class Packed(NamedTuple):
     weights: Array | np.ndarray | None
 
 
+class Narrowed(NamedTuple):
+    """Examples for mini-batches, without columns that are 0 in all of them.
+
+    Attributes:
+        kept: [W] the columns that are left.
+        dropped: [D - W] the others.
+        batch: the examples, with features [N, W].
+    """
+
+    kept: Array | np.ndarray
+    dropped: Array | np.ndarray
+    batch: Batch
+
+    @property
+    def targets(self) -> Array | np.ndarray:
+        """[N, ...] of the examples."""
+        return self.batch.targets
+
+
 Examples = TypeVar("Examples", bound=Batch | Packed)
 
 
@@ -94,7 +113,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def num_examples(data: Batch | Packed) -> int:
+def num_examples(data: Batch | Packed | Narrowed) -> int:
     """How many there are."""
     return len(data.targets)
 
@@ -105,12 +124,12 @@ def features_dtype(data: Batch | Packed) -> jnp.dtype:
     return jnp.result_type(*jax.tree.leaves(features))
 
 
-def step_size(data: Batch | Packed, config: Config) -> int:
+def step_size(data: Batch | Packed | Narrowed, config: Config) -> int:
     """Examples a step, of which the last may have fewer; at most all there are."""
     return min(config.batch_size or num_examples(data), num_examples(data))
 
 
-def steps_per_epoch(data: Batch | Packed, config: Config) -> int:
+def steps_per_epoch(data: Batch | Packed | Narrowed, config: Config) -> int:
     """Steps in which every example is seen once.
 
     >>> from jaxcls import bernoulli

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxcls.batches import Batch, Packed, num_examples
+from jaxcls.batches import Batch, Narrowed, Packed, num_examples
 from jaxcls.config import Config
 from jaxcls.mlp import Params
 
@@ -101,6 +101,17 @@ def check_packed(caller: str, name: str, data: Packed, config: Config) -> None:
             f"{caller}: {name} was packed as a full batch of {num_examples(data)}, got "
             f"Config.batch_size {config.batch_size}; pass the jaxcls.Batch itself."
         )
+
+
+def check_narrowed(caller: str, name: str, data: Narrowed, config: Config) -> None:
+    """Raises unless `data` was narrowed of a batch for `config`."""
+    width = len(data.kept) + len(data.dropped)
+    if width != config.layer_sizes[0]:
+        raise ValueError(
+            f"{caller}: {name} was narrowed of {width} features, and Config.layer_sizes "
+            f"{config.layer_sizes} take {config.layer_sizes[0]}."
+        )
+    check_batch(caller, f"{name}.batch", data.batch)
 
 
 def _check_weights(caller: str, name: str, weights: Array | np.ndarray | None) -> None:

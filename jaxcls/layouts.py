@@ -8,7 +8,7 @@ factors. It changes no result beyond the order in which sums are rounded, and `l
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jax import Array
 from jaxcls.batches import (
     Batch,
     Block,
+    Narrowed,
     Packed,
     aligned_empty,
     beside,
@@ -95,6 +96,41 @@ def pack(data: Batch) -> Packed:
     return Packed(order, rows, tuple(blocks), targets, weights)
 
 
+def narrow(data: Batch) -> Batch | Narrowed:
+    """Leaves columns out that are 0 in all examples, on the host, for mini-batches on a CPU.
+
+    What is multiplied, and what a step changes, is as much less. The kernel's rows of these
+    columns get no gradient, but may decay.
+
+    Args:
+        data: N examples of D features.
+
+    Returns:
+        The same examples with W columns, a multiple of 32; or `data` if that leaves out none.
+
+    Raises:
+        TypeError, ValueError: it is no batch, or its shapes don't fit each other.
+
+    >>> data = Batch(np.eye(20, 784, dtype=np.float32), np.zeros(20))
+    >>> narrow(data).batch.features.shape
+    (20, 32)
+    """
+    check_batch("layouts.narrow", "data", data)
+    features = np.asarray(data.features)
+    starts = range(0, len(features), _CHUNK)
+    chunks = [features[start : start + _CHUNK] for start in starts]
+    with ThreadPoolExecutor(4) as pool:
+        lit = sum(pool.map(lambda chunk: (chunk != 0).any(axis=0), chunks))
+    order = np.argsort(lit == 0, kind="stable").astype(np.int32)
+    width = -(-max(1, int(np.count_nonzero(lit))) // _WIDTH) * _WIDTH
+    if width >= features.shape[1]:
+        return data
+    kept, dropped = np.sort(order[:width]), np.sort(order[width:])
+    few = aligned_empty((len(features), width), features.dtype)
+    np.take(features, kept, axis=1, out=few, mode="clip")
+    return Narrowed(kept, dropped, data._replace(features=few))
+
+
 def _block(features: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Block:
     """Both layouts of features[rows][:, columns]."""
     narrow = aligned_empty((len(rows), len(columns)), features.dtype)
@@ -116,8 +152,8 @@ class Layout(NamedTuple):
         product: (examples, the held kernel) -> features @ kernel, [N, H].
     """
 
-    arrange: Callable[[Array], Array]
-    restore: Callable[[Array], Array]
+    arrange: Callable[[Array], Any]
+    restore: Callable[[Any], Array]
     product: Callable[..., Array]
 
 
@@ -140,8 +176,10 @@ def pays_to_pack(data: Batch) -> bool:
     return _LEAST_TO_PACK <= np.size(data.features) <= _MOST_TO_PACK
 
 
-def layout_of(data: Batch | Packed, config: Config) -> Layout:
+def layout_of(data: Batch | Packed | Narrowed, config: Config) -> Layout:
     """The layout of a training program that sees these data."""
+    if isinstance(data, Narrowed):
+        return _narrow_layout(data, layout_of(data.batch, config))
     if isinstance(data, Packed):
         inverse = jnp.argsort(data.order)
         return Layout(
@@ -156,11 +194,33 @@ def layout_of(data: Batch | Packed, config: Config) -> Layout:
     return PLAIN
 
 
-def map_first_kernel(change: Callable[[Array], Array], tree: Tree) -> Tree:
+class _Held(NamedTuple):
+    """A kernel in two parts, of which examples multiply the first alone."""
+
+    kept: Array
+    dropped: Array
+
+
+def _narrow_layout(data: Narrowed, of_kept: Layout) -> Layout:
+    """With the kept rows in a layout, and the dropped ones beside them."""
+    inverse = jnp.argsort(jnp.concatenate([data.kept, data.dropped]))
+
+    def arrange(kernel):
+        return _Held(of_kept.arrange(kernel[data.kept]), kernel[data.dropped])
+
+    def restore(held):
+        return jnp.concatenate([of_kept.restore(held.kept), held.dropped])[inverse]
+
+    return Layout(
+        arrange, restore, lambda batch, held: of_kept.product(batch, held.kept)
+    )
+
+
+def map_first_kernel(change: Callable[..., Any], tree: Tree) -> Tree:
     """Changes the first layer's kernel, and whatever is kept of each of its numbers.
 
     Args:
-        change: of an array.
+        change: of an array, or of what a layout has made of one.
         tree: params, or a state with an optimizer's moments and the best params.
     """
 
@@ -168,7 +228,9 @@ def map_first_kernel(change: Callable[[Array], Array], tree: Tree) -> Tree:
         names = [getattr(entry, "key", None) for entry in path[-2:]]
         return change(leaf) if names == ["Dense_0", "kernel"] else leaf
 
-    return jax.tree_util.tree_map_with_path(at, tree)
+    return jax.tree_util.tree_map_with_path(
+        at, tree, is_leaf=lambda node: isinstance(node, _Held)
+    )
 
 
 @jax.custom_vjp

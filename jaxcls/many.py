@@ -16,11 +16,11 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxcls.batches import Batch, Packed, steps_per_epoch
+from jaxcls.batches import Batch, Narrowed, Packed, steps_per_epoch
 from jaxcls.checks import check_data
 from jaxcls.config import Config, Hyperparams, Keys, check_seed, split_seed
 from jaxcls.hyperparam_checks import check_hyperparams
-from jaxcls.layouts import pack, pays_to_pack
+from jaxcls.layouts import narrow, pack, pays_to_pack
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
 from jaxcls.planning import plan_width, usual_memory
@@ -75,13 +75,13 @@ class Sets(NamedTuple):
     """The data of many runs, held whole by each device.
 
     Attributes:
-        train: what mini-batches are taken from.
+        train: what mini-batches are taken from, on a CPU without columns of zeros.
         validation: what judges each epoch.
         scored: what is scored at the end, by name; `train` in the form that full batches train
             fastest on.
     """
 
-    train: Batch
+    train: Batch | Narrowed
     validation: Batch | None
     scored: dict[str, Batch | Packed]
 
@@ -170,16 +170,18 @@ def check_sets(
 def place(
     mesh: Mesh, train: Batch, validation: Batch | None, test: Batch | None = None
 ) -> Sets:
-    """Lays the sets on every device; on a CPU the training set also packed, if that pays."""
+    """Lays the sets on every device; on a CPU the training set packed and narrowed, if it pays."""
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     plain = {"train": train, "validation": validation, "test": test}
     on_devices = {
         name: replicate(data, mesh) for name, data in plain.items() if data is not None
     }
     scored: dict[str, Batch | Packed] = dict(on_devices)
+    batches: Batch | Narrowed = on_devices["train"]
     if on_cpu and pays_to_pack(train):
         scored["train"] = replicate(pack(train), mesh)
-    return Sets(on_devices["train"], on_devices.get("validation"), scored)
+        batches = replicate(narrow(train), mesh)
+    return Sets(batches, on_devices.get("validation"), scored)
 
 
 def num_chunks(num_runs: int, width: int) -> int:

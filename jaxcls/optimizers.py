@@ -90,7 +90,9 @@ def _decay_kernels(decay: ArrayLike) -> optax.GradientTransformation:
     # the state's structure would depend on a traced setting.
     def add_decay(updates, params):
         def add(path, update, param):
-            return update + decay * param if path[-1].key == "kernel" else update
+            # Not the last entry alone: a layout may hold a kernel in parts.
+            names = [getattr(entry, "key", None) for entry in path]
+            return update + decay * param if "kernel" in names else update
 
         return jax.tree_util.tree_map_with_path(add, updates, params)
 

@@ -17,6 +17,7 @@ from jax import Array
 from jaxcls import mlp
 from jaxcls.batches import (
     Batch,
+    Narrowed,
     Packed,
     beside,
     epoch_rows,
@@ -26,7 +27,13 @@ from jaxcls.batches import (
     take,
     weights_of,
 )
-from jaxcls.checks import check_batch, check_data, check_packed, check_params
+from jaxcls.checks import (
+    check_batch,
+    check_data,
+    check_narrowed,
+    check_packed,
+    check_params,
+)
 from jaxcls.choosing import (
     Progress,
     after_epoch,
@@ -184,7 +191,7 @@ def _step(
 @partial(jax.jit, static_argnames=("config", "num_epochs"))
 def train_epochs(
     state: TrainState,
-    data: Batch | Packed,
+    data: Batch | Packed | Narrowed,
     keys: Keys,
     hyperparams: Hyperparams,
     validation: Batch | None = None,
@@ -204,7 +211,8 @@ def train_epochs(
     Args:
         state: before; at a whole number of epochs.
         data: the training set, on the device; packed, `layouts.pack(data)`, it is the same set
-            as full batches that a CPU multiplies faster.
+            as full batches that a CPU multiplies faster, and narrowed, `layouts.narrow(data)`,
+            as mini-batches.
         keys: the run's.
         hyperparams: traced.
         validation: scored after each epoch; it takes no part in training.
@@ -230,6 +238,8 @@ def train_epochs(
     """
     if isinstance(data, Packed):
         check_packed("train_epochs", "data", data, config)
+    elif isinstance(data, Narrowed):
+        check_narrowed("train_epochs", "data", data, config)
     else:
         check_batch("train_epochs", "data", data, config)
     check_params("train_epochs", state.params, config)
@@ -244,12 +254,14 @@ def train_epochs(
         raise ValueError(
             f"train_epochs: Config.monitor is {config.monitor!r}, but there is no validation set."
         )
+    layout = layout_of(data, config)
+    if isinstance(data, Narrowed):
+        data = data.batch
     first = state.step // steps_per_epoch(data, config)
     last = (
         first + num_epochs if until is None else jnp.minimum(first + num_epochs, until)
     )
     weight_sum = jnp.sum(_loss_weights(data, hyperparams))
-    layout = layout_of(data, config)
 
     def one(state, epoch):
         state, loss_sum = _train_epoch(

@@ -1,5 +1,7 @@
 """Every layout gives what the plain one gives, and nothing of the examples is lost."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -401,3 +403,72 @@ def test_aligned_memory_is_taken_without_a_copy(dtype, x64):
         on_device = jax.device_put(array, cpu)
         assert on_device.unsafe_buffer_pointer() == array.ctypes.data
         np.testing.assert_array_equal(on_device, array)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in {*FAST, "adamw"} else pytest.mark.slow)
+        for name in SETTINGS
+    ],
+)
+def test_narrowed_training_is_plain_training(name, x64):
+    config, hyperparams, data = settings(name)
+    data = jax.tree.map(lambda leaf: leaf[:200], data)
+    config = dataclasses.replace(config, batch_size=32, epochs=3)
+    narrowed = layouts.narrow(data)
+    assert narrowed.batch.features.shape == (200, 64)
+
+    def trained(data):
+        return train_epochs(
+            start(config), data, KEYS, hyperparams, config=config, num_epochs=3
+        )
+
+    assert_trees_close(trained(narrowed), trained(data), 1e-11)
+
+
+def test_narrowed_training_is_plain_training_where_validation_chooses(x64):
+    # The validation set has features that no training example has: they count.
+    data, validation = digits_like(200), digits_like(300)
+    lit = np.random.default_rng(0).random(validation.features.shape)
+    validation = Batch(np.where(lit < 0.5, lit, 0), validation.targets)
+    config = Config((70, 40, 1), bernoulli, batch_size=64, epochs=6, monitor="loss")
+
+    def trained(data):
+        return train_epochs(
+            start(config),
+            data,
+            KEYS,
+            Hyperparams(0.3),
+            validation,
+            config=config,
+            num_epochs=6,
+        )
+
+    assert_trees_close(trained(layouts.narrow(data)), trained(data), 1e-11)
+
+
+def test_narrowing_loses_nothing_but_zeros():
+    narrowed = layouts.narrow(SPARSE)
+    columns = np.concatenate([narrowed.kept, narrowed.dropped])
+    np.testing.assert_array_equal(np.sort(columns), np.arange(70))
+    np.testing.assert_array_equal(
+        narrowed.batch.features, SPARSE.features[:, narrowed.kept]
+    )
+    assert not SPARSE.features[:, narrowed.dropped].any()
+    assert (
+        layouts.narrow(PACKABLE["not finite"]) is PACKABLE["not finite"]
+    )  # 2 features, both lit
+
+
+def test_what_was_narrowed_of_another_width_is_refused():
+    config = Config((71, 8, 1), bernoulli, batch_size=32)
+    with pytest.raises(ValueError, match="data was narrowed of 70 features"):
+        train_epochs(
+            init_state(KEYS, config),
+            layouts.narrow(SPARSE),
+            KEYS,
+            Hyperparams(),
+            config=config,
+            num_epochs=1,
+        )
