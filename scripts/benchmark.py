@@ -34,6 +34,8 @@ HERE = Path(__file__).parent
 PEERS = {"torch": "torch", "sklearn": "sklearn", "nnx": "flax"}  # and their packages
 RECIPES = {"A": "a", "D": "d"}  # the jobs that scripts/train_binary.py knows by name
 SCALED, SCALED_EPOCHS = "A", (50, 100, 200)
+TRAIN_MANY, COUNTED = ("jaxcls", "torch"), "sweep"
+COUNTS = {"cpu": (1, 64, 1024, 10_000), "gpu": (1, 64, 1024, 16_384)}
 AGREE = 0.01  # of test accuracy, within which times are compared
 COLD = "jaxcls, cold"
 TITLES = {
@@ -44,7 +46,12 @@ TITLES = {
     COLD: "jaxcls, nothing compiled before",
 }
 
-HEADS = {"train": "Training", "process": "Whole processes", "scale": "Scaling"}
+HEADS = {
+    "train": "Training",
+    "process": "Whole processes",
+    "scale": "Scaling",
+    "models": "Many models",
+}
 NOTES = {
     "train": (
         "Training is all from NumPy arrays to the last score, after a first run (whole where "
@@ -67,6 +74,13 @@ NOTES = {
         f"jaxcls's job {SCALED} with its rows repeated, {SCALED_EPOCHS[0]} epochs; then as it is, "
         "with more epochs. `MB` as above."
     ),
+    "models": (
+        f"jaxcls's job `{COUNTED}` with more models or fewer, each number in a process of its own: "
+        "all from NumPy arrays to the last score on the training set, after as many models as "
+        "are trained at a time, which compiles the program. The models' first weights are drawn "
+        "by jaxcls, and of each its scores alone are kept, as in a sweep. `MB` is the most that "
+        "the process held, data and libraries included."
+    ),
 }
 
 
@@ -76,23 +90,31 @@ class Flags:
 
     data_dir: Path | None = None
     """Folder with MNIST's four .gz files; JAXCLS_DATA_DIR by default."""
-    jobs: tuple[Literal["A", "D", "M", "T"], ...] = ("A", "D", "M", "T")
-    """A, D: sections of the course notes; M: three classes; T: ten, up to an accuracy."""
+    jobs: tuple[Literal["A", "D", "M", "T", "seeds", "sweep"], ...] = (
+        "A",
+        "D",
+        "M",
+        "T",
+    )
+    """A, D: sections of the course notes; M: three classes; T: ten, up to an accuracy;
+    seeds, sweep: many models of M and of D, in jaxcls and in PyTorch, minutes each."""
     peers: tuple[Literal["torch", "sklearn", "nnx"], ...] | None = None
     """Whom to time beside jaxcls, by default all that are installed; no name for none."""
     device: Literal["cpu", "gpu"] = "cpu"
     """Where all but scikit-learn train."""
     repeats: int = 5
     """Rounds, of which medians are taken."""
-    only: tuple[Literal["train", "process", "scale"], ...] = (
+    only: tuple[Literal["train", "process", "scale", "models"], ...] = (
         "train",
         "process",
         "scale",
     )
     """What to measure: training, whole processes (of jobs A and D), more rows and epochs
-    (of job A)."""
+    (of job A), more models (of job sweep, in jaxcls; minutes)."""
     scale: tuple[int, ...] = (1, 2, 4, 8)
     """Times that the rows are repeated."""
+    models: tuple[int, ...] | None = None
+    """How many models: 1, 64, 1024 and 10000 by default, or on a GPU 16384."""
     json: Path | None = None
     """File for every single measurement."""
 
@@ -102,7 +124,7 @@ class Run(NamedTuple):
 
     Attributes:
         about: section of the tables, job, who, round (0 only prepares the others), and for
-            scaling the copies of the rows and the epochs.
+            scaling the copies of the rows and the epochs, or the models.
         command: after the interpreter.
         cache: folder for jax's compiled programs, or None for no such cache.
     """
@@ -129,6 +151,8 @@ def plan(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
     contestants, rounds = ("jaxcls", *peers), range(1, flags.repeats + 1)
     if "train" in flags.only:
         for job, round, who in itertools.product(flags.jobs, rounds, contestants):
+            if JOBS[job].models > 1 and who not in TRAIN_MANY:
+                continue
             # How many epochs a target takes is a matter of luck, of which each round gets
             # its own; the other jobs keep the notes' seed.
             seed = round if JOBS[job].target else 1
@@ -144,6 +168,12 @@ def plan(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
             record = about("scale", SCALED, "jaxcls", round) | {"copies": copies}
             command = program("jaxcls", SCALED, flags, *more)
             yield Run(record | {"epochs": epochs}, command)
+    if "models" in flags.only:
+        counts = flags.models or COUNTS[flags.device]
+        for round, models in itertools.product(rounds, dict.fromkeys(counts)):
+            more = ("--models", str(models), "--scores-only")
+            record = about("models", COUNTED, "jaxcls", round) | {"models": models}
+            yield Run(record, program("jaxcls", COUNTED, flags, *more))
 
 
 def plan_processes(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
@@ -299,6 +329,11 @@ TRAINING = [
     ("/ jaxcls", against("train_seconds")),
     *COST,
 ]
+TRAINING_MANY = [
+    *TRAINING[:2],
+    ("models / s", middle("models_per_second")),
+    *COST,
+]
 TO_TARGET = [
     ("s / epoch", ranged("epoch_seconds")),
     ("/ jaxcls", against("epoch_seconds")),
@@ -346,6 +381,22 @@ def scaling_tables(whose: Records) -> str:
     return f"{markdown(head, rows)}\n\n{markdown(more, longer)}"
 
 
+def models_table(whose: Records) -> str:
+    rows = []
+    for who, records in whose.items():
+        counts = collections.defaultdict(list)
+        for each in records:
+            counts[each["models"]].append(each)
+        for models, same in counts.items():
+            seconds = spread(same, "train_seconds")
+            rate, memory = (
+                number(median(each[name] for each in same))
+                for name in ("models_per_second", "peak_mb")
+            )
+            rows.append([TITLES[who], number(models), seconds, rate, memory])
+    return markdown(["", "models", "train s", "models / s", "MB"], rows)
+
+
 def report(measured: list[dict], machine: dict) -> str:
     """All that was measured, as Markdown."""
     sections: dict[str, dict[str, Records]] = {}
@@ -361,7 +412,11 @@ def report(measured: list[dict], machine: dict) -> str:
             if section == "scale":
                 parts.append(scaling_tables(whose))
                 continue
-            columns = TO_TARGET if JOBS[job].target else TRAINING
+            if section == "models":
+                parts.append(models_table(whose))
+                continue
+            columns = TRAINING if JOBS[job].models == 1 else TRAINING_MANY
+            columns = TO_TARGET if JOBS[job].target else columns
             columns = PROCESS if section == "process" else columns
             parts += [f"**{job}**: {JOBS[job].what}", table(whose, columns)]
     return "\n\n".join([*parts, "### Machine", machine_lines(machine, measured)])
@@ -400,8 +455,8 @@ def checked(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
     lacking = [name for name in FILES if not (Path(folder) / name).is_file()]
     if lacking:
         raise ValueError(f"data folder {folder}: lacks {', '.join(lacking)}.")
-    if flags.repeats < 1 or min(flags.scale, default=1) < 1:
-        raise ValueError("--repeats and --scale must be at least 1.")
+    if min(flags.repeats, *flags.scale, *(flags.models or ())) < 1:
+        raise ValueError("--repeats, --scale and --models must be at least 1.")
     if flags.json is not None:
         flags.json.touch()  # lest all be measured and then not written
     if flags.device == "gpu" and "sklearn" in (flags.peers or ()):

@@ -1,5 +1,6 @@
 """scripts/benchmark.py: its figures by hand, and a short benchmark as a whole."""
 
+import dataclasses
 import gzip
 import importlib.util
 import json
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -27,6 +29,26 @@ def benchmark():
 @pytest.fixture(scope="module")
 def common(benchmark):
     return sys.modules["peers.common"]
+
+
+@pytest.fixture(scope="module")
+def with_jaxcls():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS / "peers")
+        jax.devices()  # started as the tests have it, before the jobs would
+        yield importlib.import_module("with_jaxcls")
+
+
+@pytest.fixture
+def many_jobs(common):
+    """Three small networks, whose few labels follow no rule: each run is right elsewhere."""
+    job = dataclasses.replace(common.JOBS["sweep"], layer_sizes=(4, 3, 1), models=3)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 4)).astype(np.float32)
+    y = rng.integers(2, size=200).astype(np.int32)
+    data = common.Data(x, y, x[::2], y[::2])
+    job = dataclasses.replace(job, epochs=2, score_every=2)
+    return dataclasses.replace(job, learning_rates=(0.03, 3.0)), data
 
 
 def record(round, **what):
@@ -62,6 +84,81 @@ def test_a_target_is_scored_on_the_test_set(common):
     scores = 10_000 * 2 * (784 * 128 + 128 * 10)
     flop = common.dense_flop(common.JOBS["T"], 3, 60_000, 10_000)
     assert flop == 3 * (step + scores)
+
+
+def test_the_operations_of_many_models_are_counted(common):
+    # One epoch, and one score.
+    step = 12_665 * (2 * 2 * (784 * 32 + 32 * 1) + 2 * 32 * 1)
+    score = 12_665 * 2 * (784 * 32 + 32 * 1)
+    flop = common.dense_flop(common.JOBS["sweep"], 1, 12_665, 2_115)
+    assert flop == 64 * (step + score)
+
+
+def test_each_model_has_a_seed_and_a_learning_rate_of_its_own(common):
+    job = dataclasses.replace(
+        common.JOBS["sweep"], models=3, learning_rates=(1e-4, 1e-2)
+    )
+    trained = []
+
+    def train(job, data, seed):
+        trained.append((seed, *job.learning_rates, job.models))
+        return common.Trained([seed, 2.0 * seed], lambda x, y: 10.0 * seed)
+
+    result = common.one_after_another(train)(job, None, 5)
+    np.testing.assert_allclose(
+        trained,
+        [(5, 1e-4, 1e-4, 1), (6, 1e-3, 1e-3, 1), (7, 1e-2, 1e-2, 1)],
+        rtol=1e-12,
+    )
+    assert result.accuracies == [6.0, 12.0]
+    assert result.score(None, None) == 60.0
+    assert common.rates(common.JOBS["seeds"]) == [common.LEARNING_RATE] * 32
+
+
+def test_many_models_are_those_that_are_trained_one_after_another(
+    common, with_jaxcls, many_jobs
+):
+    job, data = many_jobs
+    test = data.x_test, data.y_test
+    together = with_jaxcls.train(job, data, 1)
+    one_by_one = common.one_after_another(with_jaxcls.train)(job, data, 1)
+    np.testing.assert_allclose(together.accuracies, one_by_one.accuracies, rtol=1e-6)
+    np.testing.assert_allclose(together.score(*test), one_by_one.score(*test))
+
+
+def test_scores_alone_are_those_of_whole_models(with_jaxcls, many_jobs):
+    job, data = many_jobs
+    # Which begins with jaxcls's own weights in either case.
+    job = dataclasses.replace(job, optimizer="adam")
+    whole = with_jaxcls.train(job, data, 1)
+    scores = with_jaxcls.train(dataclasses.replace(job, scores_only=True), data, 1)
+    np.testing.assert_allclose(scores.accuracies, whole.accuracies, rtol=1e-6)
+    assert scores.score is None
+
+
+def test_a_first_round_is_a_part_of_the_same_program(
+    with_jaxcls, many_jobs, monkeypatch
+):
+    job, data = many_jobs
+    job = dataclasses.replace(job, models=9, scores_only=True)
+    calls = []
+
+    def run_chunks(members, width, which, *_, mesh, **__):
+        calls.append((len(members.seeds), width, mesh.size, list(which)))
+        metrics = with_jaxcls.jaxcls.Metrics(1.0, np.ones(width), np.full(width, 4))
+        runs = with_jaxcls.many.Runs(
+            None, None, None, None, {"train": metrics}, *2 * [None]
+        )
+        return [([chunk], [runs]) for chunk in which]
+
+    monkeypatch.setattr(with_jaxcls.many, "run_chunks", run_chunks)
+    with_jaxcls.first_round(job, data, 1)
+    assert with_jaxcls.train(job, data, 1).accuracies == [0.25]
+    (*first, chunks), (*whole, all_chunks) = calls
+    assert first == whole
+    _, width, devices = first
+    assert chunks == list(range(devices))
+    assert all_chunks == list(range(-(-9 // width)))
 
 
 def test_images_of_the_classes_come_one_class_after_the_other(common, tmp_path):
@@ -128,6 +225,56 @@ def test_the_contestants_take_turns(benchmark, tmp_path):
     turns = [(run.about["round"], run.about["who"]) for run in runs]
     order = ("jaxcls", "torch", "nnx")
     assert turns == [(round, who) for round in (1, 2) for who in order]
+
+
+def test_scikit_learn_and_nnx_train_no_many_models(benchmark, tmp_path):
+    flags = benchmark.Flags(tmp_path, jobs=("sweep",), repeats=1)
+    runs = list(benchmark.plan(flags, ("torch", "sklearn", "nnx"), tmp_path))
+    parts = [(run.about["section"], run.about["who"]) for run in runs]
+    assert parts == [("train", "jaxcls"), ("train", "torch")]
+
+
+@pytest.mark.parametrize(
+    "device, models, want",
+    [
+        ("cpu", None, (1, 64, 1024, 10_000)),
+        ("gpu", None, (1, 64, 1024, 16_384)),
+        ("cpu", (4, 2, 4), (4, 2)),
+    ],
+)
+def test_each_number_of_models_is_a_process(benchmark, tmp_path, device, models, want):
+    flags = benchmark.Flags(tmp_path, device=device, repeats=2, only=("models",))
+    flags = dataclasses.replace(flags, models=models)
+    runs = list(benchmark.plan(flags, ("torch",), tmp_path))
+    assert [(each.about["round"], each.about["models"]) for each in runs] == [
+        (round, number) for round in (1, 2) for number in want
+    ]
+    last = ("--models", str(want[-1]), "--scores-only")
+    assert runs[-1].command[1] == "sweep" and runs[-1].command[-3:] == last
+    assert str(runs[0]).startswith(f"models sweep jaxcls, round 1, models {want[0]}")
+
+
+def test_models_per_second_are_in_both_tables(benchmark):
+    many = {"job": "sweep", "who": "jaxcls"}
+    measured = [
+        record(1, **many, train_seconds=2.0, models_per_second=32.0),
+        record(1, **many, section="models", models=1, train_seconds=0.5)
+        | {"models_per_second": 2.0},
+    ]
+    measured += [
+        record(round, **many, section="models", models=10_000, train_seconds=seconds)
+        | {"models_per_second": 10_000 / seconds, "peak_mb": 700.0 + round}
+        for round, seconds in enumerate([100.0, 200.0, 125.0], 1)
+    ]
+    machine = {"machine": "2 cores", "matmul_gflops": 90.0}
+    machine |= {"versions": {"jax": "1"}, "date": "today", "command": "benchmark.py"}
+    lines = benchmark.report(measured, machine).splitlines()
+    rows = [line for line in lines if line.startswith("| jaxcls")]
+    assert rows == [
+        "| jaxcls | 2.00 | 1.00x | 32.0 | - | 0.9000 | 0.9000 | 1,234 | 1,000 |",
+        "| jaxcls | 1 | 0.500 | 2.00 | 1,000 |",
+        "| jaxcls | 10,000 | 125 (100-200) | 80.0 | 702 |",
+    ]
 
 
 def test_only_a_prepared_round_has_compiled_programs(benchmark, tmp_path):
@@ -208,6 +355,12 @@ def test_missing_data_is_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_number_of_models_that_is_none(benchmark, folder, capsys):
+    argv = ["--data-dir", str(folder), "--peers", "--models", "4", "0"]
+    assert benchmark.main(argv) == 2
+    assert "--models must be at least 1" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_short_benchmark_as_a_whole(mnist_dir, tmp_path):
     file = tmp_path / "all.json"
@@ -230,3 +383,19 @@ def test_a_short_benchmark_as_a_whole(mnist_dir, tmp_path):
     ]
     assert measured[0]["test_accuracy"] == pytest.approx(0.9953, abs=1e-3)
     assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
+
+
+@pytest.mark.slow
+def test_a_short_benchmark_of_many_models(mnist_dir, tmp_path):
+    file = tmp_path / "all.json"
+    done = run(
+        *("--data-dir", mnist_dir, "--jobs", "sweep", "--peers", "--repeats", "1"),
+        *("--only", "train", "models", "--models", "1", "6", "--json", file),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "### Training" in done.stdout and "### Many models" in done.stdout
+    all_of_them, one, six = json.loads(file.read_text())["measured"]
+    assert all_of_them["test_accuracy"] == pytest.approx(0.9714, abs=2e-3)
+    assert (one["models"], six["models"]) == (1, 6)
+    assert six["models_per_second"] == pytest.approx(6 / six["train_seconds"])

@@ -39,7 +39,7 @@ class Job:
         classes: of MNIST, one after the other, relabelled 0, 1, ...; None is every example
             in the order of the files.
         layer_sizes: inputs, hidden units, outputs; one output is a sigmoid and BCE.
-        optimizer: "sgd" without momentum or "adam", both at `LEARNING_RATE`.
+        optimizer: "sgd" without momentum or "adam".
         epochs: at most.
         score_every: epochs between two scores of the training set, or of the test set
             where there is a target.
@@ -47,6 +47,10 @@ class Job:
         shuffle: a new order each epoch.
         dropout: share of hidden units dropped, before the activation.
         target: accuracy on the test set that ends the training, or None.
+        models: how many are trained, each with the seed after the one before.
+        learning_rates: of the first model and of the last, between which the others' are evenly
+            spaced by their logarithms.
+        scores_only: whether nothing but scores is kept of the models.
         device: "cpu" or "gpu".
     """
 
@@ -60,9 +64,16 @@ class Job:
     shuffle: bool = False
     dropout: float = 0.0
     target: float | None = None
+    models: int = 1
+    learning_rates: tuple[float, float] = (LEARNING_RATE, LEARNING_RATE)
+    scores_only: bool = False
     device: str = "cpu"
 
 
+MANY = (
+    "scored at the end: in jaxcls one program for all, in PyTorch one after another; "
+    "accuracies are means over the models. scikit-learn and flax.nnx take no part"
+)
 JOBS = {
     "A": Job(
         "0 against 1, 784-32-1, full batch, SGD, 500 epochs (the notes' section A)",
@@ -103,6 +114,28 @@ JOBS = {
         shuffle=True,
         target=0.975,
     ),
+    "seeds": Job(
+        f"M with 32 seeds, {MANY}",
+        classes=(0, 1, 2),
+        layer_sizes=(784, 32, 3),
+        optimizer="adam",
+        epochs=100,
+        score_every=100,
+        models=32,
+    ),
+    "sweep": Job(
+        "one epoch of D with 64 seeds and as many learning rates from 3e-4 to 3e-3, "
+        f"{MANY}",
+        classes=(0, 1),
+        layer_sizes=(784, 32, 1),
+        optimizer="sgd",
+        epochs=1,
+        score_every=1,
+        batch_size=16,
+        dropout=0.5,
+        models=64,
+        learning_rates=(3e-4, 3e-3),
+    ),
 }
 
 
@@ -119,20 +152,48 @@ class Trained(NamedTuple):
     """What a contestant's training gives.
 
     Attributes:
-        accuracies: at each score.
-        score: `score(features, labels)`, the accuracy of what was trained.
+        accuracies: at each score; of several models, their mean.
+        score: `score(features, labels)`, the accuracy of what was trained, or the mean of
+            several; None if it was not kept.
     """
 
     accuracies: list[float]
-    score: Callable[[np.ndarray, np.ndarray], float]
+    score: Callable[[np.ndarray, np.ndarray], float] | None = None
 
 
-# A contestant: everything from NumPy arrays and a seed to the last score of a new network.
+# A contestant: everything from NumPy arrays and a seed to the last score of new networks.
 Train = Callable[[Job, Data, int], Trained]
 
 
+def rates(job: Job) -> list[float]:
+    """The learning rate of each model."""
+    return np.geomspace(*job.learning_rates, job.models).tolist()
+
+
+def one_after_another(train: Train) -> Train:
+    """Makes of what trains one model what trains all models of a job."""
+
+    def train_all(job: Job, data: Data, seed: int) -> Trained:
+        runs = [
+            train(
+                dataclasses.replace(job, models=1, learning_rates=(rate, rate)),
+                data,
+                seed + number,
+            )
+            for number, rate in enumerate(rates(job))
+        ]
+        accuracies = np.mean([each.accuracies for each in runs], axis=0)
+        scores = [each.score for each in runs if each.score is not None]
+        return Trained(
+            accuracies.tolist(),
+            lambda x, y: float(np.mean([score(x, y) for score in scores])),
+        )
+
+    return train_all
+
+
 def dense_flop(job: Job, epochs: int, train_rows: int, test_rows: int) -> float:
-    """Operations of a job's matrix products, if every input is multiplied.
+    """Operations of the matrix products of all models, if every input is multiplied.
 
     A product with a kernel is done once forward, once for the kernel's gradient and, save in
     the first layer, once for the gradient of what went in.
@@ -141,7 +202,7 @@ def dense_flop(job: Job, epochs: int, train_rows: int, test_rows: int) -> float:
     forward = first + sum(others)
     scored_rows = train_rows if job.target is None else test_rows
     scores = epochs // job.score_every
-    return (
+    return job.models * (
         epochs * train_rows * (2 * forward + sum(others))
         + scores * scored_rows * forward
     )
@@ -197,6 +258,7 @@ def main(
     packages: Sequence[str],
     *,
     compiles: bool = False,
+    warm_up: Train | None = None,
     load: Callable[[Path, Job], Data] = read_mnist,
 ) -> None:
     """Runs a contestant's program.
@@ -205,6 +267,7 @@ def main(
         train: what is timed.
         packages: whose versions count.
         compiles: whether the first run of a job compiles programs for the later ones.
+        warm_up: is the first run where scores alone are kept, in place of the whole job.
         load: reads the data, untimed save in a whole process.
     """
     parser = argparse.ArgumentParser()
@@ -212,27 +275,43 @@ def main(
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, help="other than the job's")
+    parser.add_argument("--models", type=int, help="other than the job's")
+    parser.add_argument("--scores-only", action="store_true", help="keep nothing else")
     parser.add_argument("--copies", type=int, default=1, help="of the training rows")
     parser.add_argument(
         "--once", action="store_true", help="train without a warm-up, print the result"
     )
     parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     flags = parser.parse_args()
-    job = dataclasses.replace(JOBS[flags.job], device=flags.device)
-    job = dataclasses.replace(job, epochs=flags.epochs or job.epochs)
+    job = JOBS[flags.job]
+    job = dataclasses.replace(
+        job,
+        epochs=flags.epochs or job.epochs,
+        score_every=min(job.score_every, flags.epochs or job.epochs),
+        models=flags.models or job.models,
+        scores_only=flags.scores_only,
+        device=flags.device,
+    )
     data = load(flags.data_dir, job)
     if flags.once:
         trained = train(job, data, flags.seed)
-        print("train accuracy", trained.score(data.x_train, data.y_train))
-        print("test accuracy", trained.score(data.x_test, data.y_test))
+        print("train accuracy", _accuracy(trained, data.x_train, data.y_train))
+        print("test accuracy", _accuracy(trained, data.x_test, data.y_test))
         return
     if flags.copies > 1:
         data = data._replace(
             x_train=np.tile(data.x_train, (flags.copies, 1)),
             y_train=np.tile(data.y_train, flags.copies),
         )
-    short = dataclasses.replace(job, epochs=1, score_every=1)
-    first, _ = _timed(train, job if compiles else short, data, flags.seed)
+    if warm_up is not None and job.scores_only:
+        warm_up(job, data, flags.seed)
+        first = None
+    elif compiles:
+        first, _ = _timed(train, job, data, flags.seed)
+    else:
+        short = dataclasses.replace(job, epochs=1, score_every=1, models=1)
+        train(short, data, flags.seed)
+        first = None
     # A short job is timed some more times, since a moment of the machine's would count.
     times, trained = [], None
     while trained is None or (sum(times) < LEAST_SECONDS and len(times) < MOST_TIMES):
@@ -244,17 +323,18 @@ def main(
     reached = job.target is not None and trained.accuracies[-1] >= job.target
     result = {
         "train_seconds": seconds,
-        "compile_seconds": first - seconds if compiles else None,
+        "compile_seconds": None if first is None else first - seconds,
         "epoch_seconds": seconds / epochs,
         "target_seconds": seconds if reached else None,
         "epochs": epochs,
+        "models_per_second": job.models / seconds,
         "train_rows": len(data.x_train),
         "dense_gflops": flop / seconds / 1e9,
         "accuracies": trained.accuracies,
         # Before the scores below, which are no part of the job.
         "peak_mb": peak_mb(),
-        "train_accuracy": trained.score(data.x_train, data.y_train),
-        "test_accuracy": trained.score(data.x_test, data.y_test),
+        "train_accuracy": _accuracy(trained, data.x_train, data.y_train),
+        "test_accuracy": _accuracy(trained, data.x_test, data.y_test),
         "versions": versions(packages),
     }
     print(json.dumps(result))
@@ -264,3 +344,7 @@ def _timed(train: Train, job: Job, data: Data, seed: int) -> tuple[float, Traine
     start = time.perf_counter()
     trained = train(job, data, seed)
     return time.perf_counter() - start, trained
+
+
+def _accuracy(trained: Trained, x: np.ndarray, y: np.ndarray) -> float | None:
+    return None if trained.score is None else trained.score(x, y)

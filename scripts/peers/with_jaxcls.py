@@ -1,13 +1,21 @@
-"""The jobs in jaxcls: `fit`, or `train_epochs` where the test set ends the training."""
+"""The jobs in jaxcls: `fit`, or `train_epochs` where the test set ends the training.
+
+Many models are trained by `fit_many`, or where scores alone are kept as a sweep trains them.
+"""
 
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from common import LEARNING_RATE, Data, Job, Trained, main  # pyrefly: ignore[missing-import]
+from common import Data, Job, Trained, main, rates  # pyrefly: ignore[missing-import]
 
 import jaxcls
+from jaxcls import many
+from jaxcls.cli.device import choose_devices
 from jaxcls.interop import pytorch
+from jaxcls.planning import plan_width, usual_memory
+from jaxcls.sharding import member_mesh
 
 
 def load(folder: Path, job: Job) -> Data:
@@ -16,8 +24,8 @@ def load(folder: Path, job: Job) -> Data:
     return Data(*map(np.asarray, (*train[:2], *test[:2])))
 
 
-def train(job: Job, data: Data, seed: int) -> Trained:
-    config = jaxcls.Config(
+def config_of(job: Job) -> jaxcls.Config:
+    return jaxcls.Config(
         layer_sizes=job.layer_sizes,
         likelihood=(
             jaxcls.bernoulli if job.layer_sizes[-1] == 1 else jaxcls.categorical
@@ -28,11 +36,23 @@ def train(job: Job, data: Data, seed: int) -> Trained:
         dropout=job.dropout > 0,
         epochs=job.epochs,
     )
-    keys = jaxcls.Keys.from_seed(seed)
-    hyperparams = jaxcls.Hyperparams(LEARNING_RATE, job.dropout)
-    # The notes' jobs begin with PyTorch's weights, as their recipes do.
-    params = pytorch.init(seed, job.layer_sizes) if job.optimizer == "sgd" else None
-    state = jaxcls.init_state(keys, config, params)
+
+
+def first_params(job: Job, seed: int):
+    """PyTorch's weights in the notes' jobs, as in their recipes; else None, for jaxcls's own."""
+    return pytorch.init(seed, job.layer_sizes) if job.optimizer == "sgd" else None
+
+
+def train(job: Job, data: Data, seed: int) -> Trained:
+    if job.scores_only:
+        return train_for_scores(job, data, seed)
+    return (train_one if job.models == 1 else train_many)(job, data, seed)
+
+
+def train_one(job: Job, data: Data, seed: int) -> Trained:
+    config, keys = config_of(job), jaxcls.Keys.from_seed(seed)
+    hyperparams = jaxcls.Hyperparams(job.learning_rates[0], job.dropout)
+    state = jaxcls.init_state(keys, config, first_params(job, seed))
     batch = jaxcls.Batch(data.x_train, data.y_train)
     accuracies = []
     if job.target is None:
@@ -63,5 +83,74 @@ def train(job: Job, data: Data, seed: int) -> Trained:
     return Trained(accuracies, score)
 
 
+def train_many(job: Job, data: Data, seed: int) -> Trained:
+    devices, config = choose_devices(job.device)[: job.models], config_of(job)
+    seeds = range(seed, seed + job.models)
+    firsts = [first_params(job, each) for each in seeds]
+    runs = jaxcls.fit_many(
+        seeds,
+        config,
+        jaxcls.Hyperparams(jnp.array(rates(job)), job.dropout),
+        jaxcls.Batch(data.x_train, data.y_train),
+        params=jax.tree.map(lambda *leaves: np.stack(leaves), *firsts),
+        devices=devices,
+    )
+
+    def score(x: np.ndarray, y: np.ndarray) -> float:
+        batch, accuracies = jaxcls.Batch(x, y), []
+        for row in range(job.models):
+            params = jax.tree.map(lambda leaf, row=row: leaf[row], runs.params)
+            scores = jaxcls.evaluate(params, batch, config=config)
+            accuracies.append(float(scores.accuracy))
+        return float(np.mean(accuracies))
+
+    return Trained([float(np.mean(runs.scores["train"].accuracy))], score)
+
+
+def train_for_scores(
+    job: Job, data: Data, seed: int, rounds: int | None = None
+) -> Trained:
+    """Models by the thousand, of which a round is as many as all devices train at once.
+
+    Their first weights are drawn as they are needed, from the seeds.
+    """
+    devices, config = choose_devices(job.device)[: job.models], config_of(job)
+    batch, mesh = jaxcls.Batch(data.x_train, data.y_train), member_mesh(devices)
+    hyperparams = jaxcls.Hyperparams(jnp.array(rates(job)), job.dropout)
+    width = plan_width(
+        config,
+        batch,
+        None,
+        None,
+        num_runs=job.models,
+        devices=devices,
+        memory=usual_memory(devices),
+    )
+    chunks = many.num_chunks(job.models, width)
+    if rounds is not None:
+        chunks = min(chunks, rounds * len(devices))
+    parts = many.run_chunks(
+        many.Members(
+            np.arange(seed, seed + job.models, dtype=np.uint32),
+            many.each(hyperparams, job.models),
+        ),
+        width,
+        range(chunks),
+        many.place(mesh, batch, None),
+        config.epochs,
+        config=config,
+        mesh=mesh,
+        keep=False,
+    )
+    accuracies = [runs.scores["train"].accuracy for _, some in parts for runs in some]
+    return Trained([float(np.concatenate(accuracies).mean())])
+
+
+def first_round(job: Job, data: Data, seed: int) -> Trained:
+    """Compiles all that the whole job needs."""
+    return train_for_scores(job, data, seed, rounds=1)
+
+
 if __name__ == "__main__":
-    main(train, ("jaxcls", "jax", "jaxlib", "numpy"), compiles=True, load=load)
+    packages = ("jaxcls", "jax", "jaxlib", "numpy")
+    main(train, packages, compiles=True, warm_up=first_round, load=load)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch  # pyrefly: ignore[missing-import]
-from common import LEARNING_RATE, Data, Job, Trained, main, usable_cores  # pyrefly: ignore[missing-import]
+from common import Data, Job, Trained, main, one_after_another, usable_cores  # pyrefly: ignore[missing-import]
 
 
 def network(job: Job) -> torch.nn.Sequential:
@@ -36,7 +36,7 @@ def train(job: Job, data: Data, seed: int) -> Trained:
     net = network(job).to(device)
     loss_fn = torch.nn.BCELoss() if binary else torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD if job.optimizer == "sgd" else torch.optim.Adam
-    optimizr = optimizer(net.parameters(), lr=LEARNING_RATE)
+    optimizr = optimizer(net.parameters(), lr=job.learning_rates[0])
 
     def right(Xi, yi):
         Xi, yi = Xi.to(device), yi.to(device)
@@ -79,4 +79,4 @@ def train(job: Job, data: Data, seed: int) -> Trained:
 
 if __name__ == "__main__":
     torch.set_num_threads(usable_cores())
-    main(train, ("torch", "numpy"))
+    main(one_after_another(train), ("torch", "numpy"))
