@@ -55,7 +55,8 @@ class Runs(NamedTuple):
         epochs: [S] int32, epochs done; fewer than the config's if patience ended.
         chosen_epoch: [S] int32, epochs after which the chosen params stood, as `chosen_params`
             tells: those of the best epoch where a validation set judges, else the last.
-        finite: [S] bool, whether the loss of each step, the last params and their scores are.
+        finite: [S] bool, whether the loss of each step, the last params, the validation loss after
+            them and the scores are.
         first_nonfinite_step: [S] int32, the first step whose loss was not, or -1.
         scores: of the chosen params, by the name of the set; leaves [S].
         history: leaves [S, E], with NaN for epochs that were not done.
@@ -126,9 +127,20 @@ def fit_many(
     >>> fit_many(range(3), config, Hyperparams(0.1), train).scores["train"].correct
     array([2, 2, 2], dtype=int32)
     """
+    for name, value, kind in (
+        ("config", config, Config),
+        ("hyperparams", hyperparams, Hyperparams),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"fit_many: {name} must be a jaxcls.{kind.__name__}, got {type(value).__name__}."
+            )
+    if width is not None and width < 1:
+        raise ValueError(f"fit_many: width must be at least 1, got {width}.")
     check_sets("fit_many", config, train, validation, test)
     members = _members(seeds, config, hyperparams, params)
     devices = jax.devices() if devices is None else devices
+    mesh = member_mesh(devices)
     if width is None:
         width = plan_width(
             config,
@@ -139,7 +151,6 @@ def fit_many(
             devices=devices,
             memory=usual_memory(devices),
         )
-    mesh = member_mesh(devices)
     sets = place(mesh, train, validation, test)
     which = range(num_chunks(len(members.seeds), width))
     parts = run_chunks(
@@ -296,9 +307,12 @@ def _run(member: Members, sets: Sets, epochs: Array, *, config: Config) -> Runs:
         name: score(params, data, config) for name, data in sets.scored.items()
     }
     done, first = state.step // num_steps, state.progress.first_nonfinite_step
-    numbers = jax.tree.leaves(
-        (state.params, [each.loss_sum for each in scores.values()])
-    )
+    # Also what the last update made of the validation set, though an earlier epoch is chosen.
+    judged = None
+    if history.validation is not None:
+        judged = jnp.asarray(history.validation.loss_sum)[done - 1]
+    sums = [each.loss_sum for each in scores.values()]
+    numbers = jax.tree.leaves((state.params, judged, sums))
     return Runs(
         epochs=done,
         chosen_epoch=done if best is None else best.epoch,
@@ -351,6 +365,8 @@ def each(hyperparams: Hyperparams, count: int) -> Hyperparams:
     dtype = jax.dtypes.canonicalize_dtype(float)
 
     def spread_out(name: str, value: ArrayLike) -> np.ndarray:
+        if np.asarray(value).dtype.kind not in "fiu":
+            raise TypeError(f"fit_many: {name} must be a number, got {value!r}.")
         numbers, ndim = np.asarray(value, dtype), int(name == "class_weights")
         if numbers.ndim == ndim:
             return np.broadcast_to(numbers, (count, *numbers.shape))

@@ -43,8 +43,8 @@ def plan_width(
 ) -> int:
     """Runs that each device trains side by side, by rule and not by measuring.
 
-    On a CPU 2, elsewhere the largest power of two up to 4,096; in either case no more than
-    leave no device without work, and halved until all fit into the memory.
+    On a CPU 2, elsewhere the largest power of two up to 4,096; in either case no more than the
+    runs' share per device, rounded up to a power of two, and halved until all fit into the memory.
 
     Args:
         config: of all runs.
@@ -102,7 +102,7 @@ def run_bytes(
     What is counted: the params, their gradient, their update and the next params, the
     optimizer's moments and the best params so far with their next; a step's examples, its
     outputs of each layer forward and backward; an epoch's order and masks; the outputs of each
-    layer when a set is scored.
+    layer when the sets are scored, which XLA may do at once; the history.
     """
     sizes = config.layer_sizes
     weights = sum(fan_in * out + out for fan_in, out in itertools.pairwise(sizes))
@@ -114,12 +114,12 @@ def run_bytes(
     if num_steps > 1:
         numbers += rows * sizes[0]
         if config.shuffle:
-            numbers += 4 * num_train
+            numbers += 8 * num_train
     if config.dropout:
-        # Random bits, twice while they are drawn, and the masks.
-        numbers += num_steps * rows * sum(sizes[1:-1]) * 9 // _FLOAT
-    largest = max(len(each.targets) for each in (train, validation, test) if each)
-    return _FLOAT * (numbers + largest * 2 * units + 3 * config.epochs)
+        # Counters of 64 bits and the random bits drawn of them, twice, and the masks.
+        numbers += num_steps * rows * sum(sizes[1:-1]) * 17 // _FLOAT
+    scored = sum(len(each.targets) for each in (train, validation, test) if each)
+    return _FLOAT * (numbers + scored * 2 * units + 5 * config.epochs)
 
 
 def _data_bytes(

@@ -133,6 +133,10 @@ def settle(
     changes = dict(values)
     if "hidden" in changes:
         sizes = config.layer_sizes
+        if not isinstance(changes["hidden"], Sequence):
+            raise TypeError(
+                f"sweep.settle: hidden must be several integers, got {changes['hidden']!r}."
+            )
         changes["layer_sizes"] = (sizes[0], *changes.pop("hidden"), sizes[-1])
     traced = {
         name: changes.pop(name) for name in Hyperparams._fields if name in changes

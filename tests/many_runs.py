@@ -1,7 +1,9 @@
 """What tests of many runs share: their tables, and a stop in their midst."""
 
+import contextlib
 import csv
 import json
+import signal
 from pathlib import Path
 
 from jaxcls.cli import members
@@ -14,6 +16,15 @@ def table(folder, name="seeds.csv"):
 
 def metrics(folder):
     return json.loads((Path(folder) / "metrics.json").read_text())
+
+
+@contextlib.contextmanager
+def handlers_kept():
+    """What a run that stops does to signals stays in its test."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 def stop_after(monkeypatch, calls):

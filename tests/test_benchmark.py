@@ -126,6 +126,7 @@ def test_many_models_are_those_that_are_trained_one_after_another(
     np.testing.assert_allclose(together.score(*test), one_by_one.score(*test))
 
 
+@pytest.mark.slow
 def test_scores_alone_are_those_of_whole_models(with_jaxcls, many_jobs):
     job, data = many_jobs
     # Which begins with jaxcls's own weights in either case.

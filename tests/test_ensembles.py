@@ -145,6 +145,7 @@ def test_probabilities_of_0_add_no_nan(likelihood):
         np.testing.assert_array_equal(leaf, 0)
 
 
+@pytest.mark.slow
 @both
 def test_jit_is_eager_and_a_member_is_one_of_a_batch(likelihood):
     params, x = ensembles.stack(members(likelihood)), inputs()

@@ -53,6 +53,7 @@ def test_fit_learns_and_reports():
     assert int(score.correct) >= 57 and history.loss[-1] < history.loss[0] / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 16])
 def test_reports_change_no_bit(batch_size):
     config = Config((4, 8, 1), bernoulli, batch_size=batch_size, dropout=True, epochs=6)
@@ -93,6 +94,7 @@ def test_fit_goes_on_from_a_state():
     assert nothing.loss.shape == (0,)
 
 
+@pytest.mark.slow
 def test_integer_and_one_hot_targets_train_alike():
     data = examples(num_classes=3)
     config = Config((4, 8, 3), categorical, batch_size=16, epochs=20)

@@ -136,7 +136,7 @@ def start(config):
     return init_state(KEYS, config, wide)
 
 
-FAST = {"adam, two hidden layers", "dropout"}
+FAST = {"adam, two hidden layers"}
 
 
 @pytest.mark.parametrize(
@@ -188,6 +188,7 @@ def test_packed_training_is_plain_training_where_validation_chooses(x64):
     assert_trees_close((got, got_history), (state, history), 1e-11)
 
 
+@pytest.mark.slow
 def test_what_is_never_lit_stays_or_decays(x64):
     dead = ~SPARSE.features.any(axis=0)
     assert dead.sum() == 14
@@ -209,6 +210,7 @@ def test_what_is_never_lit_stays_or_decays(x64):
         assert (kernel[~dead] != want[~dead]).all()
 
 
+@pytest.mark.slow
 def test_vmap_over_packed_data_is_a_loop():
     data = digits_like(dtype=np.float32)
     packed = layouts.pack(data)
@@ -295,6 +297,7 @@ def test_packed_data_lie_beside_the_params():
     assert isinstance(layouts.arranged(replicated, images(), config), Batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 16])
 def test_features_may_be_wider_than_params(batch_size, x64):
     config = Config((250, 8, 1), bernoulli, epochs=2, batch_size=batch_size)
@@ -408,7 +411,7 @@ def test_aligned_memory_is_taken_without_a_copy(dtype, x64):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name in {*FAST, "adamw"} else pytest.mark.slow)
+        pytest.param(name, marks=() if name == "adamw" else pytest.mark.slow)
         for name in SETTINGS
     ],
 )
@@ -427,6 +430,7 @@ def test_narrowed_training_is_plain_training(name, x64):
     assert_trees_close(trained(narrowed), trained(data), 1e-11)
 
 
+@pytest.mark.slow
 def test_narrowed_training_is_plain_training_where_validation_chooses(x64):
     # The validation set has features that no training example has: they count.
     data, validation = digits_like(200), digits_like(300)

@@ -115,6 +115,7 @@ def _hand_made_predict(logits):
     return (_hand_made_sigmoid(logits) > 0.5).astype(jnp.int32)
 
 
+@pytest.mark.slow
 def test_a_user_trains_a_likelihood_of_their_own():
     own = Likelihood(
         "hand made", _one_output, _hand_made_sigmoid, _hand_made_bce, _hand_made_predict

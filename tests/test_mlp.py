@@ -81,6 +81,7 @@ def test_apply_takes_any_leading_shape(params, x):
     )
 
 
+@pytest.mark.slow
 def test_apply_under_jit_and_vmap_is_apply(params, x):
     want = mlp.apply(params, x)
     np.testing.assert_allclose(

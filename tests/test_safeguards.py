@@ -273,6 +273,7 @@ def test_a_run_in_float32_stays_one_under_x64(x64):
         assert kernel.dtype == history.loss.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_jit_is_eager():
     arguments = start(THREE), examples(THREE), None, all_at_work(THREE)
     want = train_step(*arguments, config=THREE)

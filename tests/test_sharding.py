@@ -132,7 +132,9 @@ def test_training_on_rows_is_training_on_one_device(name):
         assert int(got_score.count) == 101
 
 
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize(
+    "count", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 8))]
+)
 def test_a_step_on_rows_is_a_step_on_one_device(count):
     # Masks are drawn at the size of the batch, which filling up has changed.
     data, config = examples(), Config((16, 8, 4, 1), bernoulli, dropout=True)
@@ -159,7 +161,8 @@ def test_masks_of_more_rows_begin_with_those_of_fewer():
         np.testing.assert_array_equal(longer[:, :101], mask)
 
 
-@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 8])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 8])
 def test_fit_on_rows_is_fit_on_one_device(count):
     data, validation = examples(), examples(30)
     config = Config((16, 8, 1), bernoulli, epochs=6, dropout=True, monitor="loss")

@@ -69,10 +69,20 @@ def batches_of(config, data, epoch):
 
 @pytest.mark.parametrize(
     "name, optimizer",
-    [("bernoulli", "sgd"), ("categorical", "adam"), ("bernoulli", "adamw")],
+    [
+        ("bernoulli", "sgd"),
+        ("categorical", "adam"),
+        pytest.param("bernoulli", "adamw", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize(
-    "batch_size, dropout", [(None, False), (None, True), (8, True), (40, False)]
+    "batch_size, dropout",
+    [
+        (None, False),
+        pytest.param(None, True, marks=pytest.mark.slow),
+        (8, True),
+        pytest.param(40, False, marks=pytest.mark.slow),
+    ],
 )
 def test_epochs_agree_with_float64(optimizer, name, batch_size, dropout):
     # 25 examples in batches of 8: the last has one example and counts as one.
@@ -154,6 +164,7 @@ def test_every_example_is_seen_once_an_epoch(shuffle):
     assert np.array_equal(epochs[0], epochs[1]) == (not shuffle)
 
 
+@pytest.mark.slow
 def test_batches_in_order_are_the_notes_dataloader():
     config = Config((6, 1), bernoulli, batch_size=8, shuffle=False)
     sizes = [len(rows) for rows in batches_of(config, examples(), 0)]
@@ -235,6 +246,7 @@ def test_segments_are_one_run_to_the_bit(batch_size):
     np.testing.assert_array_equal(np.concatenate(losses), history.loss)
 
 
+@pytest.mark.slow
 def test_validation_takes_no_part_in_training():
     data, other = examples(), examples(13)
     config = Config((6, 5, 1), bernoulli, batch_size=8, dropout=True)

@@ -93,7 +93,7 @@ def _read(stem: Path) -> Done:
     arrays = load_arrays(path, str(about.get("sha256_of_arrays")))
     try:
         return _chunks(arrays)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a block of runs ({error}).") from None
 
 

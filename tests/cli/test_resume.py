@@ -229,7 +229,8 @@ OTHERS = {
     **{"schedule": "step", "clip_norm": 1.0, "label_smoothing": 0.5},
     **{"class_weights": (1.0, 2.0), "batch_size": 7, "epochs": 1, "patience": 3},
     **{"validation_fraction": 0.5, "monitor": "accuracy", "shuffle": False},
-    **{"seed": 5, "likelihood": "categorical", "recipe": "a"},
+    **{"seed": 5, "seeds": 2, "split_seed": 3, "likelihood": "categorical"},
+    **{"recipe": "a"},
 }
 
 

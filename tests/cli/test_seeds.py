@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from many_runs import metrics, stop_after, table
+from many_runs import handlers_kept, metrics, stop_after, table
 
 from jaxcls import load_run
 from jaxcls.cli import main
@@ -17,6 +17,8 @@ MANY = ("--dataset", "digits", "--hidden", "6", "--epochs", "3", "--batch-size",
 @pytest.fixture(autouse=True)
 def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    with handlers_kept():
+        yield
 
 
 def binary(*argv):
@@ -31,12 +33,11 @@ def history(folder):
 @pytest.mark.parametrize(
     ("many", "alone"),
     [
-        (("--dropout", "0.5"), ()),
         (
             ("--validation-fraction", "0.2", "--patience", "2"),
             ("--split-seed", "0"),
         ),
-        (("--recipe", "d", "--epochs", "2"), ()),
+        pytest.param(("--recipe", "d", "--epochs", "2"), (), marks=pytest.mark.slow),
     ],
 )
 def test_each_run_is_what_its_seed_gives_alone(many, alone):
@@ -113,6 +114,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_files(monkeypatch, capsys):
     assert capsys.readouterr().out == "cut is finished, 9 seeds.\n"
 
 
+@pytest.mark.slow
 def test_a_damaged_block_is_trained_again(monkeypatch, capsys):
     argv = (*MANY, "--seeds", "5")
     assert binary(*argv, "--output-dir", "straight") == 0
@@ -126,6 +128,7 @@ def test_a_damaged_block_is_trained_again(monkeypatch, capsys):
     assert Path("cut/seeds.csv").read_bytes() == Path("straight/seeds.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_runs_that_all_diverge_say_so(capsys):
     argv = (*MANY, "--seeds", "2", "--learning-rate", "1e30", "--output-dir", "many")
     assert binary(*argv) == 2

@@ -389,6 +389,7 @@ def test_a_jax_without_devices_is_one_line():
     assert "device auto: jax could start no device" in done.stderr
 
 
+@pytest.mark.slow
 def test_standard_output_may_be_closed():
     script = SCRIPTS / "train_binary.py"
     done = subprocess.run(
@@ -508,6 +509,7 @@ def test_a_run_leaves_no_listener_behind():
     assert get_event_duration_listeners() == before
 
 
+@pytest.mark.slow
 def test_compile_time_is_not_training_time():
     start = time.perf_counter()
     assert multiclass(*SHORT, "--hidden", "11") == 0

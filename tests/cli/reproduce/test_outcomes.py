@@ -105,6 +105,7 @@ def runs(monkeypatch):
     return Runs(None, "float32", lambda *_: None)
 
 
+@pytest.mark.slow
 def test_the_errors_of_the_notes_can_fail(runs, monkeypatch):
     assert values.ERRORS["5C.nll"](runs)[0]
     met, seen = values.ERRORS["C.device_mix"](runs)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from many_runs import metrics, stop_after, table
+from many_runs import handlers_kept, metrics, stop_after, table
 
 from jaxcls import load_run
 from jaxcls.cli import main
@@ -29,6 +29,8 @@ FILES = ("sweep.csv", "members.csv", "winner/model.safetensors")
 @pytest.fixture(autouse=True)
 def in_a_new_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    with handlers_kept():
+        yield
 
 
 @pytest.fixture(scope="module")

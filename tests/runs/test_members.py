@@ -1,0 +1,196 @@
+"""runs.members: every bit of many runs comes back, and a damaged block harms no other."""
+
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from jaxcls.files import save_arrays, write_json
+from jaxcls.many import Runs
+from jaxcls.metrics import Metrics
+from jaxcls.runs.members import (
+    blocks_from_bytes,
+    blocks_to_bytes,
+    read_blocks,
+    remove_blocks,
+    write_block,
+)
+from jaxcls.training import History
+
+
+def floats(rng, *shape):
+    """Of any bits, also of those that are no number."""
+    return rng.integers(0, 2**32, shape, np.uint32).view(np.float32)
+
+
+def metrics(rng, *shape):
+    correct, count = rng.integers(0, 100, (2, *shape), np.int32)
+    return Metrics(floats(rng, *shape), correct, count)
+
+
+def runs(seed, *, width=3, history=None, params=True):
+    rng = np.random.default_rng(seed)
+    epochs, chosen, first = rng.integers(-1, 9, (3, width), np.int32)
+    validation = metrics(rng, width, 4) if history == "validation" else None
+    layer = {"kernel": floats(rng, width, 5, 2), "bias": floats(rng, width, 2)}
+    return Runs(
+        epochs=epochs,
+        chosen_epoch=chosen,
+        finite=rng.random(width) < 0.5,
+        first_nonfinite_step=first,
+        scores={name: metrics(rng, width) for name in ("train", "validation")},
+        history=History(floats(rng, width, 4), validation) if history else None,
+        params={f"Dense_{index}": layer for index in range(11)} if params else None,
+    )
+
+
+KINDS = {
+    "scores alone": {"params": False},
+    "histories": {"history": "loss"},
+    "histories with validation": {"history": "validation"},
+    "one run": {"width": 1, "history": "validation"},
+}
+FIRST, SECOND, THIRD = (
+    {(number, 0, 2): runs(number), (number, 12, 345): runs(number + 10)}
+    for number in range(3)
+)
+
+
+def assert_same(got, want):
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+
+    def same(one, other):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape)
+        assert one.tobytes() == other.tobytes()  # NaNs have bits, too
+
+    jax.tree.map(same, got, want)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_bit_comes_back(tmp_path, kind):
+    done = {
+        (rung, group, chunk): runs(rung + chunk, **KINDS[kind])
+        for rung, group, chunk in ((0, 0, 0), (0, 0, 10), (2, 31, 4567))
+    }
+    write_block(tmp_path, done)
+    got, problems = read_blocks(tmp_path)
+    assert problems == []
+    assert_same(got, done)
+    assert_same(blocks_from_bytes(blocks_to_bytes(done)), done)
+
+
+def test_rows_that_do_not_lie_together_come_back(tmp_path):
+    # Those of a part of a chunk, as `run_chunks` cuts them, and of a turned array.
+    cut = jax.tree.map(lambda leaf: np.asfortranarray(leaf)[::-2], runs(0))
+    write_block(tmp_path, {(0, 0, 0): cut})
+    assert_same(read_blocks(tmp_path)[0], {(0, 0, 0): cut})
+    assert_same(blocks_from_bytes(blocks_to_bytes({(0, 0, 0): cut})), {(0, 0, 0): cut})
+
+
+def test_no_chunks_are_no_chunks(tmp_path):
+    assert blocks_from_bytes(blocks_to_bytes({})) == {}
+    assert read_blocks(tmp_path) == ({}, [])
+
+
+def test_blocks_add_up(tmp_path):
+    for done in (FIRST, SECOND, THIRD):
+        write_block(tmp_path, done)
+    assert sorted(os.listdir(tmp_path / "members")) == [
+        f"block-{number:06}.{kind}"
+        for number in range(3)
+        for kind in ("json", "safetensors")
+    ]
+    got, problems = read_blocks(tmp_path)
+    assert problems == []
+    assert_same(got, FIRST | SECOND | THIRD)
+
+
+@pytest.mark.parametrize("kind", ["json", "safetensors"])
+def test_a_damaged_block_is_passed_over_and_the_others_are_kept(tmp_path, kind):
+    for done in (FIRST, SECOND, THIRD):
+        write_block(tmp_path, done)
+    path = tmp_path / "members" / f"block-000001.{kind}"
+    content = path.read_bytes()
+    flipped = []
+    for place in range(0, len(content), max(1, len(content) // 40)):
+        each = bytearray(content)
+        each[place] ^= 4
+        flipped.append(bytes(each))
+    cut = content[:-2], content[: len(content) // 2], b""
+    for damaged in (*flipped, *cut, None):
+        path.unlink() if damaged is None else path.write_bytes(damaged)
+        got, (problem,) = read_blocks(tmp_path)
+        assert_same(got, FIRST | THIRD)
+        assert str(path) in problem and problem.endswith(".")
+        assert "\n" not in problem
+
+
+def test_numbers_go_on_after_a_damaged_block(tmp_path):
+    folder = tmp_path / "members"
+    write_block(tmp_path, FIRST)
+    write_block(tmp_path, SECOND)
+    (folder / "block-000001.safetensors").write_bytes(b"")
+    write_block(tmp_path, THIRD)
+    got, problems = read_blocks(tmp_path)
+    assert len(problems) == 1
+    assert_same(got, FIRST | THIRD)
+    # As a process leaves it that was killed between the two files.
+    (folder / "block-000002.json").unlink()
+    write_block(tmp_path, SECOND)
+    got, problems = read_blocks(tmp_path)
+    assert len(problems) == 2 and (folder / "block-000003.json").exists()
+    assert_same(got, FIRST | SECOND)
+
+
+def test_what_is_trained_again_replaces_what_was_there(tmp_path):
+    write_block(tmp_path, FIRST)
+    again = dict.fromkeys(FIRST, runs(99))
+    write_block(tmp_path, again)
+    assert_same(read_blocks(tmp_path)[0], again)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"epochs": np.zeros(2)},
+        {"0-0": {"epochs": np.zeros(2)}},
+        {"0-0-0": {"epochs": np.zeros(2)}},
+        {"0-0-0": {"scores": np.zeros(2)}},
+        {"0-0-0": {"scores": {"train": np.zeros(2)}}},
+        {"0-0-0": {"scores": {"train": {"loss": np.zeros(2)}}}},
+        {"0-0-0": runs(0)._asdict() | {"more": np.zeros(2)}},
+    ],
+)
+def test_whole_files_of_something_else_are_passed_over(tmp_path, arrays):
+    write_block(tmp_path, FIRST)
+    stem = tmp_path / "members" / "block-000001"
+    sha256 = save_arrays(stem.with_suffix(".safetensors"), arrays, {})
+    write_json(stem.with_suffix(".json"), {"sha256_of_arrays": sha256})
+    got, (problem,) = read_blocks(tmp_path)
+    assert f"{stem}.safetensors: not a block of runs (" in problem
+    assert_same(got, FIRST)
+
+
+def test_other_files_are_no_blocks(tmp_path):
+    write_block(tmp_path, FIRST)
+    for name in ("block-7.json", "block-000007.txt", ".block-000007.json.9.tmp"):
+        (tmp_path / "members" / name).write_text("{}")
+    got, problems = read_blocks(tmp_path)
+    assert problems == []
+    assert_same(got, FIRST)
+
+
+def test_blocks_are_removed(tmp_path):
+    remove_blocks(tmp_path)
+    write_block(tmp_path, FIRST)
+    (tmp_path / "sweep.csv").write_text("kept")
+    remove_blocks(tmp_path)
+    assert os.listdir(tmp_path) == ["sweep.csv"]
+    assert read_blocks(tmp_path) == ({}, [])
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "members").write_text("in the way")
+    with pytest.raises(OSError, match="members could not be written: "):
+        write_block(tmp_path, FIRST)
