@@ -115,6 +115,7 @@ def test_each_model_has_a_seed_and_a_learning_rate_of_its_own(common):
     assert common.rates(common.JOBS["seeds"]) == [common.LEARNING_RATE] * 32
 
 
+@pytest.mark.slow
 def test_many_models_are_those_that_are_trained_one_after_another(
     common, with_jaxcls, many_jobs
 ):

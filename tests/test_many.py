@@ -224,7 +224,7 @@ def one_by_one():
 @pytest.mark.parametrize(
     "num_devices, width",
     [
-        (8, 1),
+        pytest.param(8, 1, marks=pytest.mark.slow),
         *(
             pytest.param(*each, marks=pytest.mark.slow)
             for each in ((1, 4), (2, 2), (4, 1), (8, 2))

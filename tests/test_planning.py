@@ -103,7 +103,7 @@ CASES = {
         (30, 30, None),
     ),
 }
-FAST = {"params, best and moments", "masks of an epoch"}
+FAST = {"params, best and moments"}
 
 
 @pytest.mark.parametrize(

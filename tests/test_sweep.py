@@ -458,6 +458,7 @@ def test_a_sweep_that_is_broken_off_has_handed_over_what_it_did(swept):
     assert done.keys() == before.keys()  # what is handed in is not written to
 
 
+@pytest.mark.slow
 def test_devices_change_no_outcome(swept):
     plan, outcomes, _ = swept
     alone = run(plan, devices=jax.devices()[:1])

@@ -126,6 +126,7 @@ def test_stopped_twice_it_goes_on_to_the_same_tables(swept, monkeypatch, capsys)
     assert "--epochs 3: the run began with 2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_halving_gives_the_same_winner_later_rungs_alone(swept):
     argv, _ = swept
     more = ("--halving", "--epochs", "3", "--output-dir", "halved")

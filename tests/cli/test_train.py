@@ -102,6 +102,7 @@ def test_train_binary_end_to_end():
     assert history(folder)[-1]["train_accuracy"] == result["train"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_train_multiclass_end_to_end():
     done = run_script(
         "train_multiclass.py",
