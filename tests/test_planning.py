@@ -52,11 +52,6 @@ CASES = {
         Hyperparams(weight_decay=0.1),
         (100, 40, None),
     ),
-    "params of plain sgd": (
-        Config((300, 64, 1), bernoulli, "sgd", batch_size=16, epochs=5),
-        Hyperparams(),
-        (100, None, None),
-    ),
     "order of an epoch": (
         Config((5, 1), bernoulli, batch_size=16, epochs=5),
         Hyperparams(class_weights=(1.0, 2.0)),
@@ -77,11 +72,6 @@ CASES = {
         Hyperparams(label_smoothing=0.1),
         (2000, 100, 100),
     ),
-    "a packed full batch": (
-        Config((250, 8, 1), bernoulli, epochs=5),
-        Hyperparams(),
-        (4200, 100, None),
-    ),
     "large mini-batches": (
         Config((784, 8, 10), categorical, "sgd", batch_size=500, epochs=5),
         Hyperparams(),
@@ -91,11 +81,6 @@ CASES = {
         Config((20, 32, 10), categorical, batch_size=16, monitor="loss", epochs=5),
         Hyperparams(),
         (3000, 3000, 3000),
-    ),
-    "scores of the outputs alone": (
-        Config((20, 100), categorical, batch_size=16, epochs=5),
-        Hyperparams(),
-        (1000, 1000, 1000),
     ),
     "history of many epochs": (
         Config((5, 1), bernoulli, "sgd", epochs=20_000),

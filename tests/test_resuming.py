@@ -113,6 +113,7 @@ def test_the_grid_covers_every_pair():
         assert pairs == set(itertools.product(set(one), set(other)))
 
 
+@pytest.mark.slow  # two quick cases are among the scripts' tests
 @pytest.mark.parametrize("row", GRID, ids=name_of)
 def test_a_run_goes_on_to_the_same_bits(row):
     config, hyperparams = configured(*row)

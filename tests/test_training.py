@@ -204,6 +204,7 @@ def test_a_scan_of_epochs_is_a_loop_of_steps(batch_size):
     assert_trees_close(got.params, state.params)
 
 
+@pytest.mark.slow
 def test_jit_is_eager():
     config = Config((6, 5, 1), bernoulli)
     state, data = init_state(KEYS, config), examples(9)

@@ -145,7 +145,6 @@ def _prepare(flags: SweepFlags, devices: list[jax.Device], script: str) -> Task:
         devices=devices,
     )
     config = surroundings(flags, data, script, describe(devices[0]))
-    config["settings"] = as_json({"values": values})["values"]
     if flags.resume is not None:
         before, _ = read_config(flags.resume)
         check_same_flags(read_flags(SweepFlags, before, script), flags)

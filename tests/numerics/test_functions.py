@@ -234,6 +234,7 @@ def test_functions_agree_with_float64_on_any_input(case, data):
     assert (np.array(errors(case, scores, labels)) <= case.bound).all()
 
 
+@pytest.mark.slow
 @functions
 @fewer
 @given(st.data())
