@@ -232,9 +232,8 @@ def run(
         devices: jax's by default.
 
     Returns:
-        The settings from best to worst: the later a rung dropped them the better, those with a
-        seed that diverged at the end of their rung. If the best one has a seed that diverged,
-        all have.
+        The settings from best to worst: the later a rung dropped them the better, and behind
+        them those with a seed that diverged. If the best one has such a seed, all have.
 
     >>> from jaxcls import bernoulli
     >>> data = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
@@ -255,7 +254,8 @@ def run(
         tried = survivors(outcomes)
         if not tried:
             break
-    return ranked
+    # If all diverged in a later rung, the best is one that an earlier rung dropped.
+    return sorted(ranked, key=lambda each: each.num_diverged > 0)
 
 
 def run_again(
@@ -284,14 +284,14 @@ def run_again(
     mesh = member_mesh(jax.devices() if devices is None else devices)
     sets = place(mesh, train, validation)
     rung = outcomes[0].rung
-    tried = tuple(sorted(each.setting for each in outcomes if each.rung == rung))
+    tried = frozenset(each.setting for each in outcomes if each.rung == rung)
     found = {}
     for group in plan.groups:
         numbers = [each for each in group.settings if each in tried]
         wanted = [each for each in settings if each in numbers]
         if not wanted:
             continue
-        places = {each: _places(plan, numbers, each) for each in wanted}
+        places = {each: _places(plan, numbers.index(each)) for each in wanted}
         chunks = sorted({i // group.width for each in wanted for i in places[each]})
         trained: dict[int, Runs] = {}
         for some, runs in run_chunks(
@@ -312,15 +312,16 @@ def run_again(
 def ranking(plan: Plan, rung: int, tried: Sequence[int], done: Done) -> list[Outcome]:
     """The settings of a rung that is done, from best to worst."""
     outcomes = []
+    among = frozenset(tried)
     for index, group in enumerate(plan.groups):
-        numbers = [each for each in group.settings if each in tried]
+        numbers = [each for each in group.settings if each in among]
         trained = {
             chunk: runs
             for (r, g, chunk), runs in done.items()
             if (r, g) == (rung, index)
         }
-        for each in numbers:
-            runs = _picked(trained, _places(plan, numbers, each), group.width)
+        for row, each in enumerate(numbers):
+            runs = _picked(trained, _places(plan, row), group.width)
             outcomes.append(_outcome(each, rung, runs))
     by_loss = plan.settings[0].config.monitor == "loss"
 
@@ -349,8 +350,9 @@ def _train_rung(
     done: Done,
     on_chunks: Callable[[Done], None] | None,
 ) -> None:
+    among = frozenset(tried)
     for index, group in enumerate(plan.groups):
-        numbers = [each for each in group.settings if each in tried]
+        numbers = [each for each in group.settings if each in among]
         if not numbers:
             continue
         members = _members(plan, numbers)
@@ -389,9 +391,9 @@ def _members(plan: Plan, numbers: Sequence[int]) -> Members:
     return Members(np.tile(np.array(plan.seeds, np.uint32), len(numbers)), hyperparams)
 
 
-def _places(plan: Plan, numbers: Sequence[int], setting: int) -> range:
-    """Where a setting's runs stand among those of its group."""
-    start = numbers.index(setting) * len(plan.seeds)
+def _places(plan: Plan, row: int) -> range:
+    """Where the runs of a group's setting stand, which is one of those tried."""
+    start = row * len(plan.seeds)
     return range(start, start + len(plan.seeds))
 
 

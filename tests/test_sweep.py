@@ -524,3 +524,22 @@ def test_the_number_of_settings_compiles_nothing():
     for halving in (False, True):
         run(planned(SETTINGS[:5], (8, 9, 10), halving=halving))
     assert _run_round._cache_size() == before
+
+
+def test_where_all_of_a_later_rung_diverge_the_best_that_was_dropped_wins():
+    data = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
+    config = Config((2, 8, 1), bernoulli, epochs=9, monitor="loss")
+    settings = [
+        sweep.settle({"learning_rate": rate}, config, Hyperparams())
+        for rate in np.geomspace(1e-4, 1e-1, 9).tolist()
+    ]
+    plan = sweep.plan(settings, range(1), data, data, halving=True)
+    kept = {}
+    sweep.run(plan, data, data, on_chunks=kept.update)
+    later = {
+        key: runs._replace(finite=np.zeros_like(runs.finite)) if key[0] else runs
+        for key, runs in kept.items()
+    }
+    outcomes = sweep.run(plan, data, data, done=later)
+    assert [each.num_diverged for each in outcomes] == [0] * 6 + [1] * 3
+    assert (outcomes[0].setting, outcomes[0].rung) == (5, 0)

@@ -16,6 +16,7 @@ from jaxcls.scores import Summary, summary
 from jaxcls.sharding import on_any_process
 from jaxcls.sweep import Done
 
+_FAILED = 255  # no signal's number
 _SECONDS = 2.0  # between two blocks, and two lines of progress five times as long
 
 
@@ -62,9 +63,18 @@ class Keeper:
         """Takes chunks that were trained just now."""
         self._new |= done
         self._progress.show(sum(len(runs.epochs) for runs in done.values()))
+        problem = None
         if time.perf_counter() - self._written > _SECONDS:
-            self._write()
-        signum = on_any_process(self._request.signum or 0)
+            try:
+                self._write()
+            except OSError as error:
+                problem = error
+        # Agreed on, lest the others wait for one that has ended.
+        signum = on_any_process(_FAILED if problem else self._request.signum or 0)
+        if problem is not None:
+            raise problem
+        if signum == _FAILED:
+            raise OSError("the process that writes could not, and says why.")
         if signum:
             self._write()
             raise Stopped(signum, f"stopped; go on with {self._script} {self._go_on}")

@@ -1,6 +1,7 @@
 """`scripts/sweep.py`: many settings with several seeds each, ranked, and the best one scored."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import math
@@ -98,15 +99,15 @@ def run(flags: SweepFlags, script: str) -> None:
     _check(flags)
     join(flags)
     devices = choose_devices(flags.device)
-    with CompileClock() as clock, jax.default_device(jax.local_devices()[0]):
+    own = next(each for each in devices if each.process_index == jax.process_index())
+    with CompileClock() as clock, jax.default_device(own), clear_if_alone(script):
         task = _prepare(flags, devices, script)
         with _opened(task, script) as (folder, done):
             if done is None:
                 return
             training = time.perf_counter()
-            with clear_if_alone(script):
-                outcomes = _train(task, folder, done, script)
-                kept = _train_again(task, outcomes)
+            outcomes = _train(task, folder, done, script)
+            kept = _train_again(task, outcomes)
             if folder is None:
                 return
             seconds = {
@@ -120,6 +121,11 @@ def run(flags: SweepFlags, script: str) -> None:
 def _check(flags: SweepFlags) -> None:
     check_new_run_flags(flags)
     check_seeds(flags.seed, flags.seeds)
+    if not 0 < flags.validation_fraction < 1:
+        raise ValueError(
+            "validation_fraction must lie in (0, 1), since settings are ranked on what it holds "
+            f"out, got {flags.validation_fraction}."
+        )
     if flags.draws is not None and flags.draws < 1:
         raise ValueError(f"draws must be at least 1, got {flags.draws}.")
     if flags.memory is not None and not 0 < flags.memory < math.inf:
@@ -145,13 +151,22 @@ def _prepare(flags: SweepFlags, devices: list[jax.Device], script: str) -> Task:
         devices=devices,
     )
     config = surroundings(flags, data, script, describe(devices[0]))
+    # By which a sweep, and every process of it, knows that it draws the same settings.
+    tried = {
+        "sha256_of_settings": hashlib.sha256(json.dumps(values).encode()).hexdigest()
+    }
     if flags.resume is not None:
         before, _ = read_config(flags.resume)
         check_same_flags(read_flags(SweepFlags, before, script), flags)
         check_data(before, config)
+        if before["plan"].get("sha256_of_settings") != tried["sha256_of_settings"]:
+            raise ValueError(
+                f"{flags.resume}: its settings were drawn otherwise, by another version or on "
+                "another machine; go on there, or start anew."
+            )
         plan = plan._replace(groups=_planned_groups(flags.resume, before, plan))
     groups = [group._asdict() for group in plan.groups]
-    config["plan"] = as_json({"rungs": plan.rungs, "groups": groups})
+    config["plan"] = as_json({"rungs": plan.rungs, "groups": groups}) | tried
     agreed = {
         name: config[name] for name in ("flags", "data_sha256", "plan", "versions")
     }
@@ -346,6 +361,7 @@ def _write_runs(
 ) -> dict:
     """Scores runs on the test set, and writes them as a run folder; gives its metrics."""
     flags = flags_of(task.values[setting], task.base)
+    flags = dataclasses.replace(flags, report_every=None, checkpoint_every=None)
     config, hyperparams = task.plan.settings[setting]
     job = task.job._replace(config=config, hyperparams=hyperparams)
     script = (

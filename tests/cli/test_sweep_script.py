@@ -191,6 +191,11 @@ def test_draws_are_of_the_ranges_and_lists_given():
             "--hidden must be units such as 32 or 128-64, got '32x2'.",
         ),
         (("--batch-size", "0"), "--batch-size must be a number or full, got '0'."),
+        (
+            ("--validation-fraction", "0"),
+            "validation_fraction must lie in (0, 1), since settings are ranked on what it holds "
+            "out, got 0.0.",
+        ),
         (("--draws", "0"), "draws must be at least 1, got 0."),
         (("--seeds", "0"), "seeds must be at least 1, got 0."),
         (("--memory", "0"), "memory must be a positive number of GB, got 0.0."),
