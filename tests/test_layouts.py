@@ -234,6 +234,7 @@ def images(dtype=np.float32):
     return data._replace(features=data.features + (data.targets[:, None] == 1) * 0.1)
 
 
+@pytest.mark.slow
 def test_fit_packs_large_full_batches_alone(monkeypatch):
     params = init_state(KEYS, Config((250, 8, 1), bernoulli)).params
     full = Config((250, 8, 1), bernoulli, "sgd")

@@ -106,10 +106,8 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param("sgd", marks=pytest.mark.slow), "adam, dropout, class weights"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sgd", "adam, dropout, class weights"])
 def test_training_on_rows_is_training_on_one_device(name):
     likelihood, of_config, of_hyperparams = SETTINGS[name]
     data = examples(num_classes=2 if likelihood is bernoulli else 3)
