@@ -201,6 +201,20 @@ def cannot_write(path: Path, error: OSError) -> OSError:
     return OSError(f"{path} could not be written: {error.strerror or error}.")
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder in one that there is, unless it is there, so that it stays.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    try:
+        if not folder.is_dir():
+            folder.mkdir()
+            sync_folder(folder.parent)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Flushes to disk which files a folder has."""
     descriptor = os.open(folder, os.O_RDONLY)

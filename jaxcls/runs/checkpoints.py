@@ -16,10 +16,10 @@ import numpy as np
 from jaxcls.files import (
     cannot_write,
     load_arrays,
+    make_folder,
     read_json,
     restore,
     save_arrays,
-    sync_folder,
     write_json,
 )
 from jaxcls.runs.folder import CHECKPOINTS, CONFIG, METRICS
@@ -81,12 +81,7 @@ def write_checkpoint(
         OSError: it can't be written; earlier ones are still there.
     """
     folder = folder / CHECKPOINTS
-    try:
-        if not folder.is_dir():
-            folder.mkdir()
-            sync_folder(folder.parent)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    make_folder(folder)
     columns = {
         name: np.array([record[name] for record in history])
         for name in (history[0] if history else ())

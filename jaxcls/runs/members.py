@@ -15,10 +15,10 @@ import safetensors.numpy
 from jaxcls.files import (
     cannot_write,
     load_arrays,
+    make_folder,
     named_arrays,
     read_json,
     save_arrays,
-    sync_folder,
     write_json,
 )
 from jaxcls.many import Runs
@@ -37,12 +37,7 @@ def write_block(folder: Path, done: Done) -> None:
         OSError: it can't be written; earlier blocks are still there.
     """
     folder = folder / MEMBERS
-    try:
-        if not folder.is_dir():
-            folder.mkdir()
-            sync_folder(folder.parent)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+    make_folder(folder)
     stem = folder / f"block-{max(_numbers(folder), default=-1) + 1:06}"
     sha256 = save_arrays(stem.with_suffix(".safetensors"), _named(done), {})
     write_json(stem.with_suffix(".json"), {"sha256_of_arrays": sha256})
