@@ -148,9 +148,12 @@ def squared_error(predictions: ArrayLike, targets: ArrayLike) -> Array:
 
 
 def _pick(costs: Array, labels: ArrayLike) -> Array:
-    """The cost [...] of each label, of costs [..., K]."""
-    places = jnp.asarray(labels)[..., None]
-    return jnp.take_along_axis(costs, places, axis=-1)[..., 0]
+    """The cost [...] of each label, of costs [..., K]; NaN where a label is none of them."""
+    # Not take_along_axis: its gradient is a scatter, which on a GPU needs atomics.
+    labels, num_classes = jnp.asarray(labels), costs.shape[-1]
+    ours = labels[..., None] == jnp.arange(num_classes)
+    is_class = (labels >= 0) & (labels < num_classes)
+    return jnp.where(ours, costs, 0).sum(axis=-1) + 0 / is_class.astype(costs.dtype)
 
 
 def _clamped(log: Callable[[Array], Array], x: Array, harmless: float) -> Array:

@@ -191,7 +191,9 @@ def _layers(params: Params) -> list[dict[str, Array]]:
 
 
 def _uniform(key: Array, shape: tuple[int, ...], bound: float) -> Array:
-    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+    # Not jax.random.uniform(..., -bound, bound): it multiplies and adds, which a CPU rounds once
+    # and a GPU twice. Here all but the last product is exact, so that both give the same bits.
+    return (2 * jax.random.uniform(key, shape, jnp.float32) - 1) * jnp.float32(bound)
 
 
 def _check_key(caller: str, key: Array) -> None:

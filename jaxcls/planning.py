@@ -89,37 +89,53 @@ def memory_needed(
     devices: Sequence[jax.Device],
 ) -> int:
     """About how many bytes the data and `width` runs on each device take."""
-    each = run_bytes(config, train, validation, test)
+    on_cpu = devices[0].platform == "cpu"
+    each = run_bytes(config, train, validation, test, on_cpu=on_cpu)
+    # A GPU takes the next round's memory while the host still looks at the one before.
+    rounds = 1 if on_cpu else 2
     data = _data_bytes(train, validation, test, devices)
-    return data + len(devices) * width * each
+    return data + rounds * len(devices) * width * each
 
 
 def run_bytes(
-    config: Config, train: Batch, validation: Batch | None, test: Batch | None
+    config: Config,
+    train: Batch,
+    validation: Batch | None,
+    test: Batch | None,
+    *,
+    on_cpu: bool = True,
 ) -> int:
     """About the most memory that one run needs at a time, besides the data.
 
     What is counted: the params, their gradient, their update and the next params, the
-    optimizer's moments and the best params so far with their next; a step's examples, its
-    outputs of each layer forward and backward; an epoch's order and masks; the outputs of each
-    layer when the sets are scored, which XLA may do at once; the history.
+    optimizer's moments and the best params so far with their next; the history; a step's
+    examples, its outputs of each layer forward and backward, an epoch's order and masks; the
+    outputs of each layer when the sets are scored, which XLA may do at once. On a CPU it may
+    keep what masks are drawn of, and what it trains by while it scores; on a GPU it does not.
     """
     sizes = config.layer_sizes
     weights = sum(fan_in * out + out for fan_in, out in itertools.pairwise(sizes))
     moments = 2 if config.optimizer != "sgd" else int(config.momentum > 0)
     copies = 4 + 2 * moments + 2 * (config.monitor is not None)
-    units, rows = sum(sizes[1:]), step_size(train, config)
-    numbers = weights * copies + rows * 4 * units
-    num_steps, num_train = steps_per_epoch(train, config), len(train.targets)
+    kept = _FLOAT * (weights * copies + 5 * config.epochs)
+    units = sum(sizes[1:])
+    scored = sum(len(each.targets) for each in (train, validation, test) if each)
+    epoch, scores = _epoch_bytes(config, train, on_cpu), _FLOAT * 2 * units * scored
+    return kept + (epoch + scores if on_cpu else max(epoch, scores))
+
+
+def _epoch_bytes(config: Config, train: Batch, on_cpu: bool) -> int:
+    """What an epoch draws, and what its largest step takes."""
+    sizes, rows = config.layer_sizes, step_size(train, config)
+    numbers = rows * 4 * sum(sizes[1:])
+    num_steps = steps_per_epoch(train, config)
     if num_steps > 1:
         numbers += rows * sizes[0]
         if config.shuffle:
-            numbers += 8 * num_train
-    if config.dropout:
-        # Counters of 64 bits and the random bits drawn of them, twice, and the masks.
-        numbers += num_steps * rows * sum(sizes[1:-1]) * 17 // _FLOAT
-    scored = sum(len(each.targets) for each in (train, validation, test) if each)
-    return _FLOAT * (numbers + scored * 2 * units + 5 * config.epochs)
+            numbers += 8 * len(train.targets)
+    masks = num_steps * rows * sum(sizes[1:-1]) if config.dropout else 0
+    # On a CPU counters of 64 bits and the random bits drawn of them, twice, and the masks.
+    return _FLOAT * numbers + masks * (17 if on_cpu else 5)
 
 
 def _data_bytes(
@@ -135,4 +151,5 @@ def _data_bytes(
         # Packed twice, and narrowed once.
         more = 3 * np.size(train.features) if pays_to_pack(train) else 0
         return _FLOAT * (numbers + more)
-    return _FLOAT * numbers * len(devices)
+    # XLA multiplies by a copy whose rows are filled up to a round number.
+    return 2 * _FLOAT * numbers * len(devices)

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 from pathlib import Path
 
 import jax
@@ -12,13 +13,21 @@ _OWN_DEVICES = (
     "xla_force_host_platform_device_count"  # the user's own number of devices
 )
 _PACKAGES = ("jaxcls", "jax", "jaxlib", "optax", "numpy")
+# What a GPU's results depend on besides.
+_GPU_PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
+_CUBLAS = ("nvidia-cublas-cu12", "nvidia-cublas")
+# XLA times several kernels for each product on a GPU and keeps the fastest, which may be
+# another one in another process, and round otherwise. With this it takes the same one always.
+_SAME_KERNELS = "--xla_gpu_exclude_nondeterministic_ops"
 
 
-def choose_device(name: str) -> jax.Device:
+def choose_device(name: str, *, preallocate: bool = True) -> jax.Device:
     """The device that `--device` asks for.
 
     Args:
         name: "cpu", "gpu", or "auto" for a GPU if jax sees one, else the CPU.
+        preallocate: whether jax may take most of a GPU's memory at once, as training wants it.
+            XLA_PYTHON_CLIENT_PREALLOCATE goes before.
 
     Raises:
         ValueError: "gpu" where jax sees none, or no device at all.
@@ -30,6 +39,7 @@ def choose_device(name: str) -> jax.Device:
         # Before jax looks for devices, so that it takes no memory of a GPU that is not used.
         jax.config.update("jax_platforms", "cpu")
         return jax.devices("cpu")[0]
+    _settle_for_gpus(preallocate)
     try:
         device = jax.devices()[0]
     # JAX_PLATFORMS asks for what is not here.
@@ -70,6 +80,17 @@ def choose_devices(name: str) -> list[jax.Device]:
     if first.platform == "cpu" and jax.process_count() == 1:
         return devices[: usable_cores()]
     return devices
+
+
+def _settle_for_gpus(preallocate: bool) -> None:
+    """Tells XLA, which reads its variables once, how to use a GPU, where one can be used."""
+    if not _installed(_GPU_PLUGINS):
+        return
+    given = os.environ.get("XLA_FLAGS", "")
+    if _SAME_KERNELS not in given:
+        os.environ["XLA_FLAGS"] = f"{given} {_SAME_KERNELS}=true".strip()
+    if not preallocate:
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def describe(device: jax.Device) -> str:
@@ -118,11 +139,32 @@ def _cpu_info(field: str) -> str | None:
     return None
 
 
-def versions() -> dict[str, str]:
+def versions(device: str = "cpu") -> dict[str, str]:
     """Versions of Python and of the packages that results depend on.
+
+    Args:
+        device: as `describe` has it; on a GPU the plugin, cuBLAS and the driver count, too.
 
     >>> sorted(versions())
     ['jax', 'jaxcls', 'jaxlib', 'numpy', 'optax', 'python']
     """
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return found | {"python": platform.python_version()}
+    found |= {"python": platform.python_version()}
+    if not device.startswith("gpu"):
+        return found
+    found |= _installed((*_GPU_PLUGINS, *_CUBLAS))
+    with contextlib.suppress(OSError):
+        first = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+        number = re.search(r"\d+\.\d+(\.\d+)?", first)
+        if number is not None:
+            found["nvidia driver"] = number[0]
+    return found
+
+
+def _installed(packages: tuple[str, ...]) -> dict[str, str]:
+    """The versions of those that are here."""
+    found = {}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
@@ -37,6 +37,8 @@ class EvaluateFlags:
     """Folder with the dataset's four .gz files; by default the one that the run was trained on."""
     dataset: Path | None = None
     """The .npz file of the run's arrays, if it was moved."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute: a GPU if there is one, by default."""
     json: bool = False
     """Print everything as JSON."""
 
@@ -47,7 +49,7 @@ def run(flags: EvaluateFlags) -> None:
     Raises:
         ValueError, OSError: one sentence for the user.
     """
-    with jax.default_device(choose_device("auto")):
+    with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
         data = _data(trained, flags)
         scores = {name: score(trained, part) for name, part in data.parts().items()}

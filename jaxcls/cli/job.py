@@ -181,7 +181,7 @@ def surroundings(
         "device": device,
         "machine": machine(),
         "precision": "float32",
-        "versions": versions(),
+        "versions": versions(device),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "jax_variables": {
             name: value

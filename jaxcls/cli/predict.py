@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -25,6 +25,8 @@ class PredictFlags:
     files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE...")]
     """PNG and other image files of any size, dark on light or light on dark; .npy and .npz
     arrays of one example or many, as the run was trained on."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute: a GPU if there is one, by default."""
     json: bool = False
     """Print everything as JSON."""
 
@@ -49,7 +51,7 @@ def run(flags: PredictFlags, script: str) -> int:
     if not flags.files:
         raise ValueError("no files were named; name images, or .npy or .npz arrays.")
     entries, failed = [], False
-    with jax.default_device(choose_device("auto")):
+    with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
         if trained.source.name != MODEL:
             note(

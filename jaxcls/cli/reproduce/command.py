@@ -45,7 +45,7 @@ def run(flags: ReproduceFlags) -> int:
     # The file itself, lest a link to it be replaced; before the minutes that its content takes.
     path = None if flags.json is None else _checked_file("json", flags.json.resolve())
     device = choose_device(flags.device)
-    about = {"device": describe(device), "versions": versions()}
+    about = {"device": describe(device), "versions": versions(describe(device))}
     made_of = (f"{name} {version}" for name, version in about["versions"].items())
     print(f"{about['device']} | {', '.join(made_of)}", flush=True)
 
