@@ -466,3 +466,11 @@ THREE = jax.tree.map(
 def test_bad_arguments_are_named(change, error, message):
     with pytest.raises(error, match=re.escape(message)):
         fit_many(**GOOD | change)
+
+
+def test_seeds_may_come_from_a_generator_or_be_numpys():
+    sets, config = examples(), Config((6, 4, 1), bernoulli, epochs=2)
+    want = fit_many((1, 200), config, Hyperparams(), sets)
+    for seeds in ((seed for seed in (1, 200)), np.array([1, 200], np.uint8)):
+        got = fit_many(seeds, config, Hyperparams(), sets)
+        jax.tree.map(np.testing.assert_array_equal, got, want)
