@@ -171,6 +171,7 @@ def test_going_on_with_other_flags_is_refused(monkeypatch, capsys):
         assert f"{named}: the run began with" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patience", "rate", "ended"), [("1", "10", "patience"), ("3", "1e-3", "epochs")]
 )

@@ -523,7 +523,7 @@ def test_compile_time_is_not_training_time():
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        (lambda x: (x * 3).astype(np.uint8), "bytes from 0 to 3, which are divided by"),
+        (lambda x: (x * 3).astype(np.uint8), "bytes from 0 to 2, which are divided by"),
         (
             lambda x: x * [1, 1, 1, 900.0, 1],
             "column 3 of the training features has num",
