@@ -284,7 +284,7 @@ def write_result(
             "epoch": epoch,
             "by": None if monitor is None else f"validation {monitor}",
             "epochs_done": int(runs.epochs.max()),
-            "stopped_by": stopped_by(runs.epochs, model.config.epochs),
+            "stopped_by": stopped_by(np.asarray(runs.epochs), model.config.epochs),
             "seeds": model.seeds,
         },
         "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
@@ -308,7 +308,7 @@ def stopped_by(epochs_done: np.ndarray, epochs: int) -> str:
     >>> stopped_by(np.array([3, 7]), 7)
     'patience or epochs'
     """
-    early = np.asarray(epochs_done) < epochs
+    early = epochs_done < epochs
     if early.all():
         return "patience"
     return "patience or epochs" if early.any() else "epochs"
