@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     Attributes:
         features: [N, D] floats, scaled.
         targets: [N] integers or floats, or one-hot rows [N, K], as the likelihood takes them.
-        weights: [N] numbers that multiply the losses, whose mean divides by their sum; 0
+        weights: [N] numbers that multiply the losses, of which only their ratios matter; 0
             leaves an example out. None weighs all alike.
     """
 

@@ -11,6 +11,12 @@ from jaxcls.batches import Batch, Narrowed, Packed, num_examples
 from jaxcls.config import Config
 from jaxcls.mlp import Params
 
+# Sizes between which features do not make training hard: of bytes the largest number, of floats
+# the root mean square of a column, and the largest number of all.
+_LEAST_BYTE = 64
+_LARGEST_SIZE = 20
+_LEAST_SIZE = 0.05
+
 
 def check_params(caller: str, params: Params, config: Config) -> None:
     """Raises unless the first kernel takes as many features as `config` says."""
@@ -59,6 +65,12 @@ def check_batch(
         raise ValueError(
             f"{caller}: {name}.weights must be [{shape[0]}], got {list(np.shape(data.weights))}."
         )
+    for field, leaf in data._asdict().items():
+        if isinstance(leaf, np.ndarray) and not leaf.dtype.isnative:
+            raise TypeError(
+                f"{caller}: {name}.{field} must be in this machine's byte order, got "
+                f"{leaf.dtype.str}; pass {field}.astype({leaf.dtype.newbyteorder('=').str!r})."
+            )
     dtype = jnp.result_type(data.features)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
@@ -76,6 +88,8 @@ def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
         jax.eval_shape(partial(check_data, caller, name, config=config), data)
         return
     _check_weights(caller, name, data.weights)
+    _check_finite(caller, f"{name}.features", data.features)
+    _check_finite(caller, f"{name}.targets", targets)
     shape, dtype = np.shape(data.features), jnp.result_type(data.features)
     # Traced over logits alone, so that the loss sees concrete targets and checks their range.
     logits = jax.ShapeDtypeStruct((shape[0], config.layer_sizes[-1]), dtype)
@@ -112,6 +126,69 @@ def check_narrowed(caller: str, name: str, data: Narrowed, config: Config) -> No
             f"{config.layer_sizes} take {config.layer_sizes[0]}."
         )
     check_batch(caller, f"{name}.batch", data.batch)
+
+
+def problem_of_scale(features: np.ndarray) -> str | None:
+    """Why a network can hardly learn from features of this scale, and what to do, or None.
+
+    A column counts by its root mean square, so that a few large numbers are not taken for it.
+
+    Args:
+        features: [N, D] bytes, which are divided by 255, or floats, which are taken as they are.
+
+    >>> problem_of_scale(np.array([[0.0, 1700.0], [1.0, 1800.0]]))
+    'column 1 of the training features has numbers from 1700 to 1800, far from the size of 1, from which a network learns badly; take off its mean and divide by its standard deviation.'
+    >>> problem_of_scale(np.eye(3)) is None
+    True
+    """
+    if features.dtype == np.uint8:
+        most = int(features.max())
+        if most >= _LEAST_BYTE:
+            return None
+        return (
+            f"the training features are bytes from 0 to {most}, which are divided by 255 as if "
+            f"they went up to 255, and a network learns badly from numbers of at most "
+            f"{most / 255:.2g}; store them as floats from 0 to 1."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = np.sqrt(np.einsum("nd,nd->d", features, features) / len(features))
+    column = int(sizes.argmax())
+    low, high = features[:, column].min(), features[:, column].max()
+    if sizes[column] > _LARGEST_SIZE:
+        return (
+            f"column {column} of the training features has numbers from {low:.6g} to {high:.6g}, "
+            "far from the size of 1, from which a network learns badly; take off its mean and "
+            "divide by its standard deviation."
+        )
+    if np.abs(features).max() < _LEAST_SIZE:
+        return (
+            f"the training features go from {features.min():.2g} to {features.max():.2g}, far "
+            "below the size of 1, from which a network learns badly; divide them by their "
+            "standard deviation."
+        )
+    return None
+
+
+def _check_finite(caller: str, name: str, values: Array | np.ndarray) -> None:
+    if isinstance(values, jax.core.Tracer) or values.dtype.kind not in "fV":
+        return
+    if isinstance(values, Array):
+        if not values.is_fully_addressable or bool(jnp.isfinite(values).all()):
+            return
+        values = np.asarray(values)
+    dtype = jnp.result_type(values)  # float64 may be beyond what float32 holds
+    with np.errstate(over="ignore", invalid="ignore"):
+        ends = np.array([values.min(), values.max()]).astype(dtype)
+        if np.isfinite(ends).all():  # NaN is the least and the largest of any numbers
+            return
+        wrong = ~np.isfinite(values.astype(dtype))
+    place = tuple(int(index) for index in np.argwhere(wrong)[0])
+    rows = wrong.reshape(len(wrong), -1).any(axis=1).sum()
+    where = f"row {place[0]}" + "".join(f", column {index}" for index in place[1:])
+    raise ValueError(
+        f"{caller}: {name} must be finite in {dtype}, got {values[place]} in {where} ({rows:,} of "
+        f"{len(wrong):,} rows have such a number); mend these rows or leave them out."
+    )
 
 
 def _check_weights(caller: str, name: str, weights: Array | np.ndarray | None) -> None:

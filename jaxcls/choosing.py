@@ -20,7 +20,8 @@ class Best(NamedTuple):
 
     Attributes:
         params: the network's, after that epoch.
-        value: [] its mean loss or its accuracy on the validation set.
+        value: [] its mean loss or its accuracy on the validation set; the worst number that
+            there is if none has been judged.
         epoch: [] int32, epochs done then; 0 if none has been judged.
     """
 
@@ -34,7 +35,7 @@ class Progress(NamedTuple):
 
     Attributes:
         first_nonfinite_step: [] int32, the first step whose loss was not finite, or -1.
-        last_finite_loss: [] mean loss of the last step before it, NaN if there was none.
+        last_finite_loss: [] mean loss of the last step before it, 0 if there was none.
         best: what validation chose so far, or None without `Config.monitor`.
     """
 
@@ -49,16 +50,18 @@ def start_progress(params: Params, config: Config) -> Progress:
     >>> from jaxcls import bernoulli
     >>> params = {"Dense_0": {"kernel": jnp.zeros((2, 1)), "bias": jnp.zeros(1)}}
     >>> start_progress(params, Config((2, 1), bernoulli, monitor="loss")).best.value
-    Array(inf, dtype=float32)
+    Array(3.4028235e+38, dtype=float32)
     """
+    # All numbers are finite, so that jax_debug_nans and jax_debug_infs find those of a run.
     dtype = jnp.result_type(*jax.tree.leaves(params))
     best = None
     if config.monitor is not None:
-        worst = jnp.inf if config.monitor == "loss" else -jnp.inf
+        limits = jnp.finfo(dtype)
+        worst = limits.max if config.monitor == "loss" else limits.min
         best = Best(params, jnp.full((), worst, dtype), jnp.zeros((), jnp.int32))
     return Progress(
         first_nonfinite_step=jnp.full((), -1, jnp.int32),
-        last_finite_loss=jnp.full((), jnp.nan, dtype),
+        last_finite_loss=jnp.zeros((), dtype),
         best=best,
     )
 

@@ -58,7 +58,8 @@ class Config:
 
     def __post_init__(self):
         mlp.check_layer_sizes("Config", self.layer_sizes)
-        object.__setattr__(self, "layer_sizes", tuple(self.layer_sizes))  # hashable
+        # Hashable, and of Python's integers: NumPy's small ones overflow when multiplied.
+        self._set("layer_sizes", tuple(map(int, self.layer_sizes)))
         if not isinstance(self.likelihood, Likelihood):
             raise TypeError(
                 "Config: likelihood must be a jaxcls.Likelihood such as jaxcls.bernoulli, "
@@ -94,9 +95,12 @@ class Config:
                 )
         if self.batch_size is not None:
             _check_count("batch_size", self.batch_size, " or None for the full batch")
+            self._set("batch_size", int(self.batch_size))
         _check_count("epochs", self.epochs)
+        self._set("epochs", int(self.epochs))
         if self.patience is not None:
             _check_count("patience", self.patience, " or None for no early stopping")
+            self._set("patience", int(self.patience))
             if self.monitor is None:
                 raise ValueError(
                     f"Config: patience {self.patience} needs a monitor, loss or accuracy, by "
@@ -107,6 +111,9 @@ class Config:
                 "Config: monitor accuracy needs class labels, which the likelihood "
                 f"{self.likelihood.name!r} has not; use loss."
             )
+
+    def _set(self, name: str, value: tuple[int, ...] | int) -> None:
+        object.__setattr__(self, name, value)  # frozen for users
 
 
 class Hyperparams(NamedTuple):
@@ -123,7 +130,8 @@ class Hyperparams(NamedTuple):
         label_smoothing: [] share of each label spread evenly over all classes in the loss that
             is trained on (C. Szegedy et al., 2016). None is none.
         class_weights: [K] factors of the examples' weights, by their label, in the loss that is
-            trained on, whose mean divides by the sum of weights. None weighs all alike.
+            trained on. A weight means the same at any batch size: a step divides by the number
+            of its examples times the mean weight of the training set. None weighs all alike.
     """
 
     learning_rate: Array | float = 1e-3
@@ -163,7 +171,9 @@ def check_seed(caller: str, seed: int) -> None:
 @jax.jit
 def split_seed(seed: Array) -> tuple[Array, ...]:
     """The three keys of `Keys` from a seed [] uint32, also inside programs."""
-    return tuple(jax.random.split(jax.random.key(seed), 3))
+    # Named, whatever jax_default_prng_impl is: a seed means one run, and of rbg keys vmap uses
+    # only the first.
+    return tuple(jax.random.split(jax.random.key(seed, impl="threefry2x32"), 3))
 
 
 def _check_count(name: str, value: int, or_else: str = "") -> None:

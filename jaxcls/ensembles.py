@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import entr
+from jax.scipy.special import entr, logsumexp
 from jax.typing import ArrayLike
 
-from jaxcls import mlp
+from jaxcls import likelihoods, mlp
 from jaxcls.likelihoods import Likelihood, class_probabilities
 from jaxcls.mlp import Params
 
@@ -84,6 +84,25 @@ def probabilities(params: Params, x: ArrayLike, likelihood: Likelihood) -> Array
     """
     _check("ensembles.probabilities", params, x, likelihood)
     return _mean(partial(_probabilities, x=x, likelihood=likelihood), params)
+
+
+@jax.jit
+def log_odds(params: Params, x: ArrayLike) -> Array:
+    """log(P(1) / P(0)) [N] of the mean probabilities of two classes, as of `likelihoods.log_odds`.
+
+    Args:
+        params: of S members, every leaf [S, ...], of `bernoulli` or of `categorical`.
+        x: [N, D] floats, scaled as in training.
+
+    >>> bias = jnp.array([[300.0], [400.0]])  # probabilities that both are 1 in float32
+    >>> params = {"Dense_0": {"kernel": jnp.zeros((2, 3, 1)), "bias": bias}}
+    >>> log_odds(params, jnp.ones((1, 3))).round(2)
+    Array([300.69], dtype=float32)
+    """
+    check_stacked("ensembles.log_odds", params)
+    one = jax.lax.map(lambda member: likelihoods.log_odds(mlp.apply(member, x)), params)
+    above, below = jax.nn.log_sigmoid(one), jax.nn.log_sigmoid(-one)
+    return logsumexp(above, axis=0) - logsumexp(below, axis=0)
 
 
 @partial(jax.jit, static_argnames="likelihood")

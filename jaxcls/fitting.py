@@ -71,7 +71,8 @@ def fit(
         train: the training set, arrays of NumPy or JAX, also over devices as of `shard_rows`.
         validation: scored after each epoch into the history; with `config.monitor` it chooses
             the parameters that `chosen_params(state)` gives.
-        state: to start or go on from; `init_state(keys, config)` by default.
+        state: to start or resume from; `init_state(keys, config)` by default. Its epochs count,
+            though they may have been of data of another size.
         report_every: epochs between two reports, all by default. It changes no parameter.
         on_report: called with a `Report` after each multiple of `report_every` and at the end.
         checkpoint_every: epochs between two checkpoints, all by default.
@@ -122,11 +123,11 @@ def fit(
         if validation is not None and mesh_of(validation) is None:
             validation = replicate(validation, mesh)
     num_steps = steps_per_epoch(train, config)
-    _check_num_steps(config.epochs, num_steps)
+    _check_num_steps(state, config, num_steps)
     _check_spread(train, num_steps, config)
     data = arranged(state.params, train, config)
     validation = None if validation is None else beside(state.params, validation)
-    done = int(state.step) // num_steps
+    begun, done = state, int(state.epoch)
     # Segments end where something is due, and share one program whatever their length.
     longest = min(report_every, checkpoint_every, config.epochs)
     segments = []
@@ -144,9 +145,9 @@ def fit(
                 num_epochs=longest,
             )
         )
-        before, done = done, int(state.step) // num_steps
+        before, done = done, int(state.epoch)
         segments.append(_first_epochs(segment, done - before))
-        _check_finite(state, done, num_steps)
+        _check_finite(state, begun, num_steps)
         over = is_over(state, done, config)
         report_due = over or done % report_every == 0
         checkpoint_due = over or done % checkpoint_every == 0
@@ -203,19 +204,20 @@ def _report(
     return Report(epoch, state, float(last.loss), scores, last.validation)
 
 
-def _check_finite(state: TrainState, done: int, num_steps: int) -> None:
+def _check_finite(state: TrainState, begun: TrainState, num_steps: int) -> None:
     first = int(state.progress.first_nonfinite_step)
     if first >= 0:
-        epoch, step = divmod(first, num_steps)
+        epoch, step = divmod(first - int(begun.step), num_steps)
         last = float(state.progress.last_finite_loss)
-        before = "" if np.isnan(last) else f", after a last finite loss of {last:.4g}"
+        before = f", after a last finite loss of {last:.4g}" if first else ""
         raise _diverged(
-            f"the loss is not finite from step {step + 1} of epoch {epoch + 1} on{before}"
+            f"the loss is not finite from step {step + 1} of epoch "
+            f"{int(begun.epoch) + epoch + 1} on{before}"
         )
     # The last update has no loss after it that would show what it did.
     leaves = jax.device_get(jax.tree.leaves(state.params))
     if not all(np.isfinite(leaf).all() for leaf in leaves):
-        raise _diverged(f"the parameters are not finite after epoch {done}")
+        raise _diverged(f"the parameters are not finite after epoch {int(state.epoch)}")
 
 
 def _diverged(what: str) -> FloatingPointError:
@@ -224,10 +226,13 @@ def _diverged(what: str) -> FloatingPointError:
     )
 
 
-def _check_num_steps(num_epochs: int, num_steps: int) -> None:
-    if num_epochs * num_steps > MOST_STEPS:
+def _check_num_steps(state: TrainState, config: Config, num_steps: int) -> None:
+    left = max(0, config.epochs - int(state.epoch))
+    # Of a schedule all epochs are counted in steps of this size.
+    most = max(int(state.step) + left * num_steps, config.epochs * num_steps)
+    if most > MOST_STEPS:
         raise ValueError(
-            f"fit: {num_epochs:,} epochs of {num_steps:,} steps are more than the "
+            f"fit: {config.epochs:,} epochs of {num_steps:,} steps are more than the "
             f"{MOST_STEPS:,} steps that a run can count; take fewer epochs or larger batches."
         )
 

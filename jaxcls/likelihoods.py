@@ -65,6 +65,18 @@ def class_probabilities(likelihood: Likelihood, logits: Array) -> Array:
     return jnp.stack([1 - p, p], axis=-1) if p.ndim == 1 else p
 
 
+def log_odds(logits: Array) -> Array:
+    """log(P(1) / P(0)) [N] of two classes, whose order stays where probabilities round to 1.
+
+    Args:
+        logits: [N, 1] of `bernoulli` or [N, 2] of `categorical`.
+
+    >>> log_odds(jnp.array([[1.0, 500.0]]))
+    Array([499.], dtype=float32)
+    """
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+
+
 def _one(num_classes: int) -> int:
     del num_classes
     return 1

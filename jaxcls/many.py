@@ -5,7 +5,7 @@ chunks of a fixed width, and each device trains one chunk at a time: what comes 
 on its chunk alone, never on how many devices there are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -88,7 +88,7 @@ class Sets(NamedTuple):
 
 
 def fit_many(
-    seeds: Sequence[int],
+    seeds: Iterable[int],
     config: Config,
     hyperparams: Hyperparams,
     train: Batch,
@@ -100,6 +100,10 @@ def fit_many(
     devices: Sequence[jax.Device] | None = None,
 ) -> Runs:
     """Trains S runs, each as `fit` would alone, and scores them.
+
+    Each differs from `fit` by the order of float32 sums: losses agree within 3e-6, with the same
+    counts, for full batches; with mini-batches training amplifies the last bit, up to 1.1e-4 and
+    3 of 10,000 images in 5 epochs of ten classes of MNIST (README, "Error bars").
 
     They share the data and the config, and thereby one compiled program. A run whose loss or
     params are no longer finite goes on beside the others, whom it does not touch, and says so.
@@ -233,7 +237,7 @@ def run_chunks(
     count = len(members.seeds)
 
     def fetched(chunks, runs):
-        runs = to_host(runs)
+        runs = _with_nan_for_epochs_not_done(to_host(runs))
         sizes = [min(width, count - chunk * width) for chunk in chunks]
         return chunks, [
             jax.tree.map(lambda leaf, row=row, size=size: leaf[row, :size], runs)
@@ -265,6 +269,21 @@ def run_chunks(
         yield fetched(*before)
 
 
+def _with_nan_for_epochs_not_done(runs: Runs) -> Runs:
+    """Histories [..., E] on the host, whose program fills up with 0."""
+    if runs.history is None:
+        return runs
+
+    def fill(leaf):
+        leaf = np.asarray(leaf)
+        if not np.issubdtype(leaf.dtype, np.floating):
+            return leaf
+        done = np.arange(leaf.shape[-1]) < np.asarray(runs.epochs)[..., None]
+        return np.where(done, leaf, leaf.dtype.type(np.nan))
+
+    return runs._replace(history=jax.tree.map(fill, runs.history))
+
+
 @partial(jax.jit, static_argnames=("config", "mesh"))
 def _run_round(
     members: Members, sets: Sets, epochs: int, *, config: Config, mesh: Mesh
@@ -290,7 +309,7 @@ def _run(member: Members, sets: Sets, epochs: Array, *, config: Config) -> Runs:
     """One run, from its seed to its scores."""
     keys, hyperparams = Keys(*split_seed(member.seeds)), member.hyperparams
     num_steps = steps_per_epoch(sets.train, config)
-    # Made in here, so that the step, which all runs share, is no array of many.
+    # Made in here, so that step and epoch, which all runs share, are no arrays of many.
     state = init_state(keys, config, member.params)
     state, history = train_epochs(
         state,
@@ -306,7 +325,7 @@ def _run(member: Members, sets: Sets, epochs: Array, *, config: Config) -> Runs:
     scores: dict[str, Metrics] = {
         name: score(params, data, config) for name, data in sets.scored.items()
     }
-    done, first = state.step // num_steps, state.progress.first_nonfinite_step
+    done, first = state.epoch, state.progress.first_nonfinite_step
     # Also what the last update made of the validation set, though an earlier epoch is chosen.
     judged = None
     if history.validation is not None:
@@ -326,11 +345,12 @@ def _run(member: Members, sets: Sets, epochs: Array, *, config: Config) -> Runs:
 
 
 def _members(
-    seeds: Sequence[int],
+    seeds: Iterable[int],
     config: Config,
     hyperparams: Hyperparams,
     params: Params | None,
 ) -> Members:
+    seeds = list(seeds)  # also of a generator
     for seed in seeds:
         check_seed("fit_many", seed)
     count = len(seeds)

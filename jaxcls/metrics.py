@@ -55,11 +55,12 @@ def confusion(
     """Counts [K, K] of examples: row their label, column their prediction.
 
     Args:
-        predictions: [N] integers in 0..K-1.
-        labels: [N] integers in 0..K-1.
+        predictions: [N] integers in 0..K-1, or booleans for 0 and 1.
+        labels: [N] likewise.
         num_classes: K.
 
     Raises:
+        TypeError: a value is no integer.
         ValueError: the lengths differ, or a value lies outside 0..K-1.
 
     >>> confusion([0, 1, 1], [0, 0, 1], num_classes=2).tolist()
@@ -72,8 +73,11 @@ def confusion(
             "must both be [N]."
         )
     for name, values in (("predictions", predictions), ("labels", labels)):
+        if values.size and values.dtype.kind not in "biu":
+            raise TypeError(f"confusion: {name} must be integers, got {values.dtype}.")
         if values.size and not (values.min() >= 0 and values.max() < num_classes):
             raise ValueError(f"confusion: {name} must lie in 0..{num_classes - 1}.")
     counts = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(counts, (labels, predictions), 1)
+    # As integers, since booleans would be taken for a mask.
+    np.add.at(counts, (labels.astype(np.int64), predictions.astype(np.int64)), 1)
     return counts

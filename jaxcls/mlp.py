@@ -147,6 +147,7 @@ def check_layer_sizes(caller: str, layer_sizes: Sequence[int]) -> None:
         raise TypeError(
             f"{caller}: layer_sizes must be several integers, such as (784, 32, 1), got {layer_sizes!r}."
         )
+    layer_sizes = [int(size) for size in layer_sizes]  # NumPy's small ones overflow
     if len(layer_sizes) < 2 or min(layer_sizes) < 1:
         raise ValueError(
             f"{caller}: layer_sizes must be the inputs, any hidden layers and the outputs, "

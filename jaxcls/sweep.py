@@ -151,8 +151,8 @@ def settle(
 
 
 def plan(
-    settings: Sequence[Setting],
-    seeds: Sequence[int],
+    settings: Iterable[Setting],
+    seeds: Iterable[int],
     train: Batch,
     validation: Batch,
     *,
@@ -174,6 +174,7 @@ def plan(
     Raises:
         TypeError, ValueError: a setting, seed or set is wrong; the message names it.
     """
+    settings, seeds = tuple(settings), tuple(seeds)
     if not settings or not seeds:
         raise ValueError(
             f"sweep.plan: needs at least one setting and one seed, got {len(settings)} and "
@@ -208,7 +209,7 @@ def plan(
         groups.append(Group(tuple(numbers), width))
     epochs = settings[0].config.epochs
     rungs = _rungs(epochs, len(settings)) if halving else (epochs,)
-    return Plan(tuple(settings), tuple(seeds), tuple(groups), rungs)
+    return Plan(settings, seeds, tuple(groups), rungs)
 
 
 def run(

@@ -22,6 +22,7 @@ from jaxcls.batches import (
     beside,
     epoch_rows,
     features_dtype,
+    num_examples,
     step_size,
     steps_per_epoch,
     take,
@@ -58,12 +59,14 @@ class TrainState(NamedTuple):
         params: the network's.
         opt_state: the optimizer's.
         progress: what the run has met.
+        epoch: [] int32, epochs that `train_epochs` has done, whatever the size of their data.
     """
 
     step: Array
     params: Params
     opt_state: optax.OptState
     progress: Progress
+    epoch: Array
 
 
 class History(NamedTuple):
@@ -94,6 +97,7 @@ def init_state(keys: Keys, config: Config, params: Params | None = None) -> Trai
         params=params,
         opt_state=make_optimizer(config, Hyperparams()).init(params),
         progress=start_progress(params, config),
+        epoch=jnp.zeros((), jnp.int32),
     )
 
 
@@ -147,6 +151,7 @@ def train_step(
     check_params("train_step", state.params, config)
     check_label_settings("train_step", hyperparams, config)
     mlp.check_masks("train_step", masks, batch.features.shape[:1], state.params)
+    hyperparams = _in_dtype_of(state.params, hyperparams)
     return _step(state, batch, masks, hyperparams, config, PLAIN)
 
 
@@ -157,8 +162,13 @@ def _step(
     hyperparams: Hyperparams,
     config: Config,
     layout: Layout,
+    divisor: Array | None = None,
 ) -> tuple[TrainState, Array]:
-    """`train_step` where the first kernel is held in a layout."""
+    """`train_step` where the first kernel is held in a layout.
+
+    The loss is the sum of the weighted losses, divided by `divisor` [], by default the sum of
+    the batch's weights.
+    """
 
     def mean_loss(params):
         logits = mlp.after_product(
@@ -172,9 +182,9 @@ def _step(
             targets = config.likelihood.smooth(targets, config.layer_sizes[-1], share)
         weights = _loss_weights(batch, hyperparams)
         loss_sum = jnp.sum(config.likelihood.loss(logits, targets) * weights)
-        weight_sum = jnp.sum(weights)
+        total = jnp.sum(weights) if divisor is None else divisor
         # A batch whose every weight is 0 has the mean loss 0 and not 0/0.
-        return loss_sum / jnp.where(weight_sum > 0, weight_sum, 1), loss_sum
+        return loss_sum / jnp.where(total > 0, total, 1), loss_sum
 
     (loss, loss_sum), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     optimizer = make_optimizer(config, hyperparams)
@@ -203,10 +213,14 @@ def train_epochs(
     """Trains for `num_epochs` epochs, or until patience ends, as one program.
 
     An epoch's order comes from `fold_in(keys.shuffle, epoch)` and its masks, all in one
-    call, from `fold_in(keys.dropout, epoch)`, where the epoch is counted from the state's
-    step. So what an epoch does depends on the seed and its number alone, and E epochs are
-    the same in one call or in several. With `config.monitor` the validation set judges the
+    call, from `fold_in(keys.dropout, epoch)`, where the epoch is counted by the state. So
+    what an epoch does depends on the seed and its number alone, and E epochs are the same in
+    one call or in several. With `config.monitor` the validation set judges the
     parameters after each epoch, and once `config.patience` ends no further epoch is done.
+
+    With weights, of the examples or of their classes, a step's loss is the sum of weight times
+    loss, divided by the number of its examples times the mean weight of the training set: so a
+    weight means the same at any batch size.
 
     Args:
         state: before; at a whole number of epochs.
@@ -223,7 +237,7 @@ def train_epochs(
 
     Returns:
         The state after, and the history of these epochs; of epochs that were not done it holds
-        NaN and counts of 0.
+        0, also as the count of a validation set. `epoch` of the states tells how many were.
 
     Raises:
         TypeError, ValueError: a shape or dtype does not fit; labels are not looked at.
@@ -257,16 +271,21 @@ def train_epochs(
     layout = layout_of(data, config)
     if isinstance(data, Narrowed):
         data = data.batch
-    first = state.step // steps_per_epoch(data, config)
+    hyperparams = _in_dtype_of(state.params, hyperparams)
+    first = state.epoch
     last = (
         first + num_epochs if until is None else jnp.minimum(first + num_epochs, until)
     )
     weight_sum = jnp.sum(_loss_weights(data, hyperparams))
+    mean_weight = None
+    if data.weights is not None or hyperparams.class_weights is not None:
+        mean_weight = weight_sum / num_examples(data)
 
     def one(state, epoch):
         state, loss_sum = _train_epoch(
-            state, epoch, data, keys, hyperparams, config, layout
+            state, epoch, data, keys, hyperparams, config, layout, mean_weight
         )
+        state = state._replace(epoch=epoch + 1)
         scores = None
         if validation is not None:
             params = map_first_kernel(layout.restore, state.params)
@@ -350,9 +369,15 @@ def _train_epoch(
     hyperparams: Hyperparams,
     config: Config,
     layout: Layout,
+    mean_weight: Array | None,
 ) -> tuple[TrainState, Array]:
-    """One epoch: the state, in its layout, after it, and the sum of its losses."""
+    """One epoch: the state, in its layout, after it, and the sum of its losses.
+
+    The mean weight is that of the whole set, or None where nothing is weighed.
+    """
     num_steps = steps_per_epoch(data, config)
+    # A schedule follows the epochs; their steps so far may have been of data of another size.
+    ahead = epoch * num_steps - state.step
     masks = None
     if config.dropout:
         key = jax.random.fold_in(keys.dropout, epoch)
@@ -367,19 +392,21 @@ def _train_epoch(
         if masks is not None:
             places = data.rows if isinstance(data, Packed) else slice(None)
             masks = tuple(mask[0, places] for mask in masks)
-        hyperparams = _scheduled(hyperparams, state.step, config, num_steps)
+        hyperparams = _scheduled(hyperparams, state.step + ahead, config, num_steps)
         return _step(state, data, masks, hyperparams, config, layout)
 
     def step(carry, inputs):
         state, loss_sum = carry
         (rows, real), masks = inputs
+        divisor = None if mean_weight is None else jnp.sum(real) * mean_weight
         state, batch_loss_sum = _step(
             state,
             take(data, rows, real, config),
             masks,
-            _scheduled(hyperparams, state.step, config, num_steps),
+            _scheduled(hyperparams, state.step + ahead, config, num_steps),
             config,
             layout,
+            divisor,
         )
         # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
         return (state, loss_sum + batch_loss_sum), None
@@ -388,6 +415,12 @@ def _train_epoch(
     zero = jnp.zeros((), _loss_dtype(state, data, hyperparams))
     carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
     return carry
+
+
+def _in_dtype_of(params: Params, hyperparams: Hyperparams) -> Hyperparams:
+    """In the params' type, so that no hyperparam decides the type of what is trained."""
+    dtype = jnp.result_type(*jax.tree.leaves(params))
+    return jax.tree.map(lambda value: jnp.asarray(value, dtype), hyperparams)
 
 
 def _scheduled(
@@ -420,17 +453,16 @@ def _blank_history(
     num_epochs: int,
     dtype: jnp.dtype,
 ) -> History:
-    """With NaN and counts of 0 for epochs that are not done."""
+    """With 0 for epochs that are not done: NaN would stop a healthy run under jax_debug_nans."""
 
     def blank(leaf):
-        empty = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
-        return jnp.full((num_epochs, *leaf.shape), empty, leaf.dtype)
+        return jnp.zeros((num_epochs, *leaf.shape), leaf.dtype)
 
     scores = None
     if validation is not None:
         scores = jax.eval_shape(partial(score, config=config), state.params, validation)
         scores = jax.tree.map(blank, scores)
-    return History(jnp.full(num_epochs, jnp.nan, dtype), scores)
+    return History(jnp.zeros(num_epochs, dtype), scores)
 
 
 def _loss_dtype(

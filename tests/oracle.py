@@ -213,7 +213,7 @@ def train(
         loss, dlogits = likelihood(z, y[rows])
         weight = weights[rows]
         total += (loss * weight).sum()
-        dlogits = dlogits * weight[:, None] / weight.sum()
+        dlogits = dlogits * weight[:, None] / (len(rows) * weights.mean())
         grads = gradients(layers, x[rows], dlogits, batch_masks, rate)
         if rates is not None:
             optimizer.learning_rate = rates[step]

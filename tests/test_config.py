@@ -128,3 +128,33 @@ def test_bad_seeds_are_named():
             Keys.from_seed(seed)
     with pytest.raises(TypeError, match=r"Keys\.from_seed: seed must be an integer"):
         Keys.from_seed(0.5)
+
+
+def test_numpys_small_integers_do_not_overflow():
+    config = Config(
+        tuple(np.uint8([200, 250, 1])),
+        bernoulli,
+        epochs=np.int8(100),
+        batch_size=np.uint8(16),
+        patience=np.int16(3),
+        monitor="loss",
+    )
+    assert config == Config(
+        (200, 250, 1), bernoulli, epochs=100, batch_size=16, patience=3, monitor="loss"
+    )
+    assert all(type(size) is int for size in config.layer_sizes)
+    assert (
+        type(config.epochs) is type(config.batch_size) is type(config.patience) is int
+    )
+
+
+@pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])
+def test_a_seed_gives_the_same_keys_whatever_jaxs_default_is(impl):
+    want = Keys.from_seed(7)
+    with jax.default_prng_impl(impl):
+        jax.clear_caches()
+        got = Keys.from_seed(7)
+    for mine, other in zip(got, want, strict=True):
+        np.testing.assert_array_equal(
+            jax.random.key_data(mine), jax.random.key_data(other)
+        )

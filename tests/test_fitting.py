@@ -13,9 +13,12 @@ from jaxcls import (
     categorical,
     evaluate,
     fit,
+    gaussian,
     init_state,
+    mlp,
 )
 from jaxcls.interop import pytorch
+from jaxcls.many import fit_many
 from jaxcls.training import train_epochs
 
 KEYS = Keys.from_seed(0)
@@ -120,7 +123,8 @@ def test_a_batch_larger_than_the_data_is_the_full_batch():
 
 def test_a_loss_that_is_not_finite_stops_the_run():
     data = examples()
-    data.features[37] = np.inf
+    # The third batch: finite numbers, whose losses are not.
+    data.features[32:48] = np.float32(3e38) * np.sign(data.features[32:48])
     config = Config((4, 8, 1), bernoulli, batch_size=16, shuffle=False, epochs=6)
     reports = []
     with pytest.raises(
@@ -207,7 +211,8 @@ def test_an_update_that_breaks_the_parameters_is_said():
 
 
 def test_a_validation_loss_that_is_not_finite_is_said():
-    validation = examples()._replace(features=np.full((60, 4), np.inf, np.float32))
+    large = np.float32(3e38) * np.sign(examples().features)
+    validation = examples()._replace(features=large)
     with pytest.raises(
         FloatingPointError, match="the loss of the validation set is not finite after"
     ):
@@ -268,3 +273,98 @@ def test_runs_are_pytorchs_on_real_mnist(config, recipe, losses, correct, mnist)
         for part in (train, test)
     ]
     assert scores == correct
+
+
+@pytest.mark.parametrize(
+    "name, field, value, message",
+    [
+        ("train", "features", np.nan, "train.features .* got nan in row 7, column 3 "),
+        ("train", "features", -np.inf, "train.features .* got -inf in row 7, column 3"),
+        ("validation", "features", np.inf, r"validation.features .* \(1 of 60 rows"),
+        ("validation", "targets", np.nan, "validation.targets .* got nan in row 7 "),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, jax.numpy.asarray])
+def test_numbers_that_are_not_finite_are_named(name, field, value, message, kind):
+    x, y = examples()[:2]
+    good = Batch(x, y.astype(np.float32))
+    bad = np.array(getattr(good, field))
+    bad[(7, 3)[: bad.ndim]] = value
+    sets = {"train": good, "validation": good} | {
+        name: good._replace(**{field: kind(bad)})
+    }
+    config = Config((4, 1), gaussian, epochs=1)
+    with pytest.raises(ValueError, match=f"fit: {message}"):
+        fit(KEYS, config, Hyperparams(), **sets)
+    with pytest.raises(ValueError, match=rf"fit_many: {message}"):
+        fit_many([0], config, Hyperparams(), **sets)
+    with pytest.raises(ValueError, match="evaluate: data"):
+        params = mlp.init(KEYS.init, (4, 1))
+        evaluate(params, sets[name], config=config)
+
+
+def test_float64_features_beyond_float32_are_named():
+    data = examples()
+    large = data.features.astype(np.float64)
+    large[5, 0] = 1e39
+    with pytest.raises(ValueError, match=r"finite in float32, got 1e\+39 in row 5, co"):
+        fit(KEYS, Config((4, 1), bernoulli), Hyperparams(), Batch(large, data.targets))
+
+
+@pytest.mark.parametrize("field", ["features", "targets"])
+def test_another_byte_order_is_named(field):
+    data = examples()
+    swapped = getattr(data, field)
+    swapped = swapped.astype(swapped.dtype.newbyteorder(">"))
+    data = data._replace(**{field: swapped})
+    with pytest.raises(TypeError, match=rf"train\.{field} must be in this machine's"):
+        fit(KEYS, Config((4, 1), bernoulli), Hyperparams(), data)
+
+
+@pytest.mark.parametrize("num_rows", [7, 30, 60])
+def test_epochs_of_data_of_another_size_count(num_rows):
+    data = examples()
+    fewer = Batch(data.features[:num_rows], data.targets[:num_rows])
+    short, long = (
+        Config((4, 3, 1), bernoulli, batch_size=8, epochs=epochs, schedule="cosine")
+        for epochs in (3, 8)
+    )
+    state, _ = fit(KEYS, short, Hyperparams(), data)
+    assert (int(state.step), int(state.epoch)) == (24, 3)
+    state, history = fit(KEYS, long, Hyperparams(), fewer, state=state)
+    assert len(history.loss) == 5 and int(state.epoch) == 8
+    assert int(state.step) == 24 + 5 * -(-num_rows // 8)
+    # The order and the rates of an epoch are those of its number.
+    begun = init_state(KEYS, long)
+    done, _ = train_epochs(
+        begun._replace(epoch=np.int32(6)),
+        fewer,
+        KEYS,
+        Hyperparams(),
+        config=long,
+        num_epochs=2,
+    )
+    steps = np.int32(6 * -(-num_rows // 8))
+    same, _ = train_epochs(
+        begun._replace(epoch=np.int32(6), step=steps),
+        fewer,
+        KEYS,
+        Hyperparams(),
+        config=long,
+        num_epochs=2,
+    )
+    jax.tree.map(np.testing.assert_array_equal, done.params, same.params)
+
+
+def test_where_a_resumed_run_diverges_is_told_by_its_epoch():
+    config = Config((4, 8, 1), bernoulli, batch_size=16, shuffle=False, epochs=4)
+    state, _ = fit(
+        KEYS,
+        Config((4, 8, 1), bernoulli, batch_size=4, shuffle=False, epochs=2),
+        Hyperparams(),
+        examples(),
+    )
+    data = examples()
+    data.features[32:48] = np.float32(3e38) * np.sign(data.features[32:48])
+    with pytest.raises(FloatingPointError, match=r"from step 3 of epoch 3 on"):
+        fit(KEYS, config, Hyperparams(), data, state=state)

@@ -466,3 +466,38 @@ THREE = jax.tree.map(
 def test_bad_arguments_are_named(change, error, message):
     with pytest.raises(error, match=re.escape(message)):
         fit_many(**GOOD | change)
+
+
+def test_seeds_may_come_from_a_generator_or_be_numpys():
+    sets, config = examples(), Config((4, 4, 1), bernoulli, epochs=2)
+    want = fit_many((1, 200), config, Hyperparams(), sets)
+    for seeds in ((seed for seed in (1, 200)), np.array([1, 200], np.uint8)):
+        got = fit_many(seeds, config, Hyperparams(), sets)
+        jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "optimizer, batch_size, rate, loss_bound, count_bound",
+    [
+        ("adam", None, 1e-3, 3e-6, 0),
+        ("sgd", None, 0.1, 3e-6, 0),
+        ("adam", 128, 1e-3, 1e-3, 30),
+        ("sgd", 128, 0.1, 1e-3, 30),
+    ],
+)
+def test_how_far_ten_classes_of_many_are_from_each_alone(
+    optimizer, batch_size, rate, loss_bound, count_bound, mnist
+):
+    # The bounds of full batches are promised; those of mini-batches are ten times what was seen.
+    train, test = mnist(*range(10))
+    config = Config(
+        (784, 32, 10), categorical, optimizer, batch_size=batch_size, epochs=5
+    )
+    runs = fit_many(range(2), config, Hyperparams(rate), train, None, test)
+    for row in range(2):
+        state, history = fit(Keys.from_seed(row), config, Hyperparams(rate), train)
+        assert np.abs(history.loss - runs.history.loss[row]).max() <= loss_bound
+        score = evaluate(state.params, test, config=config)
+        correct = int(runs.scores["test"].correct[row])
+        assert abs(int(score.correct) - correct) <= count_bound

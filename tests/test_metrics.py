@@ -40,3 +40,17 @@ def test_metrics_are_means_of_their_sums():
 @pytest.mark.parametrize("targets", [[2, 0, 1], [[2], [0], [1]], np.eye(3)[[2, 0, 1]]])
 def test_labels_of_every_form_of_targets(targets):
     np.testing.assert_array_equal(metrics.labels_of(targets), [2, 0, 1])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.uint64])
+def test_confusion_takes_booleans_and_small_integers(dtype):
+    predictions, labels = np.array([[1, 0, 1, 1], [1, 1, 0, 1]], dtype)
+    counts = metrics.confusion(predictions, labels, num_classes=2)
+    np.testing.assert_array_equal(counts, [[0, 1], [1, 2]])
+
+
+def test_confusion_refuses_floats():
+    with pytest.raises(
+        TypeError, match="confusion: labels must be integers, got float"
+    ):
+        metrics.confusion([0, 1], [0.0, 1.0], 2)

@@ -321,7 +321,7 @@ def test_the_last_finite_loss_is_kept():
     )
     assert int(state.progress.first_nonfinite_step) == 1
     np.testing.assert_allclose(state.progress.last_finite_loss, first, rtol=1e-6)
-    assert np.isnan(start(TWO).progress.last_finite_loss)
+    assert start(TWO).progress.last_finite_loss == 0
 
 
 @pytest.mark.parametrize(
@@ -416,3 +416,48 @@ def test_good_values_pass():
             check_hyperparams("fit", Hyperparams(0.1, class_weights=each), config)
         check_hyperparams("fit", all_at_work(config), config)
     check_hyperparams("fit", Hyperparams(clip_norm=1), Config((6, 1), gaussian))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 24, None])
+def test_a_weight_means_the_same_at_any_batch_size(batch_size):
+    data = examples(TWO)
+    weights = np.linspace(0.2, 3, 25).astype(np.float32)
+    config = dataclasses.replace(TWO, batch_size=batch_size, epochs=1, momentum=0.0)
+    got, history = fit(
+        KEYS,
+        config,
+        Hyperparams(0.5),
+        data._replace(weights=weights),
+        state=start(config),
+    )
+    size = 25 if batch_size is None else batch_size
+    layers, loss = oracle.train(
+        oracle.to_float64(start(config).params),
+        data.features,
+        data.targets.astype(float),
+        oracle.bernoulli,
+        oracle.Sgd(0.5),
+        np.split(np.arange(25), np.arange(size, 25, size)),
+        weights=weights,
+    )
+    np.testing.assert_allclose(history.loss[0], loss, rtol=1e-5)
+    for mine, want in zip(oracle.to_float64(got.params), layers, strict=True):
+        for leaf, wanted in zip(mine, want, strict=True):
+            np.testing.assert_allclose(leaf, wanted, 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [4, 40, None])
+def test_balanced_classes_count_alike_at_any_batch_size(batch_size):
+    # Nothing to learn but the share: one of twenty examples is of class 1.
+    y = (np.arange(400) % 20 == 0).astype(int)
+    balanced = tuple((400 / (2 * np.bincount(y))).tolist())
+    config = Config((1, 1), bernoulli, "sgd", batch_size=batch_size, epochs=200)
+    rate = 0.002 * (batch_size or 400)
+    state, _ = fit(
+        KEYS,
+        config,
+        Hyperparams(rate, class_weights=balanced),
+        Batch(np.zeros((400, 1), np.float32), y),
+    )
+    logit = float(state.params["Dense_0"]["bias"][0])
+    assert abs(1 / (1 + np.exp(-logit)) - 0.5) < 0.05

@@ -91,7 +91,10 @@ def score(trained: Run, data: Dataset) -> dict:
         "f1": by_class.f1.tolist(),
         "support": by_class.support.tolist(),
         "roc_auc": (
-            roc_auc(probabilities[:, 1], data.targets) if len(labels) == 2 else None
+            # By log odds: probabilities round to 0 or 1, and would tie.
+            roc_auc(trained.log_odds(data.features), data.targets)
+            if len(labels) == 2
+            else None
         ),
         "calibration_error": calibration_error(probabilities, data.targets),
         "confusion": counts.tolist(),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcls import mlp
+from jaxcls.checks import problem_of_scale
 from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
 from jaxcls.cli.screen import note
@@ -52,14 +53,12 @@ def load_data(flags: TrainFlags, script: str) -> Data:
     """Loads the dataset and the classes that the flags ask for, and splits for validation."""
     binary = isinstance(flags, BinaryFlags)
     classes = flags.classes
-    if classes is None and not (flags.dataset or "").endswith(".npz"):
+    if classes is None and not _is_npz(flags.dataset or ""):
         classes = (0, 1) if binary else (0, 1, 2)
     if flags.dataset is not None:
         name = flags.dataset
-        if name.endswith(".npz"):
-            name = os.path.abspath(
-                name
-            )  # a run may be gone on with from another folder
+        if _is_npz(name):
+            name = os.path.abspath(name)  # a run may be resumed from another folder
         train, test = load(name, data_dir=flags.data_dir, classes=classes)
     else:
         name, train, test, notice = load_mnist_or_digits(
@@ -109,6 +108,8 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
             "full batch is used.",
         )
         batch_size = None
+    for each in _notes(flags, data):
+        note(script, each)
     config = Config(
         layer_sizes=(
             data.train.features.shape[1],
@@ -201,12 +202,39 @@ def as_json(value: dict) -> dict:
 def run_name(flags: TrainFlags, job: Job) -> str:
     """What a run's folder is called, after the time."""
     recipe = flags.recipe if isinstance(flags, BinaryFlags) else None
-    dataset = os.path.basename(job.data.name).removesuffix(".npz")
+    dataset = os.path.basename(job.data.name)
+    if _is_npz(dataset):
+        dataset = dataset[: -len(".npz")]
     labels = job.data.train.labels
     classes = (
         "-".join(map(str, labels)) if len(labels) < 5 else f"{len(labels)}-classes"
     )
     return f"{dataset}-recipe-{recipe}" if recipe else f"{dataset}-{classes}"
+
+
+def _is_npz(name: str) -> bool:
+    return name.lower().endswith(".npz")
+
+
+def _notes(flags: TrainFlags, data: Data) -> list[str]:
+    """What makes a run of little use, or is asked for without effect, a sentence each."""
+    problem = problem_of_scale(data.train.features)
+    without_validation = data.validation is None
+    idle = {
+        f"--dropout {flags.dropout}, as there is no hidden layer to drop units of": (
+            flags.dropout > 0 and not flags.hidden
+        ),
+        f"--monitor {flags.monitor}, as there is no validation set; give a validation_fraction": (
+            flags.monitor != "loss" and without_validation
+        ),
+        f"--split-seed {flags.split_seed}, as no validation set is split off": (
+            flags.split_seed is not None and without_validation
+        ),
+    }
+    notes = [] if problem is None else [problem]
+    return notes + [
+        f"without effect: {what}." for what, is_idle in idle.items() if is_idle
+    ]
 
 
 def _class_weights(flags: TrainFlags, train: Dataset) -> tuple[float, ...] | None:

@@ -284,7 +284,7 @@ def write_result(
             "epoch": epoch,
             "by": None if monitor is None else f"validation {monitor}",
             "epochs_done": int(runs.epochs.max()),
-            "stopped_by": "epochs",
+            "stopped_by": stopped_by(np.asarray(runs.epochs), model.config.epochs),
             "seeds": model.seeds,
         },
         "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
@@ -300,6 +300,18 @@ def write_result(
     }
     folder.write_result(metrics, epoch, params, None)
     return metrics
+
+
+def stopped_by(epochs_done: np.ndarray, epochs: int) -> str:
+    """What ended the runs, where some may have ended otherwise than others.
+
+    >>> stopped_by(np.array([3, 7]), 7)
+    'patience or epochs'
+    """
+    early = epochs_done < epochs
+    if early.all():
+        return "patience"
+    return "patience or epochs" if early.any() else "epochs"
 
 
 def result_lines(metrics: dict) -> list[str]:
@@ -319,8 +331,9 @@ def _history(runs: Runs) -> list[dict]:
     history = cast(History, runs.history)
     columns = {"loss": np.asarray(history.loss)}
     if history.validation is not None:
-        columns["validation_loss"] = np.asarray(history.validation.loss)
-        columns["validation_accuracy"] = np.asarray(history.validation.accuracy)
+        with np.errstate(invalid="ignore"):  # 0/0 of epochs that were not done
+            columns["validation_loss"] = np.asarray(history.validation.loss)
+            columns["validation_accuracy"] = np.asarray(history.validation.accuracy)
     return [
         {"epoch": epoch + 1}
         | {

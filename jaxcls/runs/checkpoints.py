@@ -55,7 +55,9 @@ class Checkpoint(NamedTuple):
         Raises:
             ValueError: a leaf is missing, or its shape or dtype is not the template's.
         """
-        return restore(template, self.arrays, self.source)
+        # 0.1.0 counted a state's epochs by its steps, which came to the same.
+        epoch = {"epoch": np.array(self.epoch, np.int32)}
+        return restore(template, epoch | self.arrays, self.source)
 
 
 def write_checkpoint(

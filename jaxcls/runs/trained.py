@@ -16,7 +16,12 @@ from jaxcls.batches import scaled
 from jaxcls.config import Config, Keys
 from jaxcls.ensembles import Uncertainty
 from jaxcls.files import load_arrays, restore
-from jaxcls.likelihoods import LIKELIHOODS, Likelihood, class_probabilities
+from jaxcls.likelihoods import (
+    LIKELIHOODS,
+    Likelihood,
+    class_probabilities,
+    log_odds,
+)
 from jaxcls.mlp import Params
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
 from jaxcls.runs.folder import METRICS, MODEL, WINNER, read_metrics
@@ -76,6 +81,13 @@ class Run:
         else:
             places = self.predict_proba(features).argmax(axis=1)
         return np.asarray(self.labels)[places]
+
+    def log_odds(self, features: ArrayLike) -> np.ndarray:
+        """log(P(1) / P(0)) [N] of two classes, which orders also what `predict_proba` rounds to
+        0 or 1; see there."""
+        return self._in_chunks(
+            _log_odds if self.seeds is None else _log_odds_of_mean, features
+        )
 
     def uncertainty(self, features: ArrayLike) -> Uncertainty:
         """How unsure each prediction is, leaves [N] in nats, and how much of that is the
@@ -247,6 +259,21 @@ def _probabilities(
     params: Params, features: np.ndarray, likelihood: Likelihood
 ) -> jax.Array:
     return class_probabilities(likelihood, mlp.apply(params, features))
+
+
+@partial(jax.jit, static_argnames="likelihood")
+def _log_odds(
+    params: Params, features: np.ndarray, likelihood: Likelihood
+) -> jax.Array:
+    del likelihood
+    return log_odds(mlp.apply(params, features))
+
+
+def _log_odds_of_mean(
+    params: Params, features: np.ndarray, likelihood: Likelihood
+) -> jax.Array:
+    del likelihood
+    return ensembles.log_odds(params, features)
 
 
 @partial(jax.jit, static_argnames="likelihood")

@@ -121,3 +121,35 @@ def test_a_class_that_is_never_predicted_scores_0(runs):
     assert got["precision"] == [0.5, 0.0] and got["recall"] == [1.0, 0.0]
     # Not 0.5 exactly: the same image in two places may differ in the last bit.
     assert got["roc_auc"] == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("seeds", ["1", "3"])
+def test_the_auc_of_probabilities_that_round_to_1_is_that_of_the_logits(
+    tmp_path, seeds, capsys
+):
+    rng = np.random.default_rng(2)
+    y = np.arange(200) % 2
+    x = np.c_[rng.normal(size=(200, 3)) + y[:, None], np.full(200, 5000.0)]
+    x = x.astype(np.float32)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    flags = ("--dataset", str(tmp_path / "own.npz"), "--epochs", "2", "--no-plots")
+    flags += ("--likelihood", "bernoulli", "--output-dir", str(tmp_path / "run"))
+    assert main.train_binary([*flags, "--seeds", seeds]) == 0
+    capsys.readouterr()
+    run = jaxcls.load_run(tmp_path / "run")
+    odds = []
+    for member in run.members():
+        z = x.astype(float)
+        for layer in ("Dense_0", "Dense_1"):
+            kernel, bias = (
+                np.float64(member.params[layer][k]) for k in ("kernel", "bias")
+            )
+            z = (np.maximum(z, 0) if layer == "Dense_1" else z) @ kernel + bias
+        odds.append(z[:, 0])
+    above, below = (
+        np.logaddexp.reduce([-np.logaddexp(0, sign * z) for z in odds])
+        for sign in (-1, 1)
+    )
+    want = sklearn.metrics.roc_auc_score(y, above - below)
+    found = evaluated(tmp_path / "run", capsys)["test"]["roc_auc"]
+    assert found == pytest.approx(want, abs=2e-3)

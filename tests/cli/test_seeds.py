@@ -169,3 +169,16 @@ def test_going_on_with_other_flags_is_refused(monkeypatch, capsys):
     ):
         assert binary("--resume", "cut", *argv) == 2
         assert f"{named}: the run began with" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("patience", "rate", "ended"), [("1", "10", "patience"), ("3", "1e-3", "epochs")]
+)
+def test_what_stopped_the_runs_is_told(patience, rate, ended):
+    argv = ("--epochs", "6", "--patience", patience, "--learning-rate", rate)
+    argv += ("--optimizer", "sgd", "--seeds", "2", "--output-dir", "many")
+    assert binary(*MANY, *argv) == 0
+    found = metrics("many")["chosen"]
+    assert found["stopped_by"] == ended
+    assert (found["epochs_done"] == 6) == (ended == "epochs")

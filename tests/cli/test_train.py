@@ -518,3 +518,56 @@ def test_compile_time_is_not_training_time():
     seconds = metrics()["seconds"]
     assert seconds["compile"] > 0.05
     assert seconds["load"] + seconds["compile"] + seconds["train"] < total
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda x: (x * 3).astype(np.uint8), "bytes from 0 to 2, which are divided by"),
+        (
+            lambda x: x * [1, 1, 1, 900.0, 1],
+            "column 3 of the training features has num",
+        ),
+        (lambda x: x * 1e-4, "far below the size of 1"),
+        (lambda x: x * 10, None),
+        (lambda x: (x * 255).astype(np.uint8), None),
+    ],
+)
+def test_features_of_a_scale_that_can_not_work_are_told(change, sentence, capsys):
+    x = np.random.default_rng(0).random((60, 5))
+    y = np.arange(60) % 2
+    x = change(x)
+    x = x if x.dtype == np.uint8 else x.astype(np.float32)
+    np.savez("own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    flags = (
+        "--dataset",
+        "own.npz",
+        "--epochs",
+        "1",
+        "--no-plots",
+        "--output-dir",
+        "run",
+    )
+    assert binary(*flags) == 0
+    told = capsys.readouterr().err
+    assert told == "" if sentence is None else sentence in told
+    assert told.count("\n") == (sentence is not None)
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (
+            ("--hidden", "--dropout", "0.5"),
+            "without effect: --dropout 0.5, as there is",
+        ),
+        (
+            ("--monitor", "accuracy"),
+            "without effect: --monitor accuracy, as there is no",
+        ),
+        (("--split-seed", "4"), "without effect: --split-seed 4, as no validation set"),
+    ],
+)
+def test_a_flag_that_does_nothing_is_told(flags, sentence, capsys):
+    assert binary(*SHORT, "--no-plots", *flags) == 0
+    assert sentence in capsys.readouterr().err

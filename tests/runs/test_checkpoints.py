@@ -20,7 +20,9 @@ HISTORY = [
 def state_after(epoch):
     state = init_state(Keys.from_seed(0), CONFIG)
     moved = jax.tree.map(lambda leaf: leaf + epoch, state.params)
-    return state._replace(step=np.int32(10 * epoch), params=moved)
+    return state._replace(
+        step=np.int32(10 * epoch), params=moved, epoch=np.int32(epoch)
+    )
 
 
 def write(folder, *epochs, keep=2):
@@ -122,3 +124,12 @@ def test_a_damaged_config_is_that_of_the_newest_checkpoint(tmp_path):
     (tmp_path / "config.json").write_text("{")
     config, problem = read_config(tmp_path)
     assert config == {"seed": 2} and "config.json: not a whole JSON file" in problem
+
+
+def test_a_checkpoint_without_the_states_epoch_takes_its_own(tmp_path):
+    # 0.1.0 wrote none.
+    write(tmp_path, 4)
+    checkpoint, _ = newest_checkpoint(tmp_path)
+    del checkpoint.arrays["epoch"]
+    state = checkpoint.state(jax.eval_shape(lambda: state_after(4)))
+    assert state.epoch == 4 and state.epoch.dtype == np.int32

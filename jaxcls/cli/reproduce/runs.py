@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxcls.batches import Batch, steps_per_epoch
+from jaxcls.batches import Batch
 from jaxcls.cli.reproduce.recipes import RECIPES, REPEATED
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import load, to_batch
@@ -128,10 +128,10 @@ class Runs:
         trace, test_score, shown = [], None, f"{name} with {num_keys} keys"
         for epoch in range(0, config.epochs, every):
             self._on_progress(shown, epoch, config.epochs)
-            step = jnp.int32(epoch * steps_per_epoch(train, config))
+            done = jnp.int32(epoch)
             params, train_score, test_score = jax.block_until_ready(
                 _segment_of_many(
-                    step, params, keys, train, test, config=config, num_epochs=every
+                    done, params, keys, train, test, config=config, num_epochs=every
                 )
             )
             trace.append(jax.device_get(train_score).accuracy)
@@ -141,7 +141,7 @@ class Runs:
 
 @partial(jax.jit, static_argnames=("config", "num_epochs"))
 def _segment_of_many(
-    step: Array,
+    done: Array,
     params: Params,
     keys: Keys,
     train: Batch,
@@ -151,9 +151,9 @@ def _segment_of_many(
     num_epochs: int,
 ) -> tuple[Params, Metrics, Metrics]:
     def one(params: Params, keys: Keys) -> tuple[Params, Metrics, Metrics]:
-        # The step is one for all, lest the loop's bounds differ from key to key; besides it,
-        # plain SGD has no state.
-        state = init_state(keys, config, params)._replace(step=step)
+        # The epoch is one for all, so that the loop's bounds do not differ from key to key;
+        # besides it, plain SGD has no state.
+        state = init_state(keys, config, params)._replace(epoch=done)
         state, _ = train_epochs(
             state,
             train,

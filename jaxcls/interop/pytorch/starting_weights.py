@@ -46,7 +46,7 @@ def init(seed: int, layer_sizes: Sequence[int], *, skip: int = 0) -> Params:
         )
     if skip < 0:
         raise ValueError(f"interop.pytorch.init: skip must be at least 0, got {skip}.")
-    stream = np.random.RandomState(seed & 0xFFFFFFFF)
+    stream = np.random.RandomState(int(seed) & 0xFFFFFFFF)
     layers: list[dict[str, np.ndarray]] = []
     for _ in range(skip + 1):
         layers = [
