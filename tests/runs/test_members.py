@@ -45,6 +45,7 @@ def runs(seed, *, width=3, history=None, params=True):
     )
 
 
+CONFIG = {"flags": {"seed": 0, "seeds": 3}, "width": 2}
 KINDS = {
     "scores alone": {"params": False},
     "histories": {"history": "loss"},
@@ -73,7 +74,7 @@ def test_every_bit_comes_back(tmp_path, kind):
         (rung, group, chunk): runs(rung + chunk, **KINDS[kind])
         for rung, group, chunk in ((0, 0, 0), (0, 0, 10), (2, 31, 4567))
     }
-    write_block(tmp_path, done)
+    write_block(tmp_path, done, CONFIG)
     got, problems = read_blocks(tmp_path)
     assert problems == []
     assert_same(got, done)
@@ -83,7 +84,7 @@ def test_every_bit_comes_back(tmp_path, kind):
 def test_rows_that_do_not_lie_together_come_back(tmp_path):
     # Those of a part of a chunk, as `run_chunks` cuts them, and of a turned array.
     cut = jax.tree.map(lambda leaf: np.asfortranarray(leaf)[::-2], runs(0))
-    write_block(tmp_path, {(0, 0, 0): cut})
+    write_block(tmp_path, {(0, 0, 0): cut}, CONFIG)
     assert_same(read_blocks(tmp_path)[0], {(0, 0, 0): cut})
     assert_same(blocks_from_bytes(blocks_to_bytes({(0, 0, 0): cut})), {(0, 0, 0): cut})
 
@@ -95,7 +96,7 @@ def test_no_chunks_are_no_chunks(tmp_path):
 
 def test_blocks_add_up(tmp_path):
     for done in (FIRST, SECOND, THIRD):
-        write_block(tmp_path, done)
+        write_block(tmp_path, done, CONFIG)
     assert sorted(os.listdir(tmp_path / "members")) == [
         f"block-{number:06}.{kind}"
         for number in range(3)
@@ -109,7 +110,7 @@ def test_blocks_add_up(tmp_path):
 @pytest.mark.parametrize("kind", ["json", "safetensors"])
 def test_a_damaged_block_is_passed_over_and_the_others_are_kept(tmp_path, kind):
     for done in (FIRST, SECOND, THIRD):
-        write_block(tmp_path, done)
+        write_block(tmp_path, done, CONFIG)
     path = tmp_path / "members" / f"block-000001.{kind}"
     content = path.read_bytes()
     flipped = []
@@ -128,25 +129,25 @@ def test_a_damaged_block_is_passed_over_and_the_others_are_kept(tmp_path, kind):
 
 def test_numbers_go_on_after_a_damaged_block(tmp_path):
     folder = tmp_path / "members"
-    write_block(tmp_path, FIRST)
-    write_block(tmp_path, SECOND)
+    write_block(tmp_path, FIRST, CONFIG)
+    write_block(tmp_path, SECOND, CONFIG)
     (folder / "block-000001.safetensors").write_bytes(b"")
-    write_block(tmp_path, THIRD)
+    write_block(tmp_path, THIRD, CONFIG)
     got, problems = read_blocks(tmp_path)
     assert len(problems) == 1
     assert_same(got, FIRST | THIRD)
     # As a process leaves it that was killed between the two files.
     (folder / "block-000002.json").unlink()
-    write_block(tmp_path, SECOND)
+    write_block(tmp_path, SECOND, CONFIG)
     got, problems = read_blocks(tmp_path)
     assert len(problems) == 2 and (folder / "block-000003.json").exists()
     assert_same(got, FIRST | SECOND)
 
 
 def test_what_is_trained_again_replaces_what_was_there(tmp_path):
-    write_block(tmp_path, FIRST)
+    write_block(tmp_path, FIRST, CONFIG)
     again = dict.fromkeys(FIRST, runs(99))
-    write_block(tmp_path, again)
+    write_block(tmp_path, again, CONFIG)
     assert_same(read_blocks(tmp_path)[0], again)
 
 
@@ -163,7 +164,7 @@ def test_what_is_trained_again_replaces_what_was_there(tmp_path):
     ],
 )
 def test_whole_files_of_something_else_are_passed_over(tmp_path, arrays):
-    write_block(tmp_path, FIRST)
+    write_block(tmp_path, FIRST, CONFIG)
     stem = tmp_path / "members" / "block-000001"
     sha256 = save_arrays(stem.with_suffix(".safetensors"), arrays, {})
     write_json(stem.with_suffix(".json"), {"sha256_of_arrays": sha256})
@@ -173,7 +174,7 @@ def test_whole_files_of_something_else_are_passed_over(tmp_path, arrays):
 
 
 def test_other_files_are_no_blocks(tmp_path):
-    write_block(tmp_path, FIRST)
+    write_block(tmp_path, FIRST, CONFIG)
     for name in ("block-7.json", "block-000007.txt", ".block-000007.json.9.tmp"):
         (tmp_path / "members" / name).write_text("{}")
     got, problems = read_blocks(tmp_path)
@@ -183,7 +184,7 @@ def test_other_files_are_no_blocks(tmp_path):
 
 def test_blocks_are_removed(tmp_path):
     remove_blocks(tmp_path)
-    write_block(tmp_path, FIRST)
+    write_block(tmp_path, FIRST, CONFIG)
     (tmp_path / "sweep.csv").write_text("kept")
     remove_blocks(tmp_path)
     assert os.listdir(tmp_path) == ["sweep.csv"]
@@ -193,4 +194,4 @@ def test_blocks_are_removed(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "members").write_text("in the way")
     with pytest.raises(OSError, match="members could not be written: "):
-        write_block(tmp_path, FIRST)
+        write_block(tmp_path, FIRST, CONFIG)
