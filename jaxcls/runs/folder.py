@@ -316,7 +316,8 @@ def remove(path: Path) -> None:
         OSError: it can't be removed.
     """
     try:
-        path.unlink(missing_ok=True)
+        if os.path.lexists(path):
+            path.unlink()
     except OSError as error:
         raise cannot_write(path, error) from error
 

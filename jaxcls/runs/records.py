@@ -25,7 +25,6 @@ FREE_FLAGS = {
     "memory",
     "plots",
 }
-_MAY_GROW = {"epochs", "patience"}
 
 # Far beyond what can be compiled, and no more than `planning.plan_width` gives.
 _MOST_LAYERS, _WIDEST = 1000, 4096
@@ -102,8 +101,11 @@ def _differences(config: dict, other: dict) -> Iterator[tuple[str, Any, Any]]:
         each["flags"] if isinstance(each.get("flags"), dict) else {}
         for each in (config, other)
     )
-    single = flags.get("seeds", 1) == 1 and config.get("schedule") == "constant"
-    free = _MAY_GROW if single else set()
+    # Only of a single run may they grow, which alone has a schedule and one seed.
+    single = flags.get("seeds", 1) == 1 and "schedule" in config
+    free = {"patience"} if single else set()
+    if single and config["schedule"] == "constant":
+        free |= {"epochs"}
     left_out = {*ENVIRONMENT, "elsewhere", "dataset", "flags", *free}
     for here, there, without in (
         (flags, other_flags, FREE_FLAGS | free),
@@ -116,7 +118,7 @@ def _differences(config: dict, other: dict) -> Iterator[tuple[str, Any, Any]]:
 
 def _shown(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:50]}..."
+    return text if len(text) <= 60 else f"{text[:50]} and so on"
 
 
 def _is_count(value: Any, least: int = 1, most: int = MOST_STEPS) -> bool:
