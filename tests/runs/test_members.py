@@ -1,17 +1,21 @@
 """runs.members: every bit of many runs comes back, and a damaged block harms no other."""
 
+import dataclasses
 import os
 
 import jax
 import numpy as np
 import pytest
 
-from jaxcls.files import save_arrays, write_json
+from jaxcls import Config, categorical
+from jaxcls.files import named_arrays, read_json, save_arrays, write_json
 from jaxcls.many import Runs
 from jaxcls.metrics import Metrics
 from jaxcls.runs.members import (
+    Shape,
     blocks_from_bytes,
     blocks_to_bytes,
+    fitting,
     read_blocks,
     remove_blocks,
     write_block,
@@ -195,3 +199,74 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "members").write_text("in the way")
     with pytest.raises(OSError, match="members could not be written: "):
         write_block(tmp_path, FIRST, CONFIG)
+
+
+def test_a_block_of_another_run_is_refused_by_name(tmp_path):
+    write_block(tmp_path, FIRST, CONFIG)
+    write_block(tmp_path, SECOND, CONFIG | {"device": "another"})
+    assert_same(read_blocks(tmp_path, CONFIG)[0], FIRST | SECOND)
+    for other, said in (
+        (CONFIG | {"width": 4}, "its width is 2, here it is 4"),
+        ({"flags": {"seed": 1, "seeds": 3}}, "its seed is 0, here it is 1"),
+    ):
+        with pytest.raises(ValueError, match=f"block-000000.json belongs.*{said}"):
+            read_blocks(tmp_path, other)
+
+
+def test_a_block_of_version_0_1_0_is_taken(tmp_path):
+    write_block(tmp_path, FIRST, CONFIG)
+    path = tmp_path / "members" / "block-000000.json"
+    write_json(path, {"sha256_of_arrays": read_json(path)["sha256_of_arrays"]})
+    assert_same(read_blocks(tmp_path, CONFIG)[0], FIRST)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"epochs/more": np.zeros(3)},
+        {"epochs": np.int32(3)},
+        {"chosen_epoch": np.zeros(4, np.int32)},
+        {"params/Dense_0/bias": np.zeros((2, 3))},
+    ],
+)
+def test_arrays_of_no_runs_are_passed_over(tmp_path, more):
+    write_block(tmp_path, FIRST, CONFIG)
+    stem = tmp_path / "members" / "block-000001"
+    named = {f"0-0-0/{name}": each for name, each in more.items()}
+    arrays = named_arrays({"0-0-0": runs(0)}) | named
+    sha256 = save_arrays(stem.with_suffix(".safetensors"), arrays, {})
+    write_json(stem.with_suffix(".json"), {"sha256_of_arrays": sha256})
+    got, (problem,) = read_blocks(tmp_path, CONFIG)
+    assert "not a block of runs (" in problem
+    assert_same(got, FIRST)
+
+
+def test_chunks_that_do_not_fit_are_left_out():
+    config = Config((5, 2), categorical, epochs=4, monitor="loss")
+
+    def fits(chunk, **changes):
+        shape = Shape(config, 2, 3, ("train", "validation"), keep=True)
+        done = {(0, 0, 7): chunk}
+        kept, problems = fitting(done, lambda _: shape._replace(**changes))
+        assert bool(kept) != bool(problems)
+        return kept == done
+
+    layer = {"kernel": np.zeros((3, 5, 2)), "bias": np.zeros((3, 2))}
+    whole = runs(0, history="validation")._replace(params={"Dense_0": layer})
+    assert fits(whole) and fits(whole, least=3)
+    for changes in (
+        {"least": 4, "most": 4},
+        {"most": 2},
+        {"scored": ("train",)},
+        {"scored": ("train", "validation", "test")},
+        {"keep": False},
+        {"config": dataclasses.replace(config, epochs=5)},
+        {"config": dataclasses.replace(config, layer_sizes=(4, 2))},
+        {"config": dataclasses.replace(config, layer_sizes=(5, 5, 2))},
+    ):
+        assert not fits(whole, **changes)
+    assert not fits(whole._replace(history=None))
+    alone = whole._replace(history=None, params=None)
+    assert fits(alone, keep=False) and not fits(alone)
+    kept, (problem,) = fitting({(0, 1, 2): alone}, lambda _: None)
+    assert kept == {} and "chunk 0-1-2 does not fit its run: there is no" in problem

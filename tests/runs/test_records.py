@@ -117,7 +117,8 @@ def test_each_value_of_a_config_is_checked(name, right, wrong, tmp_path):
             check_config({name: value})
     write_json(tmp_path / "config.json", {name: wrong[0]})
     with pytest.raises(
-        ValueError, match=f"{re.escape(str(tmp_path))}: its config can't be used: {name}"
+        ValueError,
+        match=f"{re.escape(str(tmp_path))}: its config can't be used: {name}",
     ):
         read_config(tmp_path)
 
