@@ -121,7 +121,12 @@ def kept_history(past: Past, over: bool) -> list[dict]:
     history = past.checkpoint.history
     if over:
         return history
-    every = past.checkpoint.config["flags"]["report_every"]
+    kept = past.checkpoint.config
+    every = kept["flags"].get("report_every") if "flags" in kept else None
+    if type(every) is not int or every < 1:
+        raise ValueError(
+            f"{past.checkpoint.source}: does not say how often its run reported."
+        )
     last = history[-1]["epoch"] if history else 0
     return history[:-1] if last == past.epoch and last % every else history
 

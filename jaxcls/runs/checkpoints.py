@@ -176,6 +176,7 @@ def _read(stem: Path) -> Checkpoint:
         and isinstance(about.get("config"), dict)
         and isinstance(about.get("history"), list)
         and all(isinstance(name, str) for name in about["history"])
+        and ("epoch" in about["history"] or not about["history"])
     ):
         raise ValueError(f"{path}: not the JSON of a checkpoint of this name.")
     path = stem.with_suffix(".safetensors")

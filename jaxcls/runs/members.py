@@ -206,6 +206,8 @@ def _runs(leaves: dict[str, np.ndarray]) -> Runs:
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})
+        if last in branch:
+            raise ValueError(f"{name} is an array and a branch")
         branch[last] = array
     scores = {name: Metrics(**each) for name, each in tree.pop("scores").items()}
     history = tree.pop("history", None)

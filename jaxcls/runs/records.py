@@ -67,6 +67,8 @@ def check_config(config: dict) -> None:
     for name, (is_right, wanted) in _CONFIG.items():
         if name in config and not is_right(config[name]):
             raise ValueError(f"{name} must be {wanted}, got {_shown(config[name])}.")
+    if config.get("script") == "sweep.py" and "plan" not in config:
+        raise ValueError("plan is missing, which a sweep has.")
     labels, names = config.get("labels"), config.get("class_names")
     if labels is not None and names is not None and len(labels) != len(names):
         raise ValueError(
@@ -79,6 +81,10 @@ def check_metrics(metrics: dict) -> None:
     config = metrics.get("config")
     if not isinstance(config, dict):
         raise ValueError("config is missing.")
+    check_config(config)
+    flags = config.get("flags")
+    if flags is None:
+        raise ValueError("config: flags are missing.")
     if "plan" in config:
         return
     chosen = metrics.get("chosen")
@@ -89,8 +95,9 @@ def check_metrics(metrics: dict) -> None:
             raise ValueError(
                 f"chosen: {name} must be a number of epochs, got {_shown(chosen.get(name))}."
             )
-    seeds, flags = chosen.get("seeds"), config.get("flags")
-    many = isinstance(flags, dict) and flags.get("seeds", 1) != 1
+    if not isinstance(chosen.get("stopped_by"), str):
+        raise ValueError("chosen: stopped_by must say what ended the training.")
+    seeds, many = chosen.get("seeds"), flags.get("seeds", 1) != 1
     if (many or seeds is not None) and not (_is_list_of(_is_seed)(seeds) and seeds):
         raise ValueError(f"chosen: seeds must be a list of seeds, got {_shown(seeds)}.")
 

@@ -22,8 +22,10 @@ def finished(path, last=None):
         folder.write_config({"seed": 1})
         folder.add_to_history({"epoch": 1, "loss": 0.5})
         folder.add_to_history({"epoch": 2, "loss": 0.25})
-        chosen = {"epoch": 2, "epochs_done": 2}
-        metrics = {"config": {"seed": 1}, "chosen": chosen, "seconds": {"train": 1.0}}
+        metrics = {
+            "config": {"flags": {"seed": 1}},
+            "chosen": {"epoch": 2, "epochs_done": 2, "stopped_by": "epochs"},
+        }
         folder.write_result(metrics, 2, params, last)
     return params
 

@@ -89,7 +89,7 @@ GROUPS = [{"settings": [0, 2], "width": 2}, {"settings": [1], "width": 1}]
         ("width", 4096, [0, -1, 4097, 2.0, True, None, "2"]),
         ("elsewhere", [{}], [{}, [5], "", None]),
         ("features", "float32", ["float64", None, 3]),
-        ("script", "sweep.py", [None, 3]),
+        ("script", "train_binary.py", [None, 3]),
         ("flags", {}, [None, []]),
         (
             "plan",
@@ -128,7 +128,10 @@ def test_as_many_names_as_labels():
         check_config({"labels": [0, 1], "class_names": ["a"]})
 
 
-METRICS = {"config": RUN, "chosen": {"epoch": 3, "epochs_done": 9}}
+METRICS = {
+    "config": RUN,
+    "chosen": {"epoch": 3, "epochs_done": 9, "stopped_by": "epochs"},
+}
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,10 @@ METRICS = {"config": RUN, "chosen": {"epoch": 3, "epochs_done": 9}}
         ({"config": RUN}, "does not say which epoch was chosen"),
         ({"config": RUN, "chosen": [3]}, "does not say which epoch was chosen"),
         ({"config": RUN, "chosen": {"epoch": 3}}, "epochs_done must be a number"),
+        ({"config": RUN, "chosen": {"epoch": 3, "epochs_done": 3}}, "stopped_by must"),
+        ({"config": {"labels": [1, 1]}}, "labels must be integers"),
+        ({"config": {"labels": [1, 2]}}, "flags are missing"),
+        ({"config": {"script": "sweep.py", "flags": {}}}, "plan is missing"),
         ({"config": RUN, "chosen": {"epoch": -1}}, "epoch must be a number"),
         ({"config": RUN, "chosen": {"epoch": "3"}}, "epoch must be a number"),
         *(
