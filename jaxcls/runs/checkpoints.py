@@ -186,7 +186,7 @@ def _read(stem: Path) -> Checkpoint:
     if sorted(names) != sorted(found) or any(arrays[name].ndim != 1 for name in names):
         raise ValueError(f"{path}: its columns are not those of the history.")
     if "step" not in arrays or arrays["step"].tolist() != about.get("step"):
-        raise ValueError(f"{path}: its step is not {about.get('step')}.")
+        raise ValueError(f"{path}: its step is not {about.get('step')!r}.")
     rows = zip(*(arrays.pop(name).tolist() for name in names), strict=True)
     history = [dict(zip(about["history"], row, strict=True)) for row in rows]
     return Checkpoint(epoch, arrays, history, about["config"], path)

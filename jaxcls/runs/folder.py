@@ -1,10 +1,10 @@
-"""A run's folder: what it was told, what came of it, and the state to go on from.
+"""A run's folder: what it was told, what came of it, and the state to resume from.
 
 | file | what it holds | written |
 | --- | --- | --- |
 | `config.json` | everything needed to repeat the run | first |
 | `checkpoints/` | states to go on from, see `runs.checkpoints` | while it trains |
-| `history.jsonl` | a line per report | while it trains |
+| `history.jsonl` | a line per report; of several seeds one per epoch, at most 2,001 | while it trains |
 | `model.safetensors` | the parameters that were chosen | at the end |
 | `last.safetensors` | the last ones, where validation chose others | at the end |
 | `metrics.json` | their scores, and digests of the files above | last: where it stands, the run is whole |
@@ -17,6 +17,10 @@ Many runs of one folder, with several seeds or a sweep's settings, have besides 
 | `seeds.csv`, `members.csv` | a line per run, of several seeds or of a sweep | at the end |
 | `sweep.csv` | a line per setting, the best first | at the end |
 | `winner/`, `ensemble/` | run folders of a sweep's best setting and of its best runs | at the end |
+
+State says which run it belongs to: a checkpoint, a block of runs and `metrics.json` each keep the
+config, which `runs.records` compares before they are used. Files are written only while the folder
+at the path is the one that is locked.
 """
 
 import csv
