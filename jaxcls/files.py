@@ -1,5 +1,6 @@
 """Files that are written whole or not at all; shared by the edges, apart from the core."""
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,11 @@ import safetensors.numpy
 
 # Many times any that is written here: a reader takes no more into memory.
 _LARGEST_JSON = 16_000_000
+# What is said where a folder can't be opened or flushed.
+_NO_FLUSH = {
+    *(errno.EACCES, errno.EPERM, errno.EBADF, errno.EINVAL),
+    *(errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
+}
 _TEMPORARY = re.compile(r"\..+\.(json|jsonl|safetensors|png|csv)\.\d+\.tmp")
 
 
@@ -215,13 +221,27 @@ def make_folder(folder: Path) -> None:
         raise cannot_write(folder, error) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Flushes to disk which files a folder has."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_folder(folder: Path) -> bool:
+    """Flushes to disk which files a folder has, if the system and its file system can.
+
+    Raises:
+        OSError: the disk failed.
+
+    Returns:
+        Whether they can.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        # Windows can't open a folder, and some file systems can't flush one.
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+        return False
+    return True
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -233,10 +253,15 @@ def remove_leftovers(folder: Path) -> None:
 
 def _existing(path: str | os.PathLike) -> Path:
     path = Path(path)
-    if not path.is_file():
+    try:
+        if path.is_file():
+            return path
         found = "not a file" if path.exists() else "there is no such file"
-        raise ValueError(f"{path}: {found}.")
-    return path
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        found = "a name too long for a file"
+    raise ValueError(f"{path}: {found}.")
 
 
 def _name(path: tuple) -> str:

@@ -81,7 +81,7 @@ class Keeper:
 
     def _write(self) -> None:
         if self._folder is not None and self._new:
-            write_block(self._folder.path, self._new)
+            write_block(self._folder.here(), self._new, self._folder.config)
         self._new, self._written = {}, time.perf_counter()
 
 

@@ -74,7 +74,7 @@ class Recorder:
         if self.saved == this.epoch:
             return
         write_checkpoint(
-            this.folder.path,
+            this.folder.here(),
             this.epoch,
             this.state,
             this.history,

@@ -1,15 +1,21 @@
 """What comes of a training: which parameters are scored, their metrics, and pictures."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import jax
 import numpy as np
 
 from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.cli.flags import TrainFlags
+from jaxcls.cli.job import Job
 from jaxcls.cli.recorder import Training
+from jaxcls.cli.screen import note
 from jaxcls.likelihoods import class_probabilities
 from jaxcls.metrics import Metrics, confusion
 from jaxcls.mlp import Params
+from jaxcls.runs import PICTURES
 
 
 def chosen_epoch(this: Training, flags: TrainFlags) -> dict:
@@ -52,21 +58,48 @@ def _numbers(metrics: Metrics | None) -> dict | None:
     }
 
 
-def draw(this: Training, params: Params, test: Batch) -> None:
-    """Draws the run's pictures into its folder."""
+def due_pictures(job: Job, flags: TrainFlags) -> tuple[str, ...]:
+    """The names of the pictures that a run's folder should have, in the order of drawing."""
+    if not flags.plots:
+        return ()
+    return PICTURES if job.data.test.image_shape is not None else PICTURES[:-1]
+
+
+def draw(
+    this: Training, params: Params, test: Batch, names: Sequence[str], script: str
+) -> None:
+    """Draws the run's pictures into its folder; one that can't be drawn is told in a line.
+
+    Args:
+        this: the run, scored and written.
+        params: those that were scored.
+        test: its test set on the device.
+        names: of the pictures.
+        script: for messages.
+    """
+    for name in names:
+        try:
+            this.folder.write_picture(name, _picture(name, this, params, test))
+        # Whatever it is: the run's result stands, and a picture is no reason to doubt it.
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            note(script, f"{name} could not be drawn, the result stands: {reason}")
+    if names and PICTURES[-1] not in names:
+        print("mistakes.png is left out: the examples are rows of numbers, not images")
+
+
+def _picture(name: str, this: Training, params: Params, test: Batch) -> bytes:
     # Here and not above: matplotlib takes as long to import as a short run takes to train.
     from jaxcls.runs import plots
 
-    folder, job = this.folder, this.job
+    if name == "curves.png":
+        return plots.curves(this.history)
+    job, data = this.job, this.job.data.test
     logits = jax.jit(mlp.apply)(params, test.features)
-    likelihood, names = job.config.likelihood, job.data.test.class_names
-    counts = confusion(likelihood.predict(logits), job.data.test.targets, len(names))
-    folder.write_picture("curves.png", plots.curves(this.history))
-    folder.write_picture("confusion.png", plots.confusion(counts, names))
-    if job.data.test.image_shape is None:
-        print("mistakes.png is left out: the examples are rows of numbers, not images")
-        return
-    images = job.data.test.features.reshape(-1, *job.data.test.image_shape)
-    probabilities = np.asarray(class_probabilities(likelihood, logits))
-    picture = plots.mistakes(images, job.data.test.targets, probabilities, names)
-    folder.write_picture("mistakes.png", picture)
+    if name == "confusion.png":
+        predictions = job.config.likelihood.predict(logits)
+        counts = confusion(predictions, data.targets, len(data.class_names))
+        return plots.confusion(counts, data.class_names)
+    images = data.features.reshape(-1, *cast(tuple[int, int], data.image_shape))
+    probabilities = np.asarray(class_probabilities(job.config.likelihood, logits))
+    return plots.mistakes(images, data.targets, probabilities, data.class_names)

@@ -1,5 +1,6 @@
 """Going on with a run: what may be changed, and what would change its past."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,26 +9,27 @@ from typing import Any, NamedTuple
 from jaxcls.cli.flags import NOT_KEPT, SweepFlags, TrainFlags
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.screen import note
-from jaxcls.runs import Checkpoint, newest_checkpoint, read_config
+from jaxcls.runs import (
+    Checkpoint,
+    RunFolder,
+    check_same_run,
+    newest_checkpoint,
+    read_config,
+)
+from jaxcls.runs.records import ENVIRONMENT, FREE_FLAGS
 
-# What results depend on besides the flags and the data: kept with a run.
-ENVIRONMENT = ("device", "machine", "versions", "xla_flags", "jax_variables")
-
-# Flags that may be others than the run's, since no epoch that is done depends on them.
-# Where the data lies is among them: it is known by its digest.
-_FREE = NOT_KEPT | {
-    "data_dir",
-    "dataset",
-    "device",
-    "report_every",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "memory",
-    "plots",
-}
-
+_FREE = NOT_KEPT | FREE_FLAGS
 
 AnyFlags = TrainFlags | SweepFlags
+
+
+@contextlib.contextmanager
+def opened(path: Path, script: str) -> Iterator[RunFolder]:
+    """A run's folder to write to; a line says what can't be done where it lies."""
+    with RunFolder(path) as folder:
+        for problem in folder.problems:
+            note(script, problem)
+        yield folder
 
 
 class Past(NamedTuple):
@@ -55,7 +57,8 @@ def read_past(flags: TrainFlags, folder: Path, script: str) -> Past:
     A damaged checkpoint is passed over for the one before it, and a line says so.
 
     Raises:
-        ValueError: it can't be read, or a flag would change what is done already.
+        ValueError: it can't be read, its checkpoint is another run's, or a flag would change
+            what is done already.
     """
     config, problem = read_config(folder)
     if problem is not None:
@@ -63,6 +66,8 @@ def read_past(flags: TrainFlags, folder: Path, script: str) -> Past:
     checkpoint, problems = newest_checkpoint(folder)
     for each in problems:
         note(script, f"passed over: {each}")
+    if checkpoint is not None:
+        check_same_run(config, checkpoint.config, checkpoint.source)
     past = Past(config, checkpoint, problem)
     _check_flags(read_flags(type(flags), config, script), flags, past.epoch)
     return past
@@ -116,7 +121,12 @@ def kept_history(past: Past, over: bool) -> list[dict]:
     history = past.checkpoint.history
     if over:
         return history
-    every = past.checkpoint.config["flags"]["report_every"]
+    kept = past.checkpoint.config
+    every = kept["flags"].get("report_every") if "flags" in kept else None
+    if type(every) is not int or every < 1:
+        raise ValueError(
+            f"{past.checkpoint.source}: does not say how often its run reported."
+        )
     last = history[-1]["epoch"] if history else 0
     return history[:-1] if last == past.epoch and last % every else history
 

@@ -20,6 +20,7 @@ from jaxcls.cli.resume import (
     check_data,
     check_new_run_flags,
     check_same_flags,
+    opened,
     with_its_past,
 )
 from jaxcls.cli.screen import ensemble_line, header, note
@@ -31,7 +32,10 @@ from jaxcls.mlp import Params
 from jaxcls.planning import memory_needed, plan_width, usual_memory
 from jaxcls.runs import (
     RunFolder,
+    Shape,
+    check_same_run,
     described,
+    fitting,
     new_run_path,
     read_blocks,
     read_config,
@@ -43,6 +47,7 @@ from jaxcls.sweep import Done
 from jaxcls.training import History
 
 _PARTS = ("train", "validation", "test")
+_MOST_LINES = 2000  # of history.jsonl
 
 
 def run(flags: TrainFlags, script: str) -> None:
@@ -80,10 +85,11 @@ def run(flags: TrainFlags, script: str) -> None:
             check_data(before, config)
             config["width"] = before["width"]
         path = flags.resume or flags.output_dir or new_run_path(run_name(flags, job))
-        with RunFolder(path) as folder:
+        with opened(path, script) as folder:
             if before is None:
                 folder.clear(overwrite=flags.overwrite)
-            elif _is_finished(folder, script):
+            elif _is_finished(folder, before, script):
+                remove_blocks(folder.here())
                 return
             else:
                 config = with_its_past(before, config, script)
@@ -108,7 +114,7 @@ def run(flags: TrainFlags, script: str) -> None:
             metrics = write_result(
                 folder, config, environment, job.data, seeds, runs, seconds
             )
-            remove_blocks(folder.path)
+            remove_blocks(folder.here())
             print("\n".join(result_lines(metrics)))
             print(f"run folder      {folder.path}", flush=True)
 
@@ -142,16 +148,18 @@ def _past(path: Path, flags: TrainFlags, script: str) -> dict:
     return before
 
 
-def _is_finished(folder: RunFolder, script: str) -> bool:
+def _is_finished(folder: RunFolder, config: dict, script: str) -> bool:
     try:
         metrics = read_metrics(folder.path)
     except ValueError as error:
         note(script, f"trained anew: {error}")
         folder.reopen()
         return False
-    if metrics is not None:
-        print(f"{folder.path} is finished, {len(metrics['chosen']['seeds'])} seeds.")
-    return metrics is not None
+    if metrics is None:
+        return False
+    check_same_run(config, metrics["config"], folder.path / "metrics.json")
+    print(f"{folder.path} is finished, {len(metrics['chosen']['seeds'])} seeds.")
+    return True
 
 
 def _plan_line(
@@ -174,9 +182,7 @@ def _train(
     script: str,
 ) -> Runs:
     """What came of every seed, those that the folder has among them."""
-    done, problems = read_blocks(folder.path)
-    for each_problem in problems:
-        note(script, f"trained anew: {each_problem}")
+    done = _known(job, sets, len(members.seeds), width, folder, script)
     mesh = member_mesh(devices)
     which = range(num_chunks(len(members.seeds), width))
     left = [chunk for chunk in which if (0, 0, chunk) not in done]
@@ -202,6 +208,26 @@ def _train(
             keeper.keep(new)
     parts = [done[0, 0, chunk] for chunk in which]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def _known(
+    job: Job, sets: tuple, num_runs: int, width: int, folder: RunFolder, script: str
+) -> Done:
+    """The chunks that the folder has, as far as they are whole and fit."""
+    scored = [name for name, data in zip(_PARTS, sets, strict=True) if data]
+
+    def shape(key: tuple[int, int, int]) -> Shape | None:
+        rung, group, chunk = key
+        rows = min(width, num_runs - chunk * width)
+        if rung or group or chunk < 0 or rows < 1:
+            return None
+        return Shape(job.config, rows, rows, scored, keep=True)
+
+    done, problems = read_blocks(folder.path, folder.config)
+    done, misfits = fitting(done, shape)
+    for problem in (*problems, *misfits):
+        note(script, f"trained anew: {problem}")
+    return done
 
 
 def _starts(flags: TrainFlags, job: Job, seeds: range | list[int]) -> Params | None:
@@ -327,21 +353,27 @@ def result_lines(metrics: dict) -> list[str]:
 
 
 def _history(runs: Runs) -> list[dict]:
-    """A line per epoch, with a number per run; null where it had stopped or diverged."""
+    """A line per epoch, with a number per run; null where it had stopped or diverged.
+
+    Of more than `_MOST_LINES` epochs it has so many, evenly spaced, and the last.
+    """
     history = cast(History, runs.history)
     columns = {"loss": np.asarray(history.loss)}
     if history.validation is not None:
         with np.errstate(invalid="ignore"):  # 0/0 of epochs that were not done
             columns["validation_loss"] = np.asarray(history.validation.loss)
             columns["validation_accuracy"] = np.asarray(history.validation.accuracy)
+    last = int(runs.epochs.max())
+    every = -(-last // _MOST_LINES)
+    epochs = sorted({*range(every, last + 1, every), last}) if last else []
     return [
-        {"epoch": epoch + 1}
+        {"epoch": epoch}
         | {
             name: [
                 float(value) if np.isfinite(value) else None
-                for value in column[:, epoch]
+                for value in column[:, epoch - 1]
             ]
             for name, column in columns.items()
         }
-        for epoch in range(int(runs.epochs.max()))
+        for epoch in epochs
     ]

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ from jaxcls.cli.resume import (
     check_data,
     check_new_run_flags,
     check_same_flags,
+    opened,
     with_its_past,
 )
 from jaxcls.cli.screen import ensemble_line, note, sweep_header
@@ -46,8 +48,11 @@ from jaxcls.runs import (
     ENSEMBLE,
     WINNER,
     RunFolder,
+    Shape,
     blocks_from_bytes,
     blocks_to_bytes,
+    check_same_run,
+    fitting,
     new_run_path,
     read_blocks,
     read_config,
@@ -215,25 +220,50 @@ def _open(
 ) -> tuple[RunFolder, Done | None]:
     flags = task.flags
     path = flags.resume or flags.output_dir or new_run_path(f"sweep-{_data_name(task)}")
-    folder = stack.enter_context(RunFolder(path))
+    folder = stack.enter_context(opened(path, script))
     config = task.config
     if flags.resume is None:
         folder.clear(overwrite=flags.overwrite)
     else:
-        try:
-            if read_metrics(path) is not None:
-                print(f"{path} is finished, {len(task.values)} settings.")
-                return folder, None
-        except ValueError as error:
-            note(script, f"trained anew: {error}")
+        before = read_config(path)[0]
+        if _is_finished(task, folder, before, script):
+            remove_blocks(folder.here())
+            return folder, None
         folder.reopen()
-        config = with_its_past(read_config(path)[0], config, script)
+        config = with_its_past(before, config, script)
     folder.write_config(config)
-    done, problems = read_blocks(path)
-    for problem in problems:
+    done, problems = read_blocks(path, config)
+    done, misfits = fitting(done, partial(_shape, task.plan))
+    for problem in (*problems, *misfits):
         note(script, f"trained anew: {problem}")
     print(sweep_header(task.config, _counts(task), _sizes(task)), flush=True)
     return folder, done
+
+
+def _is_finished(task: Task, folder: RunFolder, config: dict, script: str) -> bool:
+    try:
+        metrics = read_metrics(folder.path)
+    except ValueError as error:
+        note(script, f"trained anew: {error}")
+        return False
+    if metrics is None:
+        return False
+    check_same_run(config, metrics["config"], folder.path / "metrics.json")
+    print(f"{folder.path} is finished, {len(task.values)} settings.")
+    return True
+
+
+def _shape(plan: Plan, key: tuple[int, int, int]) -> Shape | None:
+    """What is known of a chunk; in a later rung not how many runs are left."""
+    rung, group, chunk = key
+    if not (0 <= rung < len(plan.rungs) and 0 <= group < len(plan.groups)):
+        return None
+    width, settings = plan.groups[group].width, plan.groups[group].settings
+    most = min(width, len(settings) * len(plan.seeds) - chunk * width)
+    if chunk < 0 or most < 1:
+        return None
+    config, least = plan.settings[settings[0]].config, 1 if rung else most
+    return Shape(config, least, most, ("train", "validation"), keep=False)
 
 
 def _train(
@@ -314,7 +344,7 @@ def _write(
         )
     best = outcomes[0].setting
     seeds = list(plan.seeds)
-    won = _write_runs(task, folder.path / WINNER, best, seeds, kept[best], seconds)
+    won = _write_runs(task, folder.here() / WINNER, best, seeds, kept[best], seconds)
     print(f"winner          setting {best}, {len(seeds)} runs:")
     print("\n".join(result_lines(won)))
     picks = _best_runs(task, outcomes)
@@ -327,7 +357,7 @@ def _write(
     )
     together = _write_runs(
         task,
-        folder.path / ENSEMBLE,
+        folder.here() / ENSEMBLE,
         best,
         [plan.seeds[row] for _, row in picks],
         runs,
@@ -346,7 +376,7 @@ def _write(
             "seconds": seconds,
         }
     )
-    remove_blocks(folder.path)
+    remove_blocks(folder.here())
     print(f"sweep folder    {folder.path}", flush=True)
 
 

@@ -13,12 +13,13 @@ from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.parsing import resolved
 from jaxcls.cli.recorder import Recorder, Training
-from jaxcls.cli.result import chosen_epoch, draw, metrics_of
+from jaxcls.cli.result import chosen_epoch, draw, due_pictures, metrics_of
 from jaxcls.cli.resume import (
     check_data,
     check_new_run_flags,
     is_result_of,
     kept_history,
+    opened,
     read_past,
     with_its_past,
 )
@@ -35,9 +36,10 @@ from jaxcls.config import Keys
 from jaxcls.data import to_batch
 from jaxcls.fitting import fit, is_over
 from jaxcls.runs import (
-    PICTURES,
     RunFolder,
+    check_same_run,
     new_run_path,
+    prune_checkpoints,
     read_metrics,
     remove_checkpoints_after,
 )
@@ -66,7 +68,7 @@ def run(flags: TrainFlags, script: str) -> None:
         if flags.resume is None:
             job, config, seconds = _prepare(flags, script, device)
             path = flags.output_dir or new_run_path(run_name(flags, job))
-            with RunFolder(path) as folder:
+            with opened(path, script) as folder:
                 folder.clear(overwrite=flags.overwrite)
                 folder.write_config(config)
                 state = init_state(job.keys, job.config, job.params)
@@ -75,7 +77,7 @@ def run(flags: TrainFlags, script: str) -> None:
                 )
                 _train_and_score(this, flags, script, clock, start)
             return
-        with RunFolder(flags.resume) as folder:
+        with opened(flags.resume, script) as folder:
             this = _reopened(flags, script, folder, device)
             if this is not None:
                 _train_and_score(this, flags, script, clock, start)
@@ -108,8 +110,9 @@ def _reopened(
     past = read_past(flags, folder.path, script)
     job, config, seconds = _prepare(flags, script, device)
     check_data(past.config, config)
-    metrics = _whole_metrics(folder, flags, script)
+    metrics = _whole_metrics(folder, past.config, due_pictures(job, flags), script)
     if metrics is not None and is_result_of(metrics, config):
+        prune_checkpoints(folder.here(), flags.keep_checkpoints)
         if past.problem is not None:
             folder.write_config(metrics["config"])
         print(finished_line(folder.path, metrics["chosen"], flags))
@@ -128,7 +131,8 @@ def _reopened(
     environment = _ends_in(config)
     config = with_its_past(past.config, config, script)
     folder.reopen()
-    remove_checkpoints_after(folder.path, past.epoch)
+    remove_checkpoints_after(folder.here(), past.epoch)
+    prune_checkpoints(folder.here(), flags.keep_checkpoints)
     folder.write_config(config)
     folder.write_history(history)
     print(f"{folder.path}: on from epoch {past.epoch}", flush=True)
@@ -141,14 +145,22 @@ def _ends_in(config: dict) -> dict:
     return {name: config[name] for name in ("device", "versions")}
 
 
-def _whole_metrics(folder: RunFolder, flags: TrainFlags, script: str) -> dict | None:
-    """The metrics of a run that is finished, with all its files undamaged, else None."""
+def _whole_metrics(
+    folder: RunFolder, config: dict, pictures: tuple[str, ...], script: str
+) -> dict | None:
+    """The metrics of a run that is finished, with all its files undamaged, else None.
+
+    Raises:
+        ValueError: they are those of another run.
+    """
     try:
         metrics = read_metrics(folder.path)
     except ValueError as error:
         note(script, f"written anew: {error}")
         return None
-    drawn = not flags.plots or (folder.path / PICTURES[0]).exists()
+    if metrics is not None:
+        check_same_run(config, metrics["config"], folder.path / "metrics.json")
+    drawn = all((folder.path / name).exists() for name in pictures)
     return metrics if drawn else None
 
 
@@ -177,8 +189,7 @@ def _train_and_score(
     for name, score in scores.items():
         print(result_line(name, score))
     print(f"run folder      {this.folder.path}", flush=True)
-    if flags.plots:
-        draw(this, params, batches["test"])
+    draw(this, params, batches["test"], due_pictures(this.job, flags), script)
 
 
 def _train(

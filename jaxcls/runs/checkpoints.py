@@ -7,14 +7,12 @@ config: where it stands, the checkpoint is whole.
 """
 
 import contextlib
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxcls.files import (
-    cannot_write,
     load_arrays,
     make_folder,
     read_json,
@@ -22,10 +20,10 @@ from jaxcls.files import (
     save_arrays,
     write_json,
 )
-from jaxcls.runs.folder import CHECKPOINTS, CONFIG, METRICS
+from jaxcls.runs.folder import CHECKPOINTS, CONFIG, METRICS, remove, state_files
+from jaxcls.runs.records import check_config
 from jaxcls.training import TrainState
 
-_NAME = re.compile(r"epoch-(\d{10})\.(json|safetensors)")
 _HISTORY = "history/"
 
 
@@ -82,13 +80,12 @@ def write_checkpoint(
     Raises:
         OSError: it can't be written; earlier ones are still there.
     """
-    folder = folder / CHECKPOINTS
-    make_folder(folder)
+    make_folder(folder / CHECKPOINTS)
     columns = {
         name: np.array([record[name] for record in history])
         for name in (history[0] if history else ())
     }
-    stem = folder / f"epoch-{epoch:010}"
+    stem = folder / CHECKPOINTS / f"epoch-{epoch:010}"
     tree = state._asdict() | {"history": columns}
     sha256 = save_arrays(stem.with_suffix(".safetensors"), tree, {})
     about = {
@@ -99,18 +96,27 @@ def write_checkpoint(
         "config": config,
     }
     write_json(stem.with_suffix(".json"), about)
-    _remove_all_but(folder, _epochs(folder)[-keep:])
+    prune_checkpoints(folder, keep)
 
 
-def remove_checkpoints_after(folder: Path, epoch: int) -> None:
-    """Removes those of a run that is gone on with from `epoch`, damaged as they must be.
+def prune_checkpoints(folder: Path, keep: int) -> None:
+    """Removes all but the newest `keep`, as a process does that is not killed before.
 
     Raises:
         OSError: one can't be removed.
     """
-    folder = folder / CHECKPOINTS
-    if folder.is_dir():
-        _remove_all_but(folder, [each for each in _epochs(folder) if each <= epoch])
+    kept = _epochs(folder)[-keep:]
+    if kept:  # else what is left of damaged ones may still be of use to somebody
+        _remove_all_but(folder, kept)
+
+
+def remove_checkpoints_after(folder: Path, epoch: int) -> None:
+    """Removes those of a run that is resumed from `epoch`, damaged as they must be.
+
+    Raises:
+        OSError: one can't be removed.
+    """
+    _remove_all_but(folder, [each for each in _epochs(folder) if each <= epoch])
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -123,7 +129,7 @@ def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         OSError: a file can't be read, which says nothing of what it holds.
     """
     problems = []
-    for epoch in reversed(_epochs(folder / CHECKPOINTS)):
+    for epoch in reversed(_epochs(folder)):
         stem = folder / CHECKPOINTS / f"epoch-{epoch:010}"
         try:
             return _read(stem), problems
@@ -139,8 +145,17 @@ def read_config(folder: Path) -> tuple[dict, str | None]:
         The content, and what is wrong with the file, or None.
 
     Raises:
-        ValueError: neither can be read.
+        ValueError: neither can be read, or it holds what no config can.
     """
+    config, problem = _found_config(folder)
+    try:
+        check_config(config)
+    except ValueError as error:
+        raise ValueError(f"{folder}: its config can't be used: {error}") from None
+    return config, problem
+
+
+def _found_config(folder: Path) -> tuple[dict, str | None]:
     try:
         return read_json(folder / CONFIG), None
     except ValueError as error:
@@ -148,7 +163,9 @@ def read_config(folder: Path) -> tuple[dict, str | None]:
         if checkpoint is not None:
             return checkpoint.config, str(error)
         with contextlib.suppress(ValueError):
-            return read_json(folder / METRICS)["config"], str(error)
+            config = read_json(folder / METRICS).get("config")
+            if isinstance(config, dict):
+                return config, str(error)
         raise ValueError(f"{folder} holds no run that can be read: {error}") from None
 
 
@@ -157,10 +174,11 @@ def _read(stem: Path) -> Checkpoint:
     about = read_json(path)
     epoch = about.get("epoch")
     if type(epoch) is not int or not (
-        epoch == _epoch(path.name)
+        stem.name == f"epoch-{epoch:010}"
         and isinstance(about.get("config"), dict)
         and isinstance(about.get("history"), list)
         and all(isinstance(name, str) for name in about["history"])
+        and ("epoch" in about["history"] or not about["history"])
     ):
         raise ValueError(f"{path}: not the JSON of a checkpoint of this name.")
     path = stem.with_suffix(".safetensors")
@@ -170,30 +188,20 @@ def _read(stem: Path) -> Checkpoint:
     if sorted(names) != sorted(found) or any(arrays[name].ndim != 1 for name in names):
         raise ValueError(f"{path}: its columns are not those of the history.")
     if "step" not in arrays or arrays["step"].tolist() != about.get("step"):
-        raise ValueError(f"{path}: its step is not {about.get('step')}.")
+        raise ValueError(f"{path}: its step is not {about.get('step')!r}.")
     rows = zip(*(arrays.pop(name).tolist() for name in names), strict=True)
     history = [dict(zip(about["history"], row, strict=True)) for row in rows]
     return Checkpoint(epoch, arrays, history, about["config"], path)
 
 
-def _epoch(name: str) -> int | None:
-    """The epoch of a checkpoint's file, or None for any other."""
-    match = _NAME.fullmatch(name)
-    return None if match is None else int(match[1])
-
-
 def _epochs(folder: Path) -> list[int]:
     """The epochs of which there is a JSON file, in order."""
-    epochs = (_epoch(path.name) for path in folder.glob("*.json"))
-    return sorted(epoch for epoch in epochs if epoch is not None)
+    files = state_files(folder, CHECKPOINTS)
+    return [epoch for path, epoch in files if path.suffix == ".json"]
 
 
 def _remove_all_but(folder: Path, epochs: list[int]) -> None:
     # A .json file goes before its arrays: no checkpoint looks whole that is not.
-    for path in sorted(folder.iterdir()):
-        epoch = _epoch(path.name)
-        if epoch is not None and epoch not in epochs:
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise cannot_write(path, error) from error
+    for path, epoch in list(state_files(folder, CHECKPOINTS)):
+        if epoch not in epochs:
+            remove(path)

@@ -1,10 +1,10 @@
-"""A run's folder: what it was told, what came of it, and the state to go on from.
+"""A run's folder: what it was told, what came of it, and the state to resume from.
 
 | file | what it holds | written |
 | --- | --- | --- |
 | `config.json` | everything needed to repeat the run | first |
 | `checkpoints/` | states to go on from, see `runs.checkpoints` | while it trains |
-| `history.jsonl` | a line per report | while it trains |
+| `history.jsonl` | a line per report; of several seeds one per epoch, at most 2,001 | while it trains |
 | `model.safetensors` | the parameters that were chosen | at the end |
 | `last.safetensors` | the last ones, where validation chose others | at the end |
 | `metrics.json` | their scores, and digests of the files above | last: where it stands, the run is whole |
@@ -17,16 +17,19 @@ Many runs of one folder, with several seeds or a sweep's settings, have besides 
 | `seeds.csv`, `members.csv` | a line per run, of several seeds or of a sweep | at the end |
 | `sweep.csv` | a line per setting, the best first | at the end |
 | `winner/`, `ensemble/` | run folders of a sweep's best setting and of its best runs | at the end |
+
+State says which run it belongs to: a checkpoint, a block of runs and `metrics.json` each keep the
+config, which `runs.records` compares before they are used. Files are written only while the folder
+at the path is the one that is locked.
 """
 
 import csv
 import datetime
-import fcntl
 import io
-import itertools
 import json
 import os
-import shutil
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -37,10 +40,13 @@ from jaxcls.files import (
     read_json,
     remove_leftovers,
     save_arrays,
+    sync_folder,
     write_json,
     write_whole,
 )
 from jaxcls.mlp import Params
+from jaxcls.runs.lock import Lock
+from jaxcls.runs.records import check_metrics
 
 CONFIG, HISTORY, METRICS, MODEL, LAST = (
     "config.json",
@@ -52,32 +58,48 @@ CONFIG, HISTORY, METRICS, MODEL, LAST = (
 PICTURES = ("curves.png", "confusion.png", "mistakes.png")
 TABLES = ("seeds.csv", "members.csv", "sweep.csv")
 CHECKPOINTS, MEMBERS, WINNER, ENSEMBLE = "checkpoints", "members", "winner", "ensemble"
+_RESULTS = (METRICS, MODEL, LAST, HISTORY, *PICTURES, *TABLES)
+_STATE = {
+    CHECKPOINTS: re.compile(r"epoch-(\d{10})\.(json|safetensors)"),
+    MEMBERS: re.compile(r"block-(\d{6})\.(json|safetensors)"),
+}
+_LONGEST_NAME = 150  # bytes, of 255 that a folder's may have with what is added to it
 
 
 def new_run_path(name: str) -> Path:
-    """Makes a new folder `runs/<time>-<name>`.
+    """Makes a new folder `runs/<time>-<name>`, of a long name with its beginning alone.
 
     Raises:
         OSError: it can't be made.
     """
+    name = name.encode(errors="replace")[:_LONGEST_NAME].decode(errors="ignore")
     stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
-    for number in itertools.count(1):
-        path = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+    number, path = 1, Path("runs") / stem
+    while True:
         try:
             path.mkdir(parents=True)
-            break
+            return path
         except OSError as error:
-            if not path.is_dir():
+            if not os.path.isdir(path):
                 raise cannot_write(path, error) from error
-    return path
+        number += 1
+        path = path.with_name(f"{stem}-{number}")
 
 
 class RunFolder:
     """Writes a run's files. In its `with` no other process can write there."""
 
     def __init__(self, path: str | os.PathLike):
-        """Takes the folder of this path, made if need be."""
+        """Takes the folder of this path, made if need be.
+
+        Attributes:
+            path: of the folder, for messages and for reading.
+            config: the content of its `config.json`, once it was written.
+            problems: sentences of what the system or its file system can't do, once in `with`.
+        """
         self.path = Path(path)
+        self.config: dict = {}
+        self.problems: list[str] = []
 
     def __enter__(self) -> Self:
         """Locks the folder and removes what a killed process left half written.
@@ -88,72 +110,99 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            # The folder itself is locked: no file is left behind, and the system unlocks it
-            # however this process ends.
-            self._descriptor = os.open(self.path, os.O_RDONLY)
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_leftovers(self.path)
-            remove_leftovers(self.path / CHECKPOINTS)
-            remove_leftovers(self.path / MEMBERS)
+            self._lock = Lock(self.path)
         except BlockingIOError:
-            os.close(self._descriptor)
             raise ValueError(
                 f"{self.path}: another process is writing a run there; wait for it to end, or "
                 "write elsewhere."
             ) from None
         except OSError as error:
-            os.close(self._descriptor)
+            raise cannot_write(self.path, error) from error
+        try:
+            self.problems = self._what_is_missing()
+            for folder in (self.path, *(self.path / each for each in _STATE)):
+                remove_leftovers(folder)
+        except OSError as error:
+            self._lock.release()
             raise cannot_write(self.path, error) from error
         return self
 
     def __exit__(self, *_) -> None:
-        os.close(self._descriptor)
+        self._lock.release()
+
+    def _what_is_missing(self) -> list[str]:
+        problems = []
+        if self._lock.problem is not None:
+            problems.append(
+                f"{self.path} can't be locked, {self._lock.problem}; let no other process write "
+                "there."
+            )
+        # Windows never can, which its users need not read at each run.
+        if not sync_folder(self.path) and os.name != "nt":
+            problems.append(
+                f"{self.path} can't be flushed to disk, as its file system can't do that; should "
+                "the power fail, the last files may be missing."
+            )
+        return problems
+
+    def here(self) -> Path:
+        """The folder's path, to write to.
+
+        Raises:
+            OSError: the folder that was locked is no longer there.
+        """
+        try:
+            in_place = self._lock.is_in_place()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        if not in_place:
+            raise OSError(
+                f"{self.path} is no longer the folder that this run writes to: it was moved or "
+                "removed. Nothing more is written; to go on, give --resume with the folder where "
+                "it is now."
+            )
+        return self.path
 
     def clear(self, *, overwrite: bool) -> None:
-        """Makes room for a new run; what the folder holds besides a run's files and its
-        folder `checkpoints` is left alone.
+        """Makes room for a new run; whatever else the folder holds is left alone.
+
+        Only files of a run are removed, and only where its config says that it is one.
 
         Args:
             overwrite: take the place of a run that is there already.
 
         Raises:
-            ValueError: it holds a run or a part of one, and `overwrite` is False.
+            ValueError: it holds a run or a part of one, and `overwrite` is False; or files of
+                such names that are no run's.
             OSError: a file can't be removed.
         """
-        # The config goes last: a run without it could not be gone on with.
-        runs = [
-            each for each in (WINNER, ENSEMBLE) if (self.path / each / CONFIG).exists()
-        ]
-        files = (METRICS, MODEL, LAST, HISTORY, *PICTURES, *TABLES)
-        for name in (*files, *runs, CHECKPOINTS, MEMBERS, CONFIG):
-            path = self.path / name
-            if not path.exists():
-                continue
-            if not overwrite:
+        for name in (*_RESULTS, *_STATE, WINNER, ENSEMBLE, CONFIG):
+            if self._has(name) and not overwrite:
                 raise ValueError(
                     f"{self.path} holds a run already ({name}); name another --output-dir, go on "
                     f"with --resume {self.path}, or give --overwrite."
                 )
-            try:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            except OSError as error:
-                raise cannot_write(path, error) from error
+        _remove_run(self.here())
+
+    def _has(self, name: str) -> bool:
+        if name in _STATE:
+            return any(state_files(self.path, name))
+        path = self.path / name
+        return (path / CONFIG if name in (WINNER, ENSEMBLE) else path).exists()
 
     def write_config(self, config: dict) -> None:
         """Writes `config.json`, everything needed to repeat the run."""
-        write_json(self.path / CONFIG, config)
+        write_json(self.here() / CONFIG, config)
+        self.config = config
 
     def add_to_history(self, record: dict) -> None:
         """Adds a line to `history.jsonl`."""
-        append_line(self.path / HISTORY, _line(record))
+        append_line(self.here() / HISTORY, _line(record))
 
     def write_history(self, records: list[dict]) -> None:
-        """Writes `history.jsonl` anew."""
+        """Writes `history.jsonl` again, whole."""
         lines = "".join(f"{_line(record)}\n" for record in records)
-        write_whole(self.path / HISTORY, lines.encode())
+        write_whole(self.here() / HISTORY, lines.encode())
 
     def write_result(
         self, metrics: dict, epoch: int, chosen: Params, last: Params | None
@@ -166,14 +215,14 @@ class RunFolder:
             chosen: the parameters that were scored.
             last: those after the last epoch, where they are others.
         """
-        save_arrays(self.path / MODEL, {"params": chosen}, {"epoch": str(epoch)})
+        save_arrays(self.here() / MODEL, {"params": chosen}, {"epoch": str(epoch)})
         if last is not None:
-            save_arrays(self.path / LAST, {"params": last}, {})
+            save_arrays(self.here() / LAST, {"params": last}, {})
         digests = {
             name: digest((self.path / name).read_bytes())
             for name in (HISTORY, MODEL, *(() if last is None else (LAST,)))
         }
-        write_json(self.path / METRICS, metrics | {"sha256_of": digests})
+        write_json(self.here() / METRICS, metrics | {"sha256_of": digests})
 
     def write_table(self, name: str, rows: list[dict]) -> None:
         """Writes rows that have the same names as CSV, one of `TABLES`."""
@@ -181,7 +230,7 @@ class RunFolder:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_whole(self.path / name, text.getvalue().encode())
+        write_whole(self.here() / name, text.getvalue().encode())
 
     def write_sweep_result(self, metrics: dict) -> None:
         """Writes a sweep's `metrics.json`, with the digests of its tables."""
@@ -190,19 +239,16 @@ class RunFolder:
             for name in TABLES
             if (self.path / name).exists()
         }
-        write_json(self.path / METRICS, metrics | {"sha256_of": digests})
+        write_json(self.here() / METRICS, metrics | {"sha256_of": digests})
 
     def write_picture(self, name: str, content: bytes) -> None:
         """Writes a picture, one of `PICTURES`."""
-        write_whole(self.path / name, content)
+        write_whole(self.here() / name, content)
 
     def reopen(self) -> None:
         """Takes away what says that the run is whole, and its pictures, so that it can go on."""
         for name in (METRICS, *PICTURES):
-            try:
-                (self.path / name).unlink(missing_ok=True)
-            except OSError as error:
-                raise cannot_write(self.path / name, error) from error
+            remove(self.here() / name)
 
 
 def read_metrics(path: Path, *, model_only: bool = False) -> dict | None:
@@ -218,18 +264,106 @@ def read_metrics(path: Path, *, model_only: bool = False) -> dict | None:
     if not (path / METRICS).exists():
         return None
     metrics = read_json(path / METRICS)
-    digests = metrics.get("sha256_of")
-    if not isinstance(digests, dict) or not (digests.keys() & {MODEL, *TABLES}):
+    try:
+        check_metrics(metrics)
+    except ValueError as error:
+        raise ValueError(f"{path / METRICS}: {error}") from None
+    digests, is_sweep = metrics.get("sha256_of"), "plan" in metrics["config"]
+    if not (
+        isinstance(digests, dict)
+        and digests.keys() <= {HISTORY, MODEL, LAST, *TABLES}
+        and digests.keys() & ({*TABLES} if is_sweep else {MODEL})
+    ):
         raise ValueError(f"{path / METRICS}: lacks the digests of the run's files.")
     for name, wanted in digests.items():
         if model_only and name != MODEL:
             continue
-        file = path / os.path.basename(name)
+        file = path / name
         if not file.is_file() or digest(file.read_bytes()) != wanted:
             raise ValueError(
                 f"{file}: missing, changed or damaged since it was written."
             )
     return metrics
+
+
+def state_files(folder: Path, kind: str) -> Iterator[tuple[Path, int]]:
+    """The files of a run's state and the number that each has in its name, in order.
+
+    Args:
+        folder: the run's.
+        kind: `CHECKPOINTS` or `MEMBERS`.
+    """
+    folder = folder / kind
+    # os.path, which takes a name too long for one that is not there.
+    for path in sorted(folder.iterdir()) if os.path.isdir(folder) else ():
+        match = _STATE[kind].fullmatch(path.name)
+        if match is not None:
+            yield path, int(match[1])
+
+
+def remove_state(folder: Path, kind: str) -> None:
+    """Removes a run's state of one kind, and its folder if it has nothing else.
+
+    Raises:
+        OSError: a file can't be removed.
+    """
+    # A .json file goes before its arrays: nothing looks whole that is not.
+    for path, _ in state_files(folder, kind):
+        remove(path)
+    _remove_if_empty(folder / kind)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, if it is there.
+
+    Raises:
+        OSError: it can't be removed.
+    """
+    try:
+        if os.path.lexists(path):
+            path.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _remove_run(path: Path) -> None:
+    """Removes the files of the run in a folder, of which a sealed config tells."""
+    parts = [path / each for each in (WINNER, ENSEMBLE) if (path / each).is_dir()]
+    for folder in (path, *parts):
+        _check_owned(folder)
+    for folder in parts:
+        _remove_run(folder)
+        _remove_if_empty(folder)
+    for kind in _STATE:
+        remove_state(path, kind)
+    # The config goes last: without it the rest would be nobody's.
+    for name in (*_RESULTS, CONFIG):
+        remove(path / name)
+
+
+def _check_owned(folder: Path) -> None:
+    """Raises ValueError for files in a run's place of which no sealed config tells."""
+    named = [name for name in (*_RESULTS, CONFIG) if (folder / name).exists()]
+    named += [kind for kind in _STATE if any(state_files(folder, kind))]
+    if not named:
+        return
+    try:
+        read_json(folder / CONFIG)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder} holds {named[0]}, and no config of a run that it would belong to "
+            f"({str(error).rstrip('.')}); nothing was removed. Name another --output-dir, or "
+            "remove what is there yourself."
+        ) from None
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        # A link to a folder elsewhere stays.
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def _line(record: dict) -> str:

@@ -1,19 +1,22 @@
 """What came of many runs, kept in their folder while they are trained.
 
 `members/block-<n>.safetensors` holds chunks of runs that were trained since the block before.
-`members/block-<n>.json`, written after it, holds its digest: where it stands, the block is whole.
-Where one is damaged, its chunks are trained again.
+`members/block-<n>.json`, written after it, holds its digest and the run's config: where it stands,
+the block is whole. Where one is damaged, its chunks are trained again; one of another run is
+refused.
 """
 
-import re
-import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import safetensors.numpy
 
+from jaxcls import mlp
+from jaxcls.config import Config
 from jaxcls.files import (
-    cannot_write,
     load_arrays,
     make_folder,
     named_arrays,
@@ -23,24 +26,46 @@ from jaxcls.files import (
 )
 from jaxcls.many import Runs
 from jaxcls.metrics import Metrics
-from jaxcls.runs.folder import MEMBERS
+from jaxcls.runs.folder import MEMBERS, remove_state, state_files
+from jaxcls.runs.records import check_same_run
 from jaxcls.sweep import Done
 from jaxcls.training import History
 
-_NAME = re.compile(r"block-(\d{6})\.(json|safetensors)")
+
+class Shape(NamedTuple):
+    """What is known of a chunk's runs before they are trained.
+
+    Attributes:
+        config: of the runs.
+        least: runs that there are at least.
+        most: and at most.
+        scored: names of the sets that they are scored on.
+        keep: whether they have histories and params.
+    """
+
+    config: Config
+    least: int
+    most: int
+    scored: Sequence[str]
+    keep: bool
 
 
-def write_block(folder: Path, done: Done) -> None:
+def write_block(folder: Path, done: Done, config: dict) -> None:
     """Writes chunks that were trained, each under `<rung>-<group>-<chunk>`.
+
+    Args:
+        folder: the run's.
+        done: the chunks.
+        config: the content of `config.json`.
 
     Raises:
         OSError: it can't be written; earlier blocks are still there.
     """
-    folder = folder / MEMBERS
-    make_folder(folder)
-    stem = folder / f"block-{max(_numbers(folder), default=-1) + 1:06}"
+    make_folder(folder / MEMBERS)
+    stem = _stem(folder, max(_numbers(folder), default=-1) + 1)
     sha256 = save_arrays(stem.with_suffix(".safetensors"), _named(done), {})
-    write_json(stem.with_suffix(".json"), {"sha256_of_arrays": sha256})
+    about = {"sha256_of_arrays": sha256, "config": config}
+    write_json(stem.with_suffix(".json"), about)
 
 
 def blocks_to_bytes(done: Done) -> bytes:
@@ -53,20 +78,51 @@ def blocks_from_bytes(content: bytes) -> Done:
     return _chunks(safetensors.numpy.load(content))
 
 
-def read_blocks(folder: Path) -> tuple[Done, list[str]]:
+def read_blocks(folder: Path, config: dict | None = None) -> tuple[Done, list[str]]:
     """The chunks of every whole block, and a sentence for each block that is not whole.
 
+    Args:
+        folder: the run's.
+        config: of the run whose blocks they must be; None takes any. Blocks of version 0.1.0
+            don't say which run they belong to.
+
     Raises:
+        ValueError: a block belongs to another run.
         OSError: a file can't be read, which says nothing of what it holds.
     """
     done, problems = {}, []
-    for number in sorted(_numbers(folder / MEMBERS)):
-        stem = folder / MEMBERS / f"block-{number:06}"
+    for number in sorted(_numbers(folder)):
+        stem = _stem(folder, number)
         try:
-            done |= _read(stem)
+            chunks, about = _read(stem)
         except ValueError as error:
             problems.append(str(error))
+            continue
+        if config is not None and "config" in about:
+            check_same_run(config, about["config"], stem.with_suffix(".json"))
+        done |= chunks
     return done, problems
+
+
+def fitting(
+    done: Done, shape: Callable[[tuple[int, int, int]], Shape | None]
+) -> tuple[Done, list[str]]:
+    """The chunks that are what training would give, and a sentence for each that is not.
+
+    Args:
+        done: by rung, group and number of the chunk.
+        shape: what is known of such a chunk; None if there is none of this number.
+    """
+    kept, problems = {}, []
+    for key, runs in done.items():
+        wanted = shape(key)
+        problem = "there is no such chunk" if wanted is None else _misfit(runs, wanted)
+        if problem is None:
+            kept[key] = runs
+        else:
+            name = "-".join(map(str, key))
+            problems.append(f"{MEMBERS}: chunk {name} does not fit its run: {problem}.")
+    return kept, problems
 
 
 def remove_blocks(folder: Path) -> None:
@@ -75,20 +131,53 @@ def remove_blocks(folder: Path) -> None:
     Raises:
         OSError: one can't be removed.
     """
-    if (folder / MEMBERS).exists():
-        try:
-            shutil.rmtree(folder / MEMBERS)
-        except OSError as error:
-            raise cannot_write(folder / MEMBERS, error) from error
+    remove_state(folder, MEMBERS)
 
 
-def _read(stem: Path) -> Done:
+def _misfit(runs: Runs, wanted: Shape) -> str | None:
+    """What is wrong with the arrays of a chunk, or None."""
+    rows = len(runs.epochs)
+    if not wanted.least <= rows <= wanted.most:
+        return f"{rows} runs, where {wanted.least} to {wanted.most} are wanted"
+    shapes, found = _shapes(_template(rows, wanted)), _shapes(runs)
+    for name in sorted(shapes.keys() | found.keys()):
+        if shapes.get(name) != found.get(name):
+            return f"{name} is {found.get(name)}, where {shapes.get(name)} is wanted"
+    return None
+
+
+def _template(rows: int, wanted: Shape) -> Runs:
+    """Runs of the right shapes, without numbers."""
+
+    def leaf(*shape: int) -> Any:
+        return jax.ShapeDtypeStruct((rows, *shape), np.float32)
+
+    config, history, params = wanted.config, None, None
+    if wanted.keep:
+        judged = "validation" in wanted.scored
+        columns = [leaf(config.epochs) for _ in Metrics._fields]
+        history = History(leaf(config.epochs), Metrics(*columns) if judged else None)
+        layers = jax.eval_shape(lambda: mlp.init(jax.random.key(0), config.layer_sizes))
+        params = jax.tree.map(lambda layer: leaf(*layer.shape), layers)
+    scores = {
+        name: Metrics(*[leaf() for _ in Metrics._fields]) for name in wanted.scored
+    }
+    rest = {name: leaf() for name in Runs._fields}
+    return Runs(**rest | {"scores": scores, "history": history, "params": params})
+
+
+def _shapes(runs: Runs) -> dict[str, tuple[int, ...]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(runs)
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
+
+
+def _read(stem: Path) -> tuple[Done, dict]:
     about = read_json(stem.with_suffix(".json"))
     path = stem.with_suffix(".safetensors")
     arrays = load_arrays(path, str(about.get("sha256_of_arrays")))
     try:
-        return _chunks(arrays)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return _chunks(arrays), about
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a block of runs ({error}).") from None
 
 
@@ -117,6 +206,8 @@ def _runs(leaves: dict[str, np.ndarray]) -> Runs:
         branch = tree
         for parent in parents:
             branch = branch.setdefault(parent, {})
+        if last in branch:
+            raise ValueError(f"{name} is an array and a branch")
         branch[last] = array
     scores = {name: Metrics(**each) for name, each in tree.pop("scores").items()}
     history = tree.pop("history", None)
@@ -125,10 +216,16 @@ def _runs(leaves: dict[str, np.ndarray]) -> Runs:
         history = History(
             history["loss"], None if validation is None else Metrics(**validation)
         )
-    return Runs(scores=scores, history=history, params=tree.pop("params", None), **tree)
+    runs = Runs(scores=scores, history=history, params=tree.pop("params", None), **tree)
+    if {np.shape(leaf)[:1] for leaf in jax.tree.leaves(runs)} != {runs.epochs.shape}:
+        raise ValueError("not as many of each array as there are runs")
+    return runs
 
 
-def _numbers(folder: Path) -> list[int]:
+def _stem(folder: Path, number: int) -> Path:
+    return folder / MEMBERS / f"block-{number:06}"
+
+
+def _numbers(folder: Path) -> set[int]:
     """The numbers of blocks, also of those that are not whole."""
-    names = (_NAME.fullmatch(path.name) for path in folder.glob("block-*"))
-    return sorted({int(name[1]) for name in names if name is not None})
+    return {number for _, number in state_files(folder, MEMBERS)}

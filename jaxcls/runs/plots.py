@@ -1,11 +1,19 @@
 """A run's pictures, as PNG bytes: curves, confusion matrix, confident mistakes."""
 
+import contextlib
 import io
+import os
+import sys
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 _GRID = 5  # mistakes shown in a row, and rows
+_MOST_NAMED = 20  # classes with a name each, and a count in each cell
+_MOST_CELLS = 1000  # in a row of a confusion matrix
+_MOST_MARKED = 1000  # points of a curve
+_LONGEST_NAME = 24  # letters of a class name
 
 
 def curves(history: Sequence[dict]) -> bytes:
@@ -27,7 +35,8 @@ def curves(history: Sequence[dict]) -> bytes:
         for label, name in lines.items():
             if history and name in history[0]:
                 values = [record[name] for record in history]
-                axes.plot(epochs, values, marker="o", markersize=3, label=label)
+                marker = "o" if len(values) <= _MOST_MARKED else None
+                axes.plot(epochs, values, marker=marker, markersize=3, label=label)
         axes.set(xlabel="epoch", ylabel=ylabel)
         axes.grid(alpha=0.3)
         axes.legend()
@@ -35,18 +44,26 @@ def curves(history: Sequence[dict]) -> bytes:
 
 
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> bytes:
-    """Counts [K, K] of a `metrics.confusion`, rows the true class, as a picture."""
-    size = max(3.5, 1.5 + 0.55 * len(class_names))
+    """Counts [K, K] of a `metrics.confusion`, rows the true class, as a picture.
+
+    Up to 20 classes each cell has its count. Of more the picture is as large, with colours
+    alone and the names of 20 classes; beyond 1,000 a cell stands for several.
+    """
+    num_classes = len(class_names)
+    size = max(3.5, 1.5 + 0.55 * min(num_classes, _MOST_NAMED))
     figure, (axes,) = _figure(1, size=(size, size))
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ticks = range(len(class_names))
+    shares = _shares(counts)
+    extent = (-0.5, num_classes - 0.5, num_classes - 0.5, -0.5)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, extent=extent)
+    ticks = range(0, num_classes, -(-num_classes // _MOST_NAMED))
+    names = [_short(class_names[each]) for each in ticks]
     axes.set(xlabel="predicted", ylabel="true", title="test set")
-    axes.set_xticks(
-        ticks, class_names, rotation=45 if max(map(len, class_names)) > 2 else 0
-    )
-    axes.set_yticks(ticks, class_names)
+    rotation = 45 if max(map(len, names)) > 2 else 0
+    axes.set_xticks(ticks, names, rotation=rotation, parse_math=False)
+    axes.set_yticks(ticks, names, parse_math=False)
     for (row, column), count in np.ndenumerate(counts):
+        if num_classes > _MOST_NAMED:
+            break
         color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(
             column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=8
@@ -80,9 +97,13 @@ def mistakes(
         axes.axis("off")
     for axes, row in zip(all_axes, shown, strict=False):
         axes.imshow(images[row], cmap="gray_r")
-        predicted, true = class_names[predictions[row]], class_names[labels[row]]
+        predicted, true = (
+            _short(class_names[place]) for place in (predictions[row], labels[row])
+        )
         axes.set_title(
-            f"{true} taken for {predicted}\n{confidence[row]:.1%} sure", fontsize=8
+            f"{true} taken for {predicted}\n{confidence[row]:.1%} sure",
+            fontsize=8,
+            parse_math=False,
         )
     figure.suptitle(
         f"{len(wrong):,} mistakes in {len(labels):,} test images", fontsize=10
@@ -90,16 +111,52 @@ def mistakes(
     return _png(figure)
 
 
+def _shares(counts: np.ndarray) -> np.ndarray:
+    """Shares of each true class; of very many classes the cells are added up in blocks."""
+    step = -(-len(counts) // _MOST_CELLS)
+    if step > 1:
+        starts = np.arange(0, len(counts), step)
+        counts = np.add.reduceat(np.add.reduceat(counts, starts), starts, axis=1)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
 def _figure(num_axes: int, *, size: tuple[float, float], columns: int | None = None):
     # Figure and not pyplot: no global state, no window system.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
+    figure = _matplotlib().Figure(figsize=size, layout="constrained")
     columns = num_axes if columns is None else columns
     return figure, figure.subplots(num_axes // columns, columns, squeeze=False).ravel()
 
 
+def _matplotlib():
+    """matplotlib's module of figures, also where MPLBACKEND names what is not there."""
+    if "matplotlib" in sys.modules:
+        from matplotlib import figure
+
+        return figure
+    # It would not be imported at all.
+    named = os.environ.pop("MPLBACKEND", None)
+    try:
+        from matplotlib import figure, rcParams
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
+    if named:
+        with contextlib.suppress(ValueError):
+            rcParams["backend"] = named  # as it would have done, for others' pictures
+    return figure
+
+
 def _png(figure) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
+    figure.set_dpi(120)
+    with warnings.catch_warnings():
+        # A letter that the font lacks is a box in the picture, which says enough.
+        warnings.simplefilter("ignore", UserWarning)
+        FigureCanvasAgg(figure).print_png(content)
     return content.getvalue()

@@ -25,6 +25,7 @@ from jaxcls.likelihoods import (
 from jaxcls.mlp import Params
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
 from jaxcls.runs.folder import METRICS, MODEL, WINNER, read_metrics
+from jaxcls.runs.records import check_config, check_same_run
 from jaxcls.training import TrainState, chosen_params, init_state
 
 # Examples that are put through the network at once, so that its memory stays small.
@@ -180,9 +181,8 @@ def load_run(path: str | os.PathLike) -> Run:
     metrics = read_metrics(path, model_only=True)
     if metrics is None:
         return _from_checkpoint(path, run, template)
-    chosen = metrics.get("chosen")
-    if not isinstance(chosen, dict) or type(chosen.get("epoch")) is not int:
-        raise ValueError(f"{path / METRICS}: does not say which epoch was chosen.")
+    check_same_run(record, metrics["config"], path / METRICS)
+    chosen = metrics["chosen"]
     arrays = load_arrays(path / MODEL, metrics["sha256_of"][MODEL])
     wanted, seeds = template.params, chosen.get("seeds")
     if seeds is not None:
@@ -192,6 +192,7 @@ def load_run(path: str | os.PathLike) -> Run:
             wanted,
         )
     params = restore({"params": wanted}, arrays, path / MODEL)["params"]
+    _check_finite(params, path / MODEL)
     return dataclasses.replace(
         run, params=params, seeds=seeds, epoch=chosen["epoch"], source=path / MODEL
     )
@@ -204,14 +205,23 @@ def _from_checkpoint(path: Path, run: Run, template: TrainState) -> Run:
             f"{path}: the run has no result and no checkpoint yet; go on with --resume {path}."
             + (f" Passed over: {' '.join(problems)}" if problems else "")
         )
+    check_same_run(run.record, checkpoint.config, checkpoint.source)
     state = checkpoint.state(template)
-    best = state.progress.best
+    best, params = state.progress.best, chosen_params(state)
+    _check_finite(params, checkpoint.source)
     return dataclasses.replace(
         run,
-        params=chosen_params(state),
+        params=params,
         epoch=checkpoint.epoch if best is None else int(best.epoch),
         source=checkpoint.source,
     )
+
+
+def _check_finite(params: Params, source: Path) -> None:
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise ValueError(
+            f"{source}: the params are not finite, and nothing can be predicted with them."
+        )
 
 
 def described(record: dict) -> Run:
@@ -220,9 +230,7 @@ def described(record: dict) -> Run:
     Raises:
         ValueError, TypeError, KeyError, AttributeError: it describes none.
     """
-    for name in ("layer_sizes", "labels", "class_names"):
-        if not isinstance(record[name], list):
-            raise ValueError(f"{name} must be a list, got {record[name]!r}.")
+    check_config(record)
     fields = {field.name for field in dataclasses.fields(Config)}
     settings = {name: record[name] for name in fields}
     if record["likelihood"] not in LIKELIHOODS:
@@ -235,13 +243,9 @@ def described(record: dict) -> Run:
     num_classes = max(2, config.layer_sizes[-1])
     if not (
         len(labels) == len(names) == num_classes
-        and all(type(label) is int for label in labels)
-        and all(isinstance(name, str) for name in names)
-        and (shape is None or all(type(size) is int for size in shape))
         and (shape is None or np.prod(shape, dtype=float) == config.layer_sizes[0])
-        and record["features"] in ("uint8", "float32")
     ):
-        raise ValueError("labels, class_names, image_shape or features do not fit.")
+        raise ValueError("labels, class_names or image_shape do not fit layer_sizes.")
     takes_bytes = record["features"] == "uint8"
     return Run(config, {}, None, labels, names, shape, takes_bytes, 0, Path(), record)
 

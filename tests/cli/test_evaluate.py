@@ -91,8 +91,10 @@ def test_what_is_wrong_is_said_in_one_line(runs, tmp_path, capsys):
         file.write(b"\xff")
     other = tmp_path / "other"
     shutil.copytree(runs / "two", other)
-    config = read_json(other / "config.json")
-    write_json(other / "config.json", config | {"data_sha256": "0" * 64})
+    config = read_json(other / "config.json") | {"data_sha256": "0" * 64}
+    write_json(other / "config.json", config)
+    result = read_json(other / "metrics.json")
+    write_json(other / "metrics.json", result | {"config": config})
     for argv, message in (
         ([tmp_path / "none"], "none holds no run that can be read"),
         ([damaged], "model.safetensors: missing, changed or damaged"),

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from jaxcls import fit
+from jaxcls import fit, load_run
 from jaxcls.cli import main, train
 from jaxcls.cli.flags import BinaryFlags
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.resume import ENVIRONMENT, read_past
 from jaxcls.cli.signals import Stopped
 from jaxcls.files import read_json, write_json
+from jaxcls.runs import plots
 
 DIGITS = ("--dataset", "digits", "--no-plots")
 FULL = (*DIGITS, "--epochs", "12", "--checkpoint-every", "3", "--report-every", "4")
@@ -363,3 +364,116 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(capsys):
 def test_a_stop_is_a_keyboard_interrupt():
     # So that no `except Exception` on the way swallows it.
     assert issubclass(Stopped, KeyboardInterrupt)
+
+
+def test_checkpoints_of_another_run_are_refused_by_name(straight, monkeypatch, capsys):
+    cut_off(FULL, monkeypatch, after=2)
+    other = straight((*FULL, "--momentum", "0.9", "--optimizer", "sgd"))
+    name = "epoch-0000000012"
+    for kind in ("json", "safetensors"):
+        shutil.copy(other / "checkpoints" / f"{name}.{kind}", CHECKPOINTS)
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+    capsys.readouterr()
+    assert binary("--resume", "run") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f"{CHECKPOINTS / name}.safetensors belongs" in told
+    assert 'its optimizer is "sgd", here it is "adam"' in told
+    with pytest.raises(ValueError, match="belongs to another run"):
+        load_run("run")
+    assert before == {path: path.read_bytes() for path in Path("run").rglob("*.*")}
+    for path in CHECKPOINTS.glob(f"{name}.*"):
+        path.unlink()
+    assert binary("--resume", "run") == 0
+    assert_equal_runs("run", straight(FULL))
+
+
+def test_a_result_of_another_run_is_refused_by_name(straight, capsys):
+    shutil.copytree(straight(FULL), "run")
+    other = straight((*FULL, "--seed", "3"))
+    for name in ("metrics.json", "model.safetensors", "history.jsonl"):
+        shutil.copy(other / name, "run")
+    assert binary("--resume", "run") == 2
+    told = capsys.readouterr().err
+    assert (
+        "run/metrics.json belongs to another run: its seed is 3, here it is 0" in told
+    )
+    with pytest.raises(ValueError, match="its seed is 3, here it is 0"):
+        load_run("run")
+
+
+def test_a_checkpoint_of_fewer_epochs_planned_is_the_runs_own(straight, monkeypatch):
+    # As it is after more --epochs were given and before another checkpoint was written.
+    cut_off((*FULL[:-6], "--epochs", "9", *FULL[-4:]), monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "_train_and_score", lambda *_: None)
+        assert binary("--resume", "run", "--epochs", "12") == 0
+    assert binary("--resume", "run") == 0
+    found, wanted = metrics("run"), metrics(straight(FULL))
+    assert found["train"] == wanted["train"] and found["test"] == wanted["test"]
+
+
+def test_pictures_that_are_not_all_there_are_drawn(straight, capsys):
+    shutil.copytree(straight(FULL), "run")
+    names = ("curves.png", "confusion.png", "mistakes.png")
+    assert binary("--resume", "run", "--plots") == 0
+    drawn = {name: Path("run", name).read_bytes() for name in names}
+    for lost in (names[2:], names[1:], names[:1]):
+        for name in lost:
+            Path("run", name).unlink()
+        assert binary("--resume", "run", "--plots") == 0
+        assert drawn == {name: Path("run", name).read_bytes() for name in names}
+    capsys.readouterr()
+    assert binary("--resume", "run", "--plots") == 0
+    assert "is finished" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_drawn_is_not_the_runs_failure(monkeypatch, capsys):
+    def failing(*_):
+        raise RuntimeError("no ink")
+
+    flags = ("--dataset", "digits", "--epochs", "2", "--output-dir", "run")
+    with monkeypatch.context() as patched:
+        patched.setattr(plots, "confusion", failing)
+        assert binary(*flags) == 0
+    assert capsys.readouterr().err == (
+        "train_binary.py: confusion.png could not be drawn, the result stands: no ink\n"
+    )
+    assert metrics("run")["test"] and Path("run/mistakes.png").exists()
+    assert binary("--resume", "run") == 0
+    assert Path("run/confusion.png").exists()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_checkpoints_that_were_to_be_removed_are_removed(finished, straight):
+    shutil.copytree(straight(FULL), "run")
+    before = sorted(path.name for path in CHECKPOINTS.iterdir())
+    for kind in ("json", "safetensors"):
+        shutil.copy(CHECKPOINTS / before[0].replace("json", kind), f"older.{kind}")
+        Path(f"older.{kind}").rename(CHECKPOINTS / f"epoch-0000000006.{kind}")
+    (CHECKPOINTS / "epoch-0000000003.safetensors").write_bytes(b"left")
+    (CHECKPOINTS / "notes.txt").write_text("mine")
+    if not finished:
+        Path("run/metrics.json").unlink()
+    assert binary("--resume", "run") == 0
+    after = sorted(path.name for path in CHECKPOINTS.iterdir())
+    assert after == sorted([*before, "notes.txt"])
+    assert_equal_runs("run", straight(FULL))
+
+
+def test_a_folder_that_is_moved_away_gets_nothing_more(monkeypatch, capsys):
+    def fit_and_move(*arguments, on_checkpoint, **settings):
+        def checkpoint(epoch, state):
+            if epoch == 6:
+                os.rename("run", "moved")
+                shutil.copytree("moved", "run")
+            on_checkpoint(epoch, state)
+
+        return fit(*arguments, on_checkpoint=checkpoint, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "fit", fit_and_move)
+        assert binary(*FULL, "--output-dir", "run") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "run is no longer the folder" in told
+    assert not (CHECKPOINTS / "epoch-0000000006.json").exists()
+    assert binary("--resume", "moved") == 0

@@ -1,6 +1,8 @@
 """`--seeds`: each run as it would be alone, error bars, the ensemble, and going on."""
 
 import json
+import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,11 @@ import pytest
 from many_runs import handlers_kept, metrics, stop_after, table
 
 from jaxcls import load_run
-from jaxcls.cli import main
+from jaxcls.cli import main, members, seeds
+from jaxcls.files import read_json, write_json
+from jaxcls.many import Runs
 from jaxcls.runs import read_blocks
+from jaxcls.training import History
 
 MANY = ("--dataset", "digits", "--hidden", "6", "--epochs", "3", "--batch-size", "32")
 
@@ -182,3 +187,79 @@ def test_what_stopped_the_runs_is_told(patience, rate, ended):
     found = metrics("many")["chosen"]
     assert found["stopped_by"] == ended
     assert (found["epochs_done"] == 6) == (ended == "epochs")
+
+
+def cut(monkeypatch, *argv):
+    with monkeypatch.context() as patched:
+        stop_after(patched, 1)
+        assert binary(*argv) == 143
+
+
+def test_blocks_left_beside_a_result_are_removed(monkeypatch, capsys):
+    argv = (*MANY, "--seeds", "5", "--output-dir", "many")
+    with monkeypatch.context() as patched:
+        patched.setattr(seeds, "remove_blocks", lambda _: None)
+        patched.setattr(members, "_SECONDS", 0)
+        assert binary(*argv) == 0
+    assert Path("many/members/block-000000.json").exists()
+    Path("many/members/notes.txt").write_text("mine")
+    capsys.readouterr()
+    assert binary("--resume", "many") == 0
+    assert capsys.readouterr().out == "many is finished, 5 seeds.\n"
+    assert [path.name for path in Path("many/members").iterdir()] == ["notes.txt"]
+
+
+def test_blocks_of_another_study_are_refused_by_name(monkeypatch, capsys):
+    cut(monkeypatch, *MANY, "--seeds", "5", "--output-dir", "one")
+    cut(monkeypatch, *MANY, "--seeds", "5", "--seed", "9", "--output-dir", "other")
+    shutil.rmtree("one/members")
+    shutil.copytree("other/members", "one/members")
+    capsys.readouterr()
+    assert binary("--resume", "one") == 2
+    told = capsys.readouterr().err
+    assert "one/members/block-000000.json belongs to another run: its seed is 9" in told
+    assert Path("one/members/block-000000.json").exists()
+
+
+@pytest.mark.slow
+def test_blocks_without_a_config_are_taken_where_they_fit(monkeypatch, capsys):
+    argv = (*MANY, "--seeds", "5")
+    assert binary(*argv, "--output-dir", "straight") == 0
+    cut(monkeypatch, *argv, "--output-dir", "own")
+    cut(monkeypatch, *argv, "--hidden", "7", "--output-dir", "other")
+    for name in ("own", "other"):
+        # As version 0.1.0 wrote them.
+        path = Path(name, "members/block-000000.json")
+        sha256 = read_json(path)["sha256_of_arrays"]
+        write_json(path, {"sha256_of_arrays": sha256})
+    capsys.readouterr()
+    shutil.copytree("own", "foreign")
+    shutil.rmtree("foreign/members")
+    shutil.copytree("other/members", "foreign/members")
+    assert binary("--resume", "own") == 0
+    assert capsys.readouterr().err == ""
+    assert binary("--resume", "foreign") == 0
+    told = capsys.readouterr().err
+    assert "trained anew: members: chunk 0-0-0 does not fit its run: " in told
+    for name in ("seeds.csv", "model.safetensors", "history.jsonl"):
+        for folder in ("own", "foreign"):
+            assert Path(folder, name).read_bytes() == (
+                Path("straight", name).read_bytes()
+            )
+
+
+@pytest.mark.parametrize("epochs", [1, 2000, 2001, 4000, 4001, 10_007])
+def test_the_history_has_no_more_lines_than_it_may(epochs):
+    rng = np.random.default_rng(0)
+    loss = rng.random((2, epochs), np.float32)
+    none = dict.fromkeys(Runs._fields)
+    runs = Runs(
+        **none | {"epochs": np.array([1, epochs]), "history": History(loss, None)}
+    )
+    lines = seeds._history(runs)
+    shown = [line["epoch"] for line in lines]
+    assert len(lines) <= 2001 and shown[-1] == epochs
+    assert epochs > 2000 or shown == list(range(1, epochs + 1))
+    assert len({later - epoch for epoch, later in pairwise(shown[:-1])}) <= 1
+    for line in lines:
+        assert line["loss"] == loss[:, line["epoch"] - 1].tolist()

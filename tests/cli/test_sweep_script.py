@@ -363,3 +363,35 @@ def test_a_launcher_is_found_by_itself(monkeypatch):
     assert args == (None, None, None)
     assert more["cluster_detection_method"] is None
     assert more["heartbeat_timeout_seconds"] == HEARTBEAT_SECONDS
+
+
+def test_blocks_left_beside_a_result_are_removed(swept, monkeypatch, capsys):
+    shutil.copytree(swept[1], "swept")
+    Path("swept/members").mkdir()
+    for kind in ("json", "safetensors"):
+        Path(f"swept/members/block-000002.{kind}").write_text("{}")
+    assert main.sweep(["--resume", "swept"]) == 0
+    assert capsys.readouterr().out == "swept is finished, 5 settings.\n"
+    assert not Path("swept/members").exists()
+
+
+def test_state_of_another_sweep_is_refused_by_name(swept, monkeypatch, capsys):
+    argv, folder = swept
+    with monkeypatch.context() as patched:
+        stop_after(patched, 1)
+        assert main.sweep([*argv, "--output-dir", "one"]) == 143
+        stop_after(patched, 1)
+        assert main.sweep([*argv, "--epochs", "3", "--output-dir", "other"]) == 143
+    shutil.rmtree("one/members")
+    shutil.copytree("other/members", "one/members")
+    capsys.readouterr()
+    assert main.sweep(["--resume", "one"]) == 2
+    told = capsys.readouterr().err
+    assert (
+        "one/members/block-000000.json belongs to another run: its epochs is 3" in told
+    )
+    for name in ("metrics.json", "sweep.csv", "members.csv"):
+        shutil.copy(folder / name, "other")
+    assert main.sweep(["--resume", "other"]) == 2
+    told = capsys.readouterr().err
+    assert "other/metrics.json belongs to another run: its epochs is 2" in told

@@ -17,8 +17,14 @@ from jaxcls.cli import job
 from jaxcls.cli.device import describe
 from jaxcls.cli.flags import NOT_KEPT, BinaryFlags
 from jaxcls.cli.parsing import read_flags, resolved
-from jaxcls.files import read_json, write_json
-from jaxcls.runs import RunFolder, load_run, newest_checkpoint, write_checkpoint
+from jaxcls.files import read_json, save_arrays, write_json
+from jaxcls.runs import (
+    RunFolder,
+    load_run,
+    newest_checkpoint,
+    read_config,
+    write_checkpoint,
+)
 from jaxcls.training import init_state
 
 SCRIPT = "train_binary.py"
@@ -145,6 +151,49 @@ def test_a_checkpoint_with_anything_in_it(run, tallies, edit):
     if got is not None:
         assert type(got.epoch) is int and got.epoch == 1
         assert got.history[0] in ({"epoch": 1, "loss": 0.5}, {"loss": 0.5, "epoch": 1})
+
+
+@limits
+@given(edit=edits())
+def test_a_result_with_anything_in_it(run, tallies, edit):
+    path, config, checkpoint, about = run
+    write_json(path / "config.json", config)
+    write_json(checkpoint, about)
+    params = load_run(path).params
+    chosen = {"epoch": 1, "epochs_done": 1, "stopped_by": "epochs", "seeds": None}
+    sha256 = save_arrays(path / "model.safetensors", {"params": params}, {})
+    changed = {
+        "config": copy.deepcopy(config),
+        "chosen": chosen,
+        "sha256_of": {"model.safetensors": sha256},
+    }
+    edit(changed)
+    write_json(path / "metrics.json", changed)
+    try:
+        got = counted(tallies, "metrics.json", lambda: load_run(path))
+    finally:
+        (path / "metrics.json").unlink()
+    assert got is None or got.epoch == changed["chosen"]["epoch"]
+
+
+PLAN = {
+    "rungs": [1, 3],
+    "groups": [{"settings": [0, 2], "width": 2}, {"settings": [1], "width": 1}],
+}
+
+
+@limits
+@given(edit=edits())
+def test_a_plan_with_anything_in_it(run, tallies, edit):
+    path, config, _, _ = run
+    changed = config | {"plan": copy.deepcopy(PLAN)}
+    edit(changed)
+    write_json(path / "config.json", changed)
+    got = counted(tallies, "plan", lambda: read_config(path)[0])
+    if got is not None and "plan" in got:
+        assert all(epochs >= 1 for epochs in got["plan"]["rungs"])
+        assert all(1 <= each["width"] <= 4096 for each in got["plan"]["groups"])
+        assert all(min(each["settings"]) >= 0 for each in got["plan"]["groups"])
 
 
 @limits

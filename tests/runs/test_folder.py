@@ -22,7 +22,11 @@ def finished(path, last=None):
         folder.write_config({"seed": 1})
         folder.add_to_history({"epoch": 1, "loss": 0.5})
         folder.add_to_history({"epoch": 2, "loss": 0.25})
-        folder.write_result({"seconds": {"train": 1.0}}, 2, params, last)
+        metrics = {
+            "config": {"flags": {"seed": 1}},
+            "chosen": {"epoch": 2, "epochs_done": 2, "stopped_by": "epochs"},
+        }
+        folder.write_result(metrics, 2, params, last)
     return params
 
 
@@ -152,3 +156,121 @@ def test_new_folders_never_meet(tmp_path, monkeypatch):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(OSError, match=r"runs/.* could not be written"):
         new_run_path("mnist-0-1")
+
+
+def a_run(path):
+    """Files of every kind that a run or a sweep may leave."""
+    finished(path, last=mlp.init(jax.random.key(1), (3, 2)))
+    for name in ("winner", "ensemble"):
+        finished(path / name)
+    for name in (
+        *("curves.png", "sweep.csv", "checkpoints/epoch-0000000002.json"),
+        *("checkpoints/epoch-0000000001.safetensors", "members/block-000000.json"),
+    ):
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text("{}")
+
+
+def contents(path):
+    return {
+        str(each.relative_to(path)): each.read_bytes() if each.is_file() else None
+        for each in path.rglob("*")
+    }
+
+
+THEIRS = (
+    *("notes.txt", "checkpoints/step-100.ckpt", "checkpoints/epoch-3.json"),
+    *("members/list.txt", "winner/photo.jpg", "ensemble/code/main.py", "data/a.npz"),
+)
+
+
+def test_overwriting_removes_a_runs_own_files_alone(tmp_path):
+    a_run(tmp_path)
+    for name in THEIRS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    with RunFolder(tmp_path) as folder:
+        folder.clear(overwrite=True)
+    assert {each for each, content in contents(tmp_path).items() if content} == {
+        *THEIRS
+    }
+    assert not (tmp_path / "winner" / "metrics.json").exists()
+
+
+def test_overwriting_leaves_no_empty_folder(tmp_path):
+    a_run(tmp_path)
+    with RunFolder(tmp_path) as folder:
+        folder.clear(overwrite=True)
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.json", "metrics.json", "history.jsonl", "confusion.png"),
+        *("sweep.csv", "last.safetensors", "checkpoints/epoch-0000000003.json"),
+        *("members/block-000001.safetensors", "winner/config.json"),
+        *("ensemble/config.json", "winner/model.safetensors"),
+    ],
+)
+@pytest.mark.parametrize(
+    "config", [None, "{}", '{"layers": 12, "sha256": "0"}', "\xff"]
+)
+def test_what_no_sealed_config_owns_is_never_removed(tmp_path, name, config):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    if config is not None:
+        (path.parent / "config.json").write_text(config)
+    if path.name != "config.json" or config is None:
+        path.write_text("theirs")
+    before = contents(tmp_path)
+    with (
+        RunFolder(tmp_path) as folder,
+        pytest.raises(ValueError, match=r"no config of a run.*nothing was removed"),
+    ):
+        folder.clear(overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_sweeps_parts_are_looked_at_before_anything_is_removed(tmp_path):
+    a_run(tmp_path)
+    (tmp_path / "ensemble" / "config.json").write_text('{"hidden_size": 768}')
+    before = contents(tmp_path)
+    with RunFolder(tmp_path) as folder, pytest.raises(ValueError, match="ensemble"):
+        folder.clear(overwrite=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "members"])
+def test_a_folder_of_state_may_be_a_link(tmp_path, name):
+    scratch, run = tmp_path / "scratch", tmp_path / "run"
+    scratch.mkdir()
+    run.mkdir()
+    (run / name).symlink_to(scratch)
+    with RunFolder(run) as folder:
+        folder.clear(overwrite=False)
+        folder.write_config({"seed": 1})
+    number = "epoch-0000000003" if name == "checkpoints" else "block-000003"
+    for each in (f"{number}.json", f"{number}.safetensors", "mine.txt"):
+        (scratch / each).write_text("{}")
+    with RunFolder(run) as folder:
+        with pytest.raises(ValueError, match="holds a run already"):
+            folder.clear(overwrite=False)
+        folder.clear(overwrite=True)
+    assert (run / name).is_symlink() and os.listdir(scratch) == ["mine.txt"]
+
+
+def test_a_long_name_is_cut(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("n" * 251, "é" * 125, "digits"):
+        first, second = new_run_path(name), new_run_path(name)
+        assert first.is_dir() and second.is_dir() and first != second
+        assert name[:70] in first.name
+
+
+@pytest.mark.parametrize(
+    "path", ["n" * 256, "a/" + "n" * 300, "\0"], ids=["long", "deep", "null"]
+)
+def test_a_path_that_cannot_be_is_a_sentence(tmp_path, path):
+    with pytest.raises((OSError, ValueError), match=r"[.]$|null"):
+        RunFolder(tmp_path / path).__enter__()

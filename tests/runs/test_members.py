@@ -1,17 +1,21 @@
 """runs.members: every bit of many runs comes back, and a damaged block harms no other."""
 
+import dataclasses
 import os
 
 import jax
 import numpy as np
 import pytest
 
-from jaxcls.files import save_arrays, write_json
+from jaxcls import Config, categorical
+from jaxcls.files import named_arrays, read_json, save_arrays, write_json
 from jaxcls.many import Runs
 from jaxcls.metrics import Metrics
 from jaxcls.runs.members import (
+    Shape,
     blocks_from_bytes,
     blocks_to_bytes,
+    fitting,
     read_blocks,
     remove_blocks,
     write_block,
@@ -45,6 +49,7 @@ def runs(seed, *, width=3, history=None, params=True):
     )
 
 
+CONFIG = {"flags": {"seed": 0, "seeds": 3}, "width": 2}
 KINDS = {
     "scores alone": {"params": False},
     "histories": {"history": "loss"},
@@ -73,7 +78,7 @@ def test_every_bit_comes_back(tmp_path, kind):
         (rung, group, chunk): runs(rung + chunk, **KINDS[kind])
         for rung, group, chunk in ((0, 0, 0), (0, 0, 10), (2, 31, 4567))
     }
-    write_block(tmp_path, done)
+    write_block(tmp_path, done, CONFIG)
     got, problems = read_blocks(tmp_path)
     assert problems == []
     assert_same(got, done)
@@ -83,7 +88,7 @@ def test_every_bit_comes_back(tmp_path, kind):
 def test_rows_that_do_not_lie_together_come_back(tmp_path):
     # Those of a part of a chunk, as `run_chunks` cuts them, and of a turned array.
     cut = jax.tree.map(lambda leaf: np.asfortranarray(leaf)[::-2], runs(0))
-    write_block(tmp_path, {(0, 0, 0): cut})
+    write_block(tmp_path, {(0, 0, 0): cut}, CONFIG)
     assert_same(read_blocks(tmp_path)[0], {(0, 0, 0): cut})
     assert_same(blocks_from_bytes(blocks_to_bytes({(0, 0, 0): cut})), {(0, 0, 0): cut})
 
@@ -95,7 +100,7 @@ def test_no_chunks_are_no_chunks(tmp_path):
 
 def test_blocks_add_up(tmp_path):
     for done in (FIRST, SECOND, THIRD):
-        write_block(tmp_path, done)
+        write_block(tmp_path, done, CONFIG)
     assert sorted(os.listdir(tmp_path / "members")) == [
         f"block-{number:06}.{kind}"
         for number in range(3)
@@ -109,7 +114,7 @@ def test_blocks_add_up(tmp_path):
 @pytest.mark.parametrize("kind", ["json", "safetensors"])
 def test_a_damaged_block_is_passed_over_and_the_others_are_kept(tmp_path, kind):
     for done in (FIRST, SECOND, THIRD):
-        write_block(tmp_path, done)
+        write_block(tmp_path, done, CONFIG)
     path = tmp_path / "members" / f"block-000001.{kind}"
     content = path.read_bytes()
     flipped = []
@@ -128,25 +133,25 @@ def test_a_damaged_block_is_passed_over_and_the_others_are_kept(tmp_path, kind):
 
 def test_numbers_go_on_after_a_damaged_block(tmp_path):
     folder = tmp_path / "members"
-    write_block(tmp_path, FIRST)
-    write_block(tmp_path, SECOND)
+    write_block(tmp_path, FIRST, CONFIG)
+    write_block(tmp_path, SECOND, CONFIG)
     (folder / "block-000001.safetensors").write_bytes(b"")
-    write_block(tmp_path, THIRD)
+    write_block(tmp_path, THIRD, CONFIG)
     got, problems = read_blocks(tmp_path)
     assert len(problems) == 1
     assert_same(got, FIRST | THIRD)
     # As a process leaves it that was killed between the two files.
     (folder / "block-000002.json").unlink()
-    write_block(tmp_path, SECOND)
+    write_block(tmp_path, SECOND, CONFIG)
     got, problems = read_blocks(tmp_path)
     assert len(problems) == 2 and (folder / "block-000003.json").exists()
     assert_same(got, FIRST | SECOND)
 
 
 def test_what_is_trained_again_replaces_what_was_there(tmp_path):
-    write_block(tmp_path, FIRST)
+    write_block(tmp_path, FIRST, CONFIG)
     again = dict.fromkeys(FIRST, runs(99))
-    write_block(tmp_path, again)
+    write_block(tmp_path, again, CONFIG)
     assert_same(read_blocks(tmp_path)[0], again)
 
 
@@ -163,7 +168,7 @@ def test_what_is_trained_again_replaces_what_was_there(tmp_path):
     ],
 )
 def test_whole_files_of_something_else_are_passed_over(tmp_path, arrays):
-    write_block(tmp_path, FIRST)
+    write_block(tmp_path, FIRST, CONFIG)
     stem = tmp_path / "members" / "block-000001"
     sha256 = save_arrays(stem.with_suffix(".safetensors"), arrays, {})
     write_json(stem.with_suffix(".json"), {"sha256_of_arrays": sha256})
@@ -173,7 +178,7 @@ def test_whole_files_of_something_else_are_passed_over(tmp_path, arrays):
 
 
 def test_other_files_are_no_blocks(tmp_path):
-    write_block(tmp_path, FIRST)
+    write_block(tmp_path, FIRST, CONFIG)
     for name in ("block-7.json", "block-000007.txt", ".block-000007.json.9.tmp"):
         (tmp_path / "members" / name).write_text("{}")
     got, problems = read_blocks(tmp_path)
@@ -183,7 +188,7 @@ def test_other_files_are_no_blocks(tmp_path):
 
 def test_blocks_are_removed(tmp_path):
     remove_blocks(tmp_path)
-    write_block(tmp_path, FIRST)
+    write_block(tmp_path, FIRST, CONFIG)
     (tmp_path / "sweep.csv").write_text("kept")
     remove_blocks(tmp_path)
     assert os.listdir(tmp_path) == ["sweep.csv"]
@@ -193,4 +198,75 @@ def test_blocks_are_removed(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "members").write_text("in the way")
     with pytest.raises(OSError, match="members could not be written: "):
-        write_block(tmp_path, FIRST)
+        write_block(tmp_path, FIRST, CONFIG)
+
+
+def test_a_block_of_another_run_is_refused_by_name(tmp_path):
+    write_block(tmp_path, FIRST, CONFIG)
+    write_block(tmp_path, SECOND, CONFIG | {"device": "another"})
+    assert_same(read_blocks(tmp_path, CONFIG)[0], FIRST | SECOND)
+    for other, said in (
+        (CONFIG | {"width": 4}, "its width is 2, here it is 4"),
+        ({"flags": {"seed": 1, "seeds": 3}}, "its seed is 0, here it is 1"),
+    ):
+        with pytest.raises(ValueError, match=f"block-000000.json belongs.*{said}"):
+            read_blocks(tmp_path, other)
+
+
+def test_a_block_of_version_0_1_0_is_taken(tmp_path):
+    write_block(tmp_path, FIRST, CONFIG)
+    path = tmp_path / "members" / "block-000000.json"
+    write_json(path, {"sha256_of_arrays": read_json(path)["sha256_of_arrays"]})
+    assert_same(read_blocks(tmp_path, CONFIG)[0], FIRST)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"epochs/more": np.zeros(3)},
+        {"epochs": np.int32(3)},
+        {"chosen_epoch": np.zeros(4, np.int32)},
+        {"params/Dense_0/bias": np.zeros((2, 3))},
+    ],
+)
+def test_arrays_of_no_runs_are_passed_over(tmp_path, more):
+    write_block(tmp_path, FIRST, CONFIG)
+    stem = tmp_path / "members" / "block-000001"
+    named = {f"0-0-0/{name}": each for name, each in more.items()}
+    arrays = named_arrays({"0-0-0": runs(0)}) | named
+    sha256 = save_arrays(stem.with_suffix(".safetensors"), arrays, {})
+    write_json(stem.with_suffix(".json"), {"sha256_of_arrays": sha256})
+    got, (problem,) = read_blocks(tmp_path, CONFIG)
+    assert "not a block of runs (" in problem
+    assert_same(got, FIRST)
+
+
+def test_chunks_that_do_not_fit_are_left_out():
+    config = Config((5, 2), categorical, epochs=4, monitor="loss")
+
+    def fits(chunk, **changes):
+        shape = Shape(config, 2, 3, ("train", "validation"), keep=True)
+        done = {(0, 0, 7): chunk}
+        kept, problems = fitting(done, lambda _: shape._replace(**changes))
+        assert bool(kept) != bool(problems)
+        return kept == done
+
+    layer = {"kernel": np.zeros((3, 5, 2)), "bias": np.zeros((3, 2))}
+    whole = runs(0, history="validation")._replace(params={"Dense_0": layer})
+    assert fits(whole) and fits(whole, least=3)
+    for changes in (
+        {"least": 4, "most": 4},
+        {"most": 2},
+        {"scored": ("train",)},
+        {"scored": ("train", "validation", "test")},
+        {"keep": False},
+        {"config": dataclasses.replace(config, epochs=5)},
+        {"config": dataclasses.replace(config, layer_sizes=(4, 2))},
+        {"config": dataclasses.replace(config, layer_sizes=(5, 5, 2))},
+    ):
+        assert not fits(whole, **changes)
+    assert not fits(whole._replace(history=None))
+    alone = whole._replace(history=None, params=None)
+    assert fits(alone, keep=False) and not fits(alone)
+    kept, (problem,) = fitting({(0, 1, 2): alone}, lambda _: None)
+    assert kept == {} and "chunk 0-1-2 does not fit its run: there is no" in problem

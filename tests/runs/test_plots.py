@@ -1,6 +1,9 @@
 """runs.plots: pictures are drawn, of what they should show."""
 
 import io
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -60,3 +63,54 @@ def test_mistakes_shows_the_most_confident_first(monkeypatch):
 def test_mistakes_where_there_are_none():
     p = np.array([[0.9, 0.1]])
     opened(plots.mistakes(np.zeros((1, 5, 5)), np.array([0]), p, ("zero", "one")))
+
+
+def test_many_classes_take_no_more_room_than_some():
+    sizes = {
+        opened(plots.confusion(np.eye(k, dtype=int), [str(i) for i in range(k)])).size
+        for k in (21, 60, 130, 1500)
+    }
+    assert len(sizes) == 1
+
+
+def test_very_many_classes_are_added_up(monkeypatch):
+    monkeypatch.setattr(plots, "_MOST_CELLS", 3)
+    counts = np.zeros((7, 7), int)
+    counts[0, 1] = counts[2, 3] = counts[6, 0] = 1
+    counts[1, 6] = 3
+    np.testing.assert_array_equal(
+        plots._shares(counts), [[0.2, 0.2, 0.6], [0, 0, 0], [1, 0, 0]]
+    )
+
+
+@pytest.mark.parametrize("name", ["$x", r"$\nothing{$", "七", "n" * 9000, "", "a\nb"])
+def test_any_name_of_a_class_can_be_drawn(name):
+    names = [name, "other"]
+    opened(plots.confusion(np.array([[3, 1], [0, 4]]), names))
+    images, labels = np.ones((2, 4, 4)), np.array([0, 1])
+    opened(plots.mistakes(images, labels, np.array([[0.1, 0.9], [0.8, 0.2]]), names))
+
+
+def test_long_histories_are_drawn():
+    record = {"loss": 0.7, "train_accuracy": 0.5}
+    opened(plots.curves([{"epoch": epoch} | record for epoch in range(1, 30_000)]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["no-such", "module://none.there", "qtagg", ""])
+def test_a_backend_that_is_not_there_does_not_matter(backend):
+    program = (
+        "import os; from jaxcls.runs import plots\n"
+        "plots.curves([{'epoch': 1, 'loss': 0.5, 'train_accuracy': 0.5}])\n"
+        "import matplotlib; print(os.environ['MPLBACKEND'])\n"
+        "print(matplotlib.rcParams._get_backend_or_none())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"MPLBACKEND": backend},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    kept, used = done.stdout.splitlines()
+    assert kept == backend and used in (backend, "None")

@@ -9,7 +9,7 @@ import pytest
 
 import jaxcls
 from jaxcls.cli import main
-from jaxcls.files import read_json, write_json
+from jaxcls.files import load_arrays, read_json, save_arrays, write_json
 from jaxcls.runs import RunFolder
 
 FLAGS = (
@@ -158,4 +158,29 @@ def test_a_config_that_does_not_fit_is_refused(folder, tmp_path, name):
     with pytest.raises(
         ValueError, match=f"its config can't be used: '{name}' is missing"
     ):
+        jaxcls.load_run(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("finished", [True, False])
+def test_params_that_are_not_finite_are_refused(folder, tmp_path, value, finished):
+    path = tmp_path / "run"
+    shutil.copytree(folder, path)
+    name = "model.safetensors"
+    about = path / "metrics.json"
+    if not finished:
+        about.unlink()
+        about = max((path / "checkpoints").glob("*.json"))
+        name = f"checkpoints/{about.stem}.safetensors"
+    arrays = load_arrays(path / name)
+    for each, array in arrays.items():
+        if each.endswith("bias"):
+            arrays[each] = np.append(array[:-1], np.float32(value))
+    sha256, record = save_arrays(path / name, arrays, {}), read_json(about)
+    if finished:
+        record["sha256_of"][name] = sha256
+    else:
+        record["sha256_of_arrays"] = sha256
+    write_json(about, record)
+    with pytest.raises(ValueError, match=f"{name}: the params are not finite"):
         jaxcls.load_run(path)
