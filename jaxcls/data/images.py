@@ -110,7 +110,7 @@ def read_image(
     if grey.min() == grey.max():
         raise ValueError(f"{path}: a blank image: all its pixels are of one grey.")
     grey, done = _without_frame(grey)
-    is_light = _ground_is_light(grey, light_ground)
+    is_light = _ground_is_light(grey, light_ground, shape)
     found = f"{_size(grey.shape)}, {'dark on light' if is_light else 'light on dark'}"
     if is_light != light_ground:
         done.append("inverted")
@@ -154,12 +154,32 @@ def _frame(lines: np.ndarray, widest: int) -> int:
     return 0
 
 
-def _ground_is_light(grey: np.ndarray, wanted: bool) -> bool:
-    """Whether three quarters of the border are on the light side; if neither side has them,
-    the ground is as it is wanted."""
+def _ground_is_light(grey: np.ndarray, wanted: bool, shape: tuple[int, int]) -> bool:
+    """Whether three quarters of the border are on the light side of the greys.
+
+    If neither side has them, a picture of the wanted size is as it is wanted, and of another
+    it is asked what departs furthest from the ground as its border has it.
+    """
     border, middle = _border(grey), (int(grey.min()) + int(grey.max())) / 2
-    light = np.mean(border > middle)
-    return bool(light >= 0.25) if wanted else bool(light > 0.75)
+    light = float(np.mean(border > middle))
+    if light >= 0.75 or light <= 0.25:
+        return light >= 0.75
+    if grey.shape == shape:
+        return wanted
+    overview = _overview(grey)
+    above = overview - _from_border(overview)
+    return bool(-above.min() > above.max())
+
+
+def _overview(grey: np.ndarray) -> np.ndarray:
+    """In a large image each pixel of the overview is a mean, which has less noise."""
+    from PIL import Image
+
+    factor = math.ceil(max(grey.shape) / _OVERVIEW)
+    height, width = (math.ceil(size / factor) for size in grey.shape)
+    return np.asarray(
+        Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
+    )
 
 
 def _is_centred(grey: np.ndarray) -> bool:
@@ -312,14 +332,7 @@ def _find_ink(
 ) -> tuple[float | np.ndarray, float, tuple[int, int, int, int]]:
     """The ground's grey or greys, what above it is none, and where ink is: (left, top, right,
     bottom)."""
-    from PIL import Image
-
-    # In a large image each pixel of the overview is a mean, which has less noise.
-    factor = math.ceil(max(grey.shape) / _OVERVIEW)
-    height, width = (math.ceil(size / factor) for size in grey.shape)
-    overview = np.asarray(
-        Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
-    )
+    overview = _overview(grey)
     border = _border(overview)
     ground, share, floor = float(np.median(border)), _INK, 0.0
     noise = _NOISE * float(np.median(np.abs(border - ground)))
