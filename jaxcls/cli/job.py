@@ -15,6 +15,7 @@ from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
 from jaxcls.cli.screen import note
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
+from jaxcls.data.images import learned
 from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS
@@ -179,6 +180,7 @@ def surroundings(
         "class_names": data.train.class_names,
         "image_shape": data.train.image_shape,
         "features": data.train.features.dtype.name,
+        "pictures": learned(data.train.features, data.train.image_shape),
         "device": device,
         "machine": machine(),
         "precision": "float32",

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -14,6 +16,7 @@ from jaxcls.cli.screen import note
 from jaxcls.data.arrays import check_file, npz_names, read_npy, read_npz
 from jaxcls.data.images import read_image
 from jaxcls.runs import MODEL, Run, load_run
+from jaxcls.runs.trained import CHUNK
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +35,12 @@ class PredictFlags:
 
 
 class Input(NamedTuple):
-    """Examples of a file: their names, features [N, ...], and what was done to them."""
+    """Examples of a file: its name, features [N, ...], what was done, whether it is one alone."""
 
-    names: list[str]
+    name: str
     features: np.ndarray
     done: str
+    is_one: bool
 
 
 def run(flags: PredictFlags, script: str) -> int:
@@ -50,7 +54,8 @@ def run(flags: PredictFlags, script: str) -> int:
     """
     if not flags.files:
         raise ValueError("no files were named; name images, or .npy or .npz arrays.")
-    entries, failed = [], False
+    show, failed = _json_entry if flags.json else _line, False
+    between = "["
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
         if trained.source.name != MODEL:
@@ -59,42 +64,59 @@ def run(flags: PredictFlags, script: str) -> int:
             )
         for path in flags.files:
             try:
-                found = _predicted(trained, path)
+                for found in _predicted(trained, path):
+                    shown = map(show, found)
+                    if flags.json:
+                        print(between + ",".join(shown), end="", flush=True)
+                        between = ","
+                    else:
+                        print("\n".join(shown), flush=True)
             except (ValueError, OSError) as error:
                 named = str(error)
                 note(script, named if str(path) in named else f"{path}: {named}")
                 failed = True
-                continue
-            entries += found
-            if not flags.json:
-                print("\n".join(map(_line, found)), flush=True)
     if flags.json:
-        print(json.dumps(entries, indent=2))
+        print("[]" if between == "[" else "\n]")
     return 2 if failed else 0
 
 
-def _predicted(trained: Run, path: Path) -> list[dict]:
-    names, features, done = read(trained, path)
+def _predicted(trained: Run, path: Path) -> Iterator[list[dict]]:
+    """The entries of a file's examples, a chunk of them at a time."""
+    given = read(trained, path)
+    trained.check_shape(given.features)
+    for start in range(0, len(given.features), CHUNK):
+        yield _entries(trained, given, start)
+
+
+def _entries(trained: Run, given: Input, start: int) -> list[dict]:
+    features = given.features[start : start + CHUNK]
     probabilities = trained.predict_proba(features)
+    if not np.isfinite(probabilities).all():
+        raise ValueError(
+            "the run's parameters give probabilities that are not finite; train it again, with a "
+            "lower learning rate."
+        )
     labels = trained.predict(features)
     unsure = trained.uncertainty(features)
     return [
         {
-            "input": name,
+            "input": given.name if given.is_one else f"{given.name}[{row}]",
             "class": trained.class_names[trained.labels.index(label)],
             "label": label,
-            "probabilities": dict(zip(trained.class_names, row, strict=True)),
+            "probabilities": dict(zip(trained.class_names, each, strict=True)),
             "uncertainty": total,
             "disagreement": members,
-            "done": done,
+            "done": given.done,
         }
-        for name, label, row, total, members in zip(
-            names,
-            labels.tolist(),
-            probabilities.tolist(),
-            unsure.total.tolist(),
-            unsure.members.tolist(),
-            strict=True,
+        for row, (label, each, total, members) in enumerate(
+            zip(
+                labels.tolist(),
+                probabilities.tolist(),
+                unsure.total.tolist(),
+                unsure.members.tolist(),
+                strict=True,
+            ),
+            start,
         )
     ]
 
@@ -120,19 +142,25 @@ def read(trained: Run, path: Path) -> Input:
         raise ValueError(
             f"{path}: the run was trained on rows of numbers or on floats; give .npy or .npz arrays."
         )
-    # A user's digit is placed as MNIST's were; the others' images were not placed by that rule.
-    centre = trained.record["dataset"] == "mnist"
-    image, done = read_image(path, trained.image_shape, centre=centre)
-    return Input([str(path)], image[None], done)
+    image, done = read_image(
+        path,
+        trained.image_shape,
+        centre=trained.centred,
+        light_ground=trained.light_ground,
+    )
+    return Input(str(path), image[None], done, True)
 
 
 def _of_array(trained: Run, name: str, array: np.ndarray) -> Input:
     shape = trained.image_shape
     shapes = {(trained.config.layer_sizes[0],), shape, shape and (*shape, 1)}
     if array.shape in shapes:
-        return Input([name], array[None], "as it is")
-    names = [f"{name}[{row}]" for row in range(len(array) if array.ndim else 0)]
-    return Input(names, array, "as it is")
+        return Input(name, array[None], "as it is", True)
+    return Input(name, array, "as it is", False)
+
+
+def _json_entry(entry: dict) -> str:
+    return "\n" + textwrap.indent(json.dumps(entry, indent=2, allow_nan=False), "  ")
 
 
 def _line(entry: dict) -> str:

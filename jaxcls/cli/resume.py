@@ -201,7 +201,8 @@ def _check_epochs(before: TrainFlags, epochs: int, done: int) -> None:
 def _settings(config: dict) -> dict:
     """What of a config a result depends on, besides the data and where it was computed."""
     flags = {name: each for name, each in config["flags"].items() if name not in _FREE}
-    left_out = {*ENVIRONMENT, "elsewhere", "dataset"}
+    # What was learned of the pictures follows from the data, and 0.1.0 did not keep it.
+    left_out = {*ENVIRONMENT, "elsewhere", "dataset", "pictures"}
     return {name: each for name, each in config.items() if name not in left_out} | {
         "flags": flags
     }

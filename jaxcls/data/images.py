@@ -1,13 +1,15 @@
-"""An image file as the network's training images are: small, light ink on dark ground.
+"""An image file as the network's training images are: their size, ground and place.
 
 Source of the rule that centres a digit: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST
 database": a box of 20 x 20 pixels, its centre of mass in the middle of 28 x 28.
 """
 
+import contextlib
 import io
 import math
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,25 +25,75 @@ _MOST_BYTES = 500_000_000  # of a file: as many pixels at eight bytes, and some 
 _BOX = 20 / 28
 _OVERVIEW = 512  # pixels of the longer side, in which the ink is looked for
 _LEAST_CONTRAST = 16  # of 255, between ink and ground
+_NEAR = 0.75 / 28  # of the side: centres of mass of training images that are centred
+_NEAR_ENOUGH = 1.5 / 28  # of the side: a picture that is left where it is
+_SMALLEST, _LARGEST = 10 / 28, 22 / 28  # its ink's longer side, then
 _INK = 0.25  # of that contrast: enough above the ground to count as ink
-_NOISE = 5 * 1.4826  # five standard deviations, from the median deviation
+_INK_UNEVEN = (
+    0.45  # where the ground was modelled: half a step remains at a shadow's edge
+)
+_MODEL = 64  # pixels of the longer side, in which an uneven ground is modelled
+_FRAME = 3  # pixels of the widest frame, in an overview
+_NOISE = 6 * 1.4826  # six standard deviations, from the median deviation
+
+
+def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
+    """What training images [N, D] are, which a picture must become: None if they are no bytes.
+
+    `light_ground`: whether most have a light border. `centred`: whether nearly all have their
+    centre of mass in the middle, and ink of 20/28 of the size, as MNIST's.
+
+    >>> learned(np.full((2, 4), 255, np.uint8), (2, 2))
+    {'light_ground': True, 'centred': False}
+    """
+    if shape is None or features.dtype != np.uint8:
+        return None
+    images = features[:: max(1, len(features) // 1_000)].reshape(-1, *shape)
+    light = bool(np.median([np.median(_border(each)) for each in images]) > 127)
+    placed = [_placed(255 - each if light else each) for each in images]
+    offsets, extents = np.array(placed).T
+    centred = bool(
+        np.quantile(offsets, 0.95) <= _NEAR
+        and abs(np.median(extents) - _BOX) < 1.5 / 28
+    )
+    return {"light_ground": light, "centred": centred}
+
+
+def _placed(grey: np.ndarray) -> tuple[float, float]:
+    """How far the mass is from the middle, and the ink's longer side, in shares of the size."""
+    if grey.max() == 0:
+        return 0.0, _BOX
+    offsets, extents = [], []
+    for axis, size in enumerate(grey.shape):
+        profile = grey.sum(1 - axis, dtype=np.float64)
+        mass = profile @ np.arange(size) / profile.sum()
+        offsets.append(abs(mass - size / 2) / size)
+        places = np.flatnonzero(grey.max(1 - axis) >= _INK * grey.max())
+        extents.append((np.ptp(places) + 1) / size)
+    return max(offsets), max(extents)
 
 
 def read_image(
-    path: str | os.PathLike, shape: tuple[int, int], *, centre: bool
+    path: str | os.PathLike,
+    shape: tuple[int, int],
+    *,
+    centre: bool,
+    light_ground: bool = False,
 ) -> tuple[np.ndarray, str]:
-    """An image file of any format and size as [H, W] uint8, light ink on dark ground.
+    """An image file of any format and size as [H, W] uint8, as the training images are.
 
-    Transparent parts are white and colours grey; an image whose border is light, by its
-    median, is inverted. Then an image of the wanted size stays as it is. At most 50 million
-    pixels are decoded, which takes less than 1 GB beside the file's own size.
+    Colours become grey, what is transparent the ground. A picture whose ground is not as that
+    of the training images is inverted. A dark or light frame of a few pixels is removed. At
+    most 50 million pixels are decoded, which takes less than 1 GB beside the file's own size.
 
     Args:
         path: of a file that Pillow can read; of several frames the first.
         shape: (H, W) wanted.
-        centre: of an image of another size, whether to cut out the ink, scale it to 20/28 of
-            the wanted size and put its centre of mass in the middle, as MNIST's digits are;
-            if not, the image is scaled whole, and what its aspect leaves free is ground.
+        centre: whether to cut out the ink, scale it to 20/28 of the wanted size and put its
+            centre of mass in the middle, as MNIST's digits are; an image of the wanted size
+            whose ink is so already stays. If not, the image is scaled whole, and what its
+            aspect leaves free is ground.
+        light_ground: whether dark ink on light ground is wanted.
 
     Returns:
         The image, and a phrase that says what was done, sizes as width x height:
@@ -55,18 +107,86 @@ def read_image(
     path = Path(path)
     check_file(path, "an image")
     grey = _read_grey(path)
-    done = []
-    found = f"{_size(grey.shape)}, light on dark"
-    if np.median(_border(grey)) > 127:
-        grey = 255 - grey
-        found = f"{_size(grey.shape)}, dark on light"
-        done.append("inverted")
     if grey.min() == grey.max():
         raise ValueError(f"{path}: a blank image: all its pixels are of one grey.")
-    if grey.shape != shape:
-        grey, more = (_centred if centre else _whole)(path, grey, shape)
+    grey, done = _without_frame(grey)
+    is_light = _ground_is_light(grey, light_ground, shape)
+    found = f"{_size(grey.shape)}, {'dark on light' if is_light else 'light on dark'}"
+    if is_light != light_ground:
+        done.append("inverted")
+    if is_light:
+        grey = 255 - grey
+    if centre and not (grey.shape == shape and _is_centred(grey)):
+        grey, more = _centred(path, grey, shape)
         done += more
+    elif grey.shape != shape:
+        grey, more = _whole(grey, shape)
+        done += more
+    if light_ground:
+        grey = 255 - grey
     return grey, f"{found}: {', '.join(done) or 'as it is'}"
+
+
+def _without_frame(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Lines of one grey along two sides or more, unlike what is within, become as that is."""
+    widest = _FRAME * math.ceil(max(grey.shape) / _OVERVIEW)
+    if min(grey.shape) < 4 * (widest + 1):
+        return grey, []
+    top, bottom, left, right = (
+        _frame(lines, widest) for lines in (grey, grey[::-1], grey.T, grey.T[::-1])
+    )
+    if sum(width > 0 for width in (top, bottom, left, right)) < 2:
+        return grey, []
+    height, width = grey.shape
+    inner = grey[top : height - bottom, left : width - right]
+    return np.pad(inner, ((top, bottom), (left, right)), mode="edge"), ["frame removed"]
+
+
+def _frame(lines: np.ndarray, widest: int) -> int:
+    """How many of the first lines belong to a frame."""
+    within = np.median(lines[widest + 1])
+    for count in range(widest, 0, -1):
+        line = lines[count - 1].astype(np.float32)
+        away = line - within
+        if np.mean(away > 48) >= 0.9 or np.mean(away < -48) >= 0.9:
+            # In a large image a line more, which may be blurred.
+            return count + (widest > _FRAME)
+    return 0
+
+
+def _ground_is_light(grey: np.ndarray, wanted: bool, shape: tuple[int, int]) -> bool:
+    """Whether three quarters of the border are on the light side of the greys.
+
+    If neither side has them, a picture of the wanted size is as it is wanted, and of another
+    it is asked what departs furthest from the ground as its border has it.
+    """
+    border, middle = _border(grey), (int(grey.min()) + int(grey.max())) / 2
+    light = float(np.mean(border > middle))
+    if light >= 0.75 or light <= 0.25:
+        return light >= 0.75
+    if grey.shape == shape:
+        return wanted
+    overview = _overview(grey)
+    above = overview - _from_border(overview)
+    return bool(-above.min() > above.max())
+
+
+def _overview(grey: np.ndarray) -> np.ndarray:
+    """In a large image each pixel of the overview is a mean, which has less noise."""
+    from PIL import Image
+
+    factor = math.ceil(max(grey.shape) / _OVERVIEW)
+    height, width = (math.ceil(size / factor) for size in grey.shape)
+    return np.asarray(
+        Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
+    )
+
+
+def _is_centred(grey: np.ndarray) -> bool:
+    if np.median(_border(grey)) > 0.1 * grey.max():
+        return False
+    offset, extent = _placed(grey)
+    return offset <= _NEAR_ENOUGH and _SMALLEST <= extent <= _LARGEST
 
 
 def _read_grey(path: Path) -> np.ndarray:
@@ -82,13 +202,34 @@ def _read_grey(path: Path) -> np.ndarray:
                         "it is a PostScript program, not pixels; save it as PNG"
                     )
                 _check_size(image)
-                image.load()
+                with _quiet(image):
+                    image.load()
                 _check_size(image)  # an icon's is known only now
                 return _to_grey(ImageOps.exif_transpose(image))
         except UnidentifiedImageError:
             raise ValueError("it is in no image format that Pillow knows") from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise ValueError(_too_large()) from None
+
+
+@contextlib.contextmanager
+def _quiet(image: "Image.Image") -> Iterator[None]:
+    """Without what libtiff writes to standard error's descriptor: the error says it."""
+    if image.format != "TIFF":
+        yield
+        return
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _content(path: Path) -> bytes:
@@ -121,17 +262,36 @@ def _to_grey(image: "Image.Image") -> np.ndarray:
     if not image.has_transparency_data:
         return np.array(image.convert("L"))
     image = image.convert("RGBA")
-    white = Image.new("L", image.size, 255)
-    return np.array(Image.composite(image.convert("L"), white, image.getchannel("A")))
+    grey, alpha = image.convert("L"), image.getchannel("A")
+    ground = _ground_behind(np.asarray(grey), np.asarray(alpha))
+    return np.array(Image.composite(grey, Image.new("L", image.size, ground), alpha))
+
+
+def _ground_behind(grey: np.ndarray, alpha: np.ndarray) -> int:
+    """The grey of what is transparent: that of the paper, or unlike the ink alone."""
+    seen = grey[alpha > 127]
+    if seen.size == 0:
+        seen = grey[alpha > 0]
+    if seen.size == 0:
+        return 255
+    low, high = np.percentile(seen, [2, 98])
+    if seen.size > grey.size / 2 and high - low >= 64:
+        return int(np.median(seen))
+    return 0 if seen.mean() > 127 else 255
 
 
 def _high_bytes(pixels: np.ndarray, transparent: int | None) -> np.ndarray:
-    """[H, W] uint8 of 16-bit pixels, which Pillow would clip at 255."""
+    """[H, W] uint8 of pixels of up to 16 bits, which Pillow would clip at 255."""
     if pixels.min() < 0 or pixels.max() > 0xFFFF:
         raise ValueError("its pixels have more than 16 bits; save 8 or 16")
-    grey = (pixels >> 8).astype(np.uint8)
+    is_clear = np.zeros(pixels.shape, bool)
     if transparent is not None:
-        grey[pixels == transparent] = 255
+        is_clear = pixels == transparent
+    most = int(pixels.max())
+    # Cameras and scanners put 8, 10, 12 or 14 bits into a file of 16.
+    bits = next(each for each in (8, 10, 12, 14, 16) if most < 1 << each)
+    grey = (pixels >> (bits - 8)).astype(np.uint8)
+    grey[is_clear] = _ground_behind(grey, np.where(is_clear, 0, 255))
     return grey
 
 
@@ -141,12 +301,16 @@ def _centred(
     """MNIST's rule; from the ground up to the brightest ink, greys are stretched to 0..255."""
     from PIL import Image
 
-    ground, (left, top, right, bottom) = _find_ink(path, grey)
+    ground, floor, (left, top, right, bottom) = _find_ink(path, grey)
     height, width = bottom - top, right - left
     scale = _BOX * min(shape[0] / height, shape[1] / width)
     scaled_shape = max(1, round(height * scale)), max(1, round(width * scale))
     # In floats: of a thin line in a large image, bytes would leave only a few greys.
-    above = np.maximum(grey[top:bottom, left:right] - np.float32(ground), 0)
+    if isinstance(ground, np.ndarray):
+        ground = np.asarray(
+            Image.fromarray(ground).resize(grey.shape[::-1], Image.Resampling.BILINEAR)
+        )[top:bottom, left:right]
+    above = np.maximum(grey[top:bottom, left:right] - np.float32(ground), floor) - floor
     ink = Image.fromarray(above).resize(scaled_shape[::-1], Image.Resampling.BOX)
     ink = np.asarray(ink)
     ink = np.rint(255 * (ink / ink.max())).astype(np.uint8)
@@ -163,29 +327,77 @@ def _centred(
     ]
 
 
-def _find_ink(path: Path, grey: np.ndarray) -> tuple[float, tuple[int, int, int, int]]:
-    """The ground's grey, and where ink is: (left, top, right, bottom)."""
-    from PIL import Image
-
-    # In a large image each pixel of the overview is a mean, which has less noise.
-    factor = math.ceil(max(grey.shape) / _OVERVIEW)
-    height, width = (math.ceil(size / factor) for size in grey.shape)
-    overview = np.asarray(
-        Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
-    )
+def _find_ink(
+    path: Path, grey: np.ndarray
+) -> tuple[float | np.ndarray, float, tuple[int, int, int, int]]:
+    """The ground's grey or greys, what above it is none, and where ink is: (left, top, right,
+    bottom)."""
+    overview = _overview(grey)
     border = _border(overview)
-    ground = float(np.median(border))
+    ground, share, floor = float(np.median(border)), _INK, 0.0
     noise = _NOISE * float(np.median(np.abs(border - ground)))
     contrast = float(overview.max()) - ground
-    if contrast < max(_LEAST_CONTRAST, noise):
+    is_even = np.mean(border >= ground + max(_INK * contrast, noise)) <= 0.05
+    if contrast < noise or not is_even:
+        ground = _uneven_ground(overview)
+        above = overview - ground
+        noise = _NOISE * float(np.median(np.abs(above)))
+        contrast, share = float(above.max()), _INK_UNEVEN
+        floor = share * contrast / 2
+    else:
+        above = overview - np.float32(ground)
+    least = max(_LEAST_CONTRAST, noise)
+    if contrast < least:
         raise ValueError(
             f"{path}: a blank image: nothing stands out from its ground by "
-            f"{max(_LEAST_CONTRAST, noise):.0f} of 255 greys."
+            f"{least:.0f} of 255 greys."
         )
-    is_ink = overview >= ground + max(_INK * contrast, noise)
+    is_ink = above >= max(share * contrast, noise)
     top, bottom = _extent(is_ink, 0, grey.shape)
     left, right = _extent(is_ink, 1, grey.shape)
-    return ground, (left, top, right, bottom)
+    return ground, floor, (left, top, right, bottom)
+
+
+def _uneven_ground(overview: np.ndarray) -> np.ndarray:
+    """[H, W] float32: of two models of the ground the one that leaves less.
+
+    From the border inwards, exact for slopes and for shadows' edges along an axis; and the
+    median around each pixel, for other shadows.
+    """
+    models = _from_border(overview), _median_around(overview)
+    return min(models, key=lambda model: float(np.abs(overview - model).sum()))
+
+
+def _from_border(overview: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import median_filter
+
+    top, bottom, left, right = (
+        median_filter(line.astype(np.float32), len(line) // 5 | 1, mode="nearest")
+        for line in (overview[0], overview[-1], overview[:, 0], overview[:, -1])
+    )
+    down, across = (np.linspace(0, 1, n, dtype=np.float32) for n in overview.shape)
+    down = down[:, None]
+    rows = top * (1 - down) + bottom * down
+    columns = left[:, None] * (1 - across) + right[:, None] * across
+    corners = (top[0] * (1 - across) + top[-1] * across) * (1 - down)
+    corners = corners + (bottom[0] * (1 - across) + bottom[-1] * across) * down
+    return rows + columns - corners
+
+
+def _median_around(overview: np.ndarray) -> np.ndarray:
+    from PIL import Image
+    from scipy.ndimage import median_filter
+
+    scale = min(1.0, _MODEL / max(overview.shape))
+    height, width = (max(1, round(size * scale)) for size in overview.shape)
+    small = Image.fromarray(overview).resize((width, height), Image.Resampling.BOX)
+    around = median_filter(
+        np.asarray(small), size=(height // 2 | 1, width // 2 | 1), mode="nearest"
+    )
+    large = Image.fromarray(around.astype(np.float32)).resize(
+        overview.shape[::-1], Image.Resampling.BILINEAR
+    )
+    return np.asarray(large)
 
 
 def _extent(is_ink: np.ndarray, axis: int, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -210,9 +422,7 @@ def _place_by_mass(ink: np.ndarray, shape: tuple[int, int]) -> list[int]:
     return starts
 
 
-def _whole(
-    path: Path, grey: np.ndarray, shape: tuple[int, int]
-) -> tuple[np.ndarray, list[str]]:
+def _whole(grey: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
     """The image in the middle of its ground."""
     from PIL import Image
 

@@ -28,8 +28,8 @@ from jaxcls.runs.folder import METRICS, MODEL, WINNER, read_metrics
 from jaxcls.runs.records import check_config, check_same_run
 from jaxcls.training import TrainState, chosen_params, init_state
 
-# Examples that are put through the network at once, so that its memory stays small.
-_CHUNK = 10_000
+# Examples that are scaled and put through the network at once, so that memory stays small.
+CHUNK = 10_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
@@ -45,6 +45,8 @@ class Run:
         class_names: K names.
         image_shape: (height, width) of an example that is an image, or None.
         takes_bytes: whether it was trained on bytes 0 to 255, divided by 255.
+        light_ground: whether the training images have dark ink on light ground.
+        centred: whether they are centred by mass in a box of 20/28, as MNIST's are.
         epoch: epochs after which the parameters stood; of an ensemble the most of any network.
         source: the file that they come from.
         record: the content of `config.json`.
@@ -57,6 +59,8 @@ class Run:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int] | None
     takes_bytes: bool
+    light_ground: bool
+    centred: bool
     epoch: int
     source: Path
     record: dict
@@ -111,15 +115,20 @@ class Run:
         ] or [self]
 
     def _in_chunks(self, function: Callable, features: ArrayLike) -> Any:
-        x = self._inputs(np.asarray(features))
+        features = np.asarray(features)
+        self.check_shape(features)
         parts = [
-            function(self.params, x[i : i + _CHUNK], self.config.likelihood)
-            for i in range(0, len(x), _CHUNK)
+            function(
+                self.params,
+                self._inputs(features[i : i + CHUNK]),
+                self.config.likelihood,
+            )
+            for i in range(0, len(features), CHUNK)
         ]
         return jax.tree.map(lambda *some: np.concatenate(some), *parts)
 
-    def _inputs(self, features: np.ndarray) -> np.ndarray:
-        """Features [N, D] in float32, scaled."""
+    def check_shape(self, features: np.ndarray) -> None:
+        """Raises ValueError unless `features` [N, ...] are of the examples' shape."""
         num_inputs = self.config.layer_sizes[0]
         shown = f"[N, {num_inputs}]"
         if self.image_shape is not None:
@@ -133,6 +142,9 @@ class Run:
         )
         if not (rows or images):
             raise ValueError(f"features must be {shown}, got {list(features.shape)}.")
+
+    def _inputs(self, features: np.ndarray) -> np.ndarray:
+        """Some of the examples as [N, D] in float32, scaled."""
         is_bytes = features.dtype == np.uint8
         if not is_bytes and not np.issubdtype(features.dtype, np.floating):
             raise ValueError(f"features must be uint8 or floats, got {features.dtype}.")
@@ -141,7 +153,7 @@ class Run:
                 "features must be floats, scaled as those the run was trained on, got uint8."
             )
         with np.errstate(over="ignore"):
-            x = scaled(features.reshape(len(features), num_inputs))
+            x = scaled(features.reshape(len(features), self.config.layer_sizes[0]))
         if not np.isfinite(x).all():
             raise ValueError("features must be finite in float32, got others.")
         if self.takes_bytes and not is_bytes and not _in_unit(features):
@@ -247,7 +259,26 @@ def described(record: dict) -> Run:
     ):
         raise ValueError("labels, class_names or image_shape do not fit layer_sizes.")
     takes_bytes = record["features"] == "uint8"
-    return Run(config, {}, None, labels, names, shape, takes_bytes, 0, Path(), record)
+    # A run of 0.1.0 keeps no such field: light on dark, and only MNIST's were centred.
+    old = {"light_ground": False, "centred": record.get("dataset") == "mnist"}
+    pictures = record.get("pictures") or old
+    light_ground, centred = pictures["light_ground"], pictures["centred"]
+    if type(light_ground) is not bool or type(centred) is not bool:
+        raise ValueError("pictures: light_ground and centred must be true or false.")
+    return Run(
+        config=config,
+        params={},
+        seeds=None,
+        labels=labels,
+        class_names=names,
+        image_shape=shape,
+        takes_bytes=takes_bytes,
+        light_ground=light_ground,
+        centred=centred,
+        epoch=0,
+        source=Path(),
+        record=record,
+    )
 
 
 def _start(config: Config) -> TrainState:

@@ -1,5 +1,6 @@
 """data.images: files of every kind as MNIST's images are, and what is no image."""
 
+import contextlib
 import struct
 import tracemalloc
 import warnings
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from jaxcls.data.images import read_image
+from jaxcls.data.images import learned, read_image
 
 DIGITS = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)  # light on dark
 SMALL = np.zeros((28, 28), np.uint8)
@@ -21,7 +22,14 @@ SMALL[4:24, 10:18] = np.arange(160).reshape(20, 8) + 90
 def read(tmp_path):
     """Saves an image, or bytes, and reads the file."""
 
-    def save_and_read(image, name="own.png", shape=(28, 28), centre=True, **options):
+    def save_and_read(
+        image,
+        name="own.png",
+        shape=(28, 28),
+        centre=True,
+        light_ground=False,
+        **options,
+    ):
         path = tmp_path / name
         if isinstance(image, bytes):
             path.write_bytes(image)
@@ -29,7 +37,7 @@ def read(tmp_path):
             if isinstance(image, np.ndarray):
                 image = Image.fromarray(image)
             image.save(path, **options)
-        return read_image(path, shape, centre=centre)
+        return read_image(path, shape, centre=centre, light_ground=light_ground)
 
     return save_and_read
 
@@ -284,3 +292,71 @@ def test_a_format_with_warnings_gives_none(read):
         warnings.simplefilter("error")
         got, _ = read(palette, transparency=bytes([0, 255]))
     np.testing.assert_array_equal(got, np.where(SMALL > 0, 235, 0))
+
+
+def test_what_training_images_are_is_learned():
+    images = DIGITS.reshape(-1, 64)
+    want = {"light_ground": False, "centred": False}
+    assert learned(images, (8, 8)) == want
+    assert learned(255 - images, (8, 8)) == want | {"light_ground": True}
+    assert learned(images.astype(np.float32), (8, 8)) is None
+
+
+@pytest.mark.parametrize("row", range(0, 50, 7))
+def test_training_images_on_white_are_read_back(read, row):
+    image = 255 - DIGITS[row]
+    got, done = read(image, shape=(8, 8), centre=False, light_ground=True)
+    np.testing.assert_array_equal(got, image)
+    assert done == "8 x 8, dark on light: as it is"
+    got, done = read(DIGITS[row], shape=(8, 8), centre=False, light_ground=True)
+    np.testing.assert_array_equal(got, image)
+    assert done == "8 x 8, light on dark: inverted"
+
+
+LIGHT = {
+    "left": np.linspace(0.6, 1, 400)[None],
+    "down": np.linspace(1, 0.65, 300)[:, None],
+    "shade above": np.where(np.arange(300) < 140, 0.7, 1)[:, None],
+}
+
+
+@pytest.mark.parametrize("light", LIGHT.values(), ids=LIGHT)
+def test_ink_on_uneven_paper_is_found(read, light):
+    paper = np.full((300, 400), 240.0)
+    paper[60:220, 150:180] = 20
+    _, done = read((paper * light).astype(np.uint8))
+    assert "inverted, cropped to 30 x 160" in done
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_dark_frame_is_no_ink(read, width):
+    page = 255 - enlarged(DIGITS[5])
+    framed = np.pad(page[width:-width, width:-width], width, constant_values=10)
+    got, done = read(framed)
+    np.testing.assert_array_equal(got, read(page)[0])
+    assert "frame removed, inverted" in done
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12])
+def test_bits_are_taken_as_they_are_used(read, bits):
+    page = 255 - enlarged(DIGITS[5])
+    got, _ = read(page.astype(np.uint16) << (bits - 8))
+    np.testing.assert_array_equal(got, read(page)[0])
+
+
+@pytest.mark.parametrize("ink", [255, 0])
+def test_ink_alone_on_a_transparent_ground(read, ink):
+    page = enlarged(DIGITS[5])
+    image = Image.new("LA", page.shape[::-1], (ink, 0))
+    image.putalpha(Image.fromarray(page))
+    got, _ = read(image)
+    np.testing.assert_allclose(got.astype(int), read(page)[0], atol=1)
+
+
+def test_libtiff_says_nothing_beside_our_sentence(read, tmp_path, capfd):
+    Image.fromarray(SMALL).save(tmp_path / "whole.tif", compression="tiff_lzw")
+    content = bytearray((tmp_path / "whole.tif").read_bytes())
+    content[8:40] = b"\xff" * 32
+    with contextlib.suppress(ValueError):
+        read(bytes(content), "own.tif")
+    assert capfd.readouterr().err == ""
