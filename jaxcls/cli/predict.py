@@ -10,7 +10,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from jaxcls.cli.device import choose_device
-from jaxcls.cli.screen import note
+from jaxcls.cli.screen import hand_out, note
 from jaxcls.data.arrays import check_file, npz_names, read_npy, read_npz
 from jaxcls.data.images import read_image
 from jaxcls.runs import MODEL, Run, load_run
@@ -67,9 +67,9 @@ def run(flags: PredictFlags, script: str) -> int:
                 continue
             entries += found
             if not flags.json:
-                print("\n".join(map(_line, found)), flush=True)
+                hand_out(*map(_line, found))
     if flags.json:
-        print(json.dumps(entries, indent=2))
+        hand_out(*json.dumps(entries, indent=2).splitlines())
     return 2 if failed else 0
 
 

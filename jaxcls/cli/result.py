@@ -7,6 +7,7 @@ from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.recorder import Training
+from jaxcls.cli.screen import show
 from jaxcls.likelihoods import class_probabilities
 from jaxcls.metrics import Metrics, confusion
 from jaxcls.mlp import Params
@@ -64,7 +65,7 @@ def draw(this: Training, params: Params, test: Batch) -> None:
     folder.write_picture("curves.png", plots.curves(this.history))
     folder.write_picture("confusion.png", plots.confusion(counts, names))
     if job.data.test.image_shape is None:
-        print("mistakes.png is left out: the examples are rows of numbers, not images")
+        show("mistakes.png is left out: the examples are rows of numbers, not images")
         return
     images = job.data.test.features.reshape(-1, *job.data.test.image_shape)
     probabilities = np.asarray(class_probabilities(likelihood, logits))

@@ -22,7 +22,7 @@ from jaxcls.cli.resume import (
     check_same_flags,
     with_its_past,
 )
-from jaxcls.cli.screen import ensemble_line, header, note
+from jaxcls.cli.screen import ensemble_lines, header, note, show
 from jaxcls.cli.signals import StopRequest
 from jaxcls.data import to_batch
 from jaxcls.interop import pytorch
@@ -89,8 +89,8 @@ def run(flags: TrainFlags, script: str) -> None:
                 config = with_its_past(before, config, script)
             folder.write_config(config)
             counts = {name: len(batch.targets) for name, batch in batches.items()}
-            print(header(config, counts))
-            print(_plan_line(job, sets, seeds, config["width"], devices), flush=True)
+            show(header(config, counts))
+            show(_plan_line(job, sets, seeds, config["width"], devices))
             training = time.perf_counter()
             members = Members(
                 np.array(seeds, np.uint32),
@@ -109,8 +109,8 @@ def run(flags: TrainFlags, script: str) -> None:
                 folder, config, environment, job.data, seeds, runs, seconds
             )
             remove_blocks(folder.path)
-            print("\n".join(result_lines(metrics)))
-            print(f"run folder      {folder.path}", flush=True)
+            show(*result_lines(metrics))
+            show(f"run folder      {folder.path}")
 
 
 def check_seeds(seed: int, seeds: int) -> None:
@@ -150,7 +150,7 @@ def _is_finished(folder: RunFolder, script: str) -> bool:
         folder.reopen()
         return False
     if metrics is not None:
-        print(f"{folder.path} is finished, {len(metrics['chosen']['seeds'])} seeds.")
+        show(f"{folder.path} is finished, {len(metrics['chosen']['seeds'])} seeds.")
     return metrics is not None
 
 
@@ -306,7 +306,7 @@ def result_lines(metrics: dict) -> list[str]:
     """A table of accuracies, the ensemble's, and which seeds diverged."""
     lines = table({part: metrics[part] for part in _PARTS if metrics[part]})
     if len(metrics["chosen"]["seeds"]) > 1:
-        lines.append(ensemble_line(metrics["ensemble"]["test"]))
+        lines += ensemble_lines(metrics["ensemble"]["test"])
     if metrics["diverged"]:
         lines.append(
             f"diverged        seeds {' '.join(map(str, metrics['diverged']))}, which are left out"

@@ -35,7 +35,7 @@ from jaxcls.cli.resume import (
     check_same_flags,
     with_its_past,
 )
-from jaxcls.cli.screen import ensemble_line, note, sweep_header
+from jaxcls.cli.screen import ensemble_lines, note, show, sweep_header
 from jaxcls.cli.seeds import check_seeds, result_lines, write_result
 from jaxcls.cli.signals import StopRequest
 from jaxcls.cli.space import base_flags, flags_of, settings_of
@@ -222,7 +222,7 @@ def _open(
     else:
         try:
             if read_metrics(path) is not None:
-                print(f"{path} is finished, {len(task.values)} settings.")
+                show(f"{path} is finished, {len(task.values)} settings.")
                 return folder, None
         except ValueError as error:
             note(script, f"trained anew: {error}")
@@ -232,7 +232,7 @@ def _open(
     done, problems = read_blocks(path)
     for problem in problems:
         note(script, f"trained anew: {problem}")
-    print(sweep_header(task.config, _counts(task), _sizes(task)), flush=True)
+    show(*sweep_header(task.config, _counts(task), _sizes(task)))
     return folder, done
 
 
@@ -306,7 +306,7 @@ def _write(
     table = setting_rows(plan, task.values, outcomes)
     folder.write_table("sweep.csv", table)
     folder.write_table("members.csv", member_rows(plan, outcomes, steps))
-    print("\n".join(ranked_lines(task.values, outcomes, task.flags.monitor)))
+    show(*ranked_lines(task.values, outcomes, task.flags.monitor))
     if not kept:
         raise FloatingPointError(
             f"in each of the {len(table)} settings a run diverged, as sweep.csv tells; try smaller "
@@ -315,8 +315,8 @@ def _write(
     best = outcomes[0].setting
     seeds = list(plan.seeds)
     won = _write_runs(task, folder.path / WINNER, best, seeds, kept[best], seconds)
-    print(f"winner          setting {best}, {len(seeds)} runs:")
-    print("\n".join(result_lines(won)))
+    show(f"winner          setting {best}, {len(seeds)} runs:")
+    show(*result_lines(won))
     picks = _best_runs(task, outcomes)
     runs = jax.tree.map(
         lambda *leaves: np.stack(leaves),
@@ -335,8 +335,8 @@ def _write(
         {"settings": [setting for setting, _ in picks]},
     )
     if len(picks) > 1:
-        print(f"the best {len(picks)} runs of that shape, whatever their settings:")
-        print(ensemble_line(together["ensemble"]["test"]))
+        show(f"the best {len(picks)} runs of that shape, whatever their settings:")
+        show(*ensemble_lines(together["ensemble"]["test"]))
     folder.write_sweep_result(
         {
             "winner": {"setting": best, "values": as_json(task.values[best])},
@@ -347,7 +347,7 @@ def _write(
         }
     )
     remove_blocks(folder.path)
-    print(f"sweep folder    {folder.path}", flush=True)
+    show(f"sweep folder    {folder.path}")
 
 
 def _write_runs(
