@@ -16,7 +16,7 @@ from jaxcls.cli.device import instruction_sets, machine
 _MOST_PROGRAMS = 2000
 
 
-def use_compile_cache() -> None:
+def use_compile_cache(script: str) -> None:
     """Has jax keep what it compiles, so that the same job compiles once.
 
     Where JAX_COMPILATION_CACHE_DIR names a folder jax uses that one. Else it is one of the

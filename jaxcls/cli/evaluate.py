@@ -13,7 +13,7 @@ from jaxcls.cli.device import choose_device
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
 from jaxcls.cli.job import Data, data_digest, load_data
 from jaxcls.cli.parsing import read_flags
-from jaxcls.cli.screen import ensemble_line
+from jaxcls.cli.screen import ensemble_lines, hand_out, printable
 from jaxcls.data import Dataset
 from jaxcls.metrics import confusion
 from jaxcls.runs import Run, load_run
@@ -64,13 +64,13 @@ def run(flags: EvaluateFlags) -> None:
         about |= {"epoch": trained.epoch, "class_names": trained.class_names}
         if ensemble is not None:
             about |= {"seeds": trained.seeds, "ensemble": ensemble}
-        print(json.dumps(about | scores, indent=2))
+        hand_out(*json.dumps(about | scores, indent=2).splitlines())
         return
-    print(f"{trained.source}, the parameters after epoch {trained.epoch}")
+    hand_out(f"{trained.source}, the parameters after epoch {trained.epoch}")
     for name, each in scores.items():
-        print("\n".join(_lines(name, each, trained.class_names)))
+        hand_out(*_lines(name, each, list(map(printable, trained.class_names))))
         if ensemble is not None:
-            print(ensemble_line(ensemble[name]))
+            hand_out(*ensemble_lines(ensemble[name]))
 
 
 def score(trained: Run, data: Dataset) -> dict:
@@ -168,7 +168,7 @@ def _data(trained: Run, given: EvaluateFlags) -> Data:
     return data
 
 
-def _lines(part: str, scores: dict, class_names: tuple[str, ...]) -> list[str]:
+def _lines(part: str, scores: dict, class_names: list[str]) -> list[str]:
     low, high = scores["accuracy_interval"]
     auc = scores["roc_auc"]
     lines = [

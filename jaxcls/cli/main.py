@@ -9,8 +9,8 @@ from jaxcls.cli import train
 from jaxcls.cli.compile_cache import use_compile_cache
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags
 from jaxcls.cli.parsing import parse
-from jaxcls.cli.screen import note
-from jaxcls.cli.signals import Stopped
+from jaxcls.cli.screen import note, ready
+from jaxcls.cli.signals import Stopped, ending_at_once
 
 
 def train_binary(argv: Sequence[str] | None = None) -> int:
@@ -72,22 +72,37 @@ def reproduce(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(script: str, job: Callable[[], int | None]) -> int:
-    use_compile_cache()
-    try:
-        return job() or 0
-    except Stopped as stop:
-        note(script, str(stop))
-        return 128 + stop.signum
-    except KeyboardInterrupt:
-        note(script, "interrupted.")
-        return 130
-    except OSError as error:
-        named = f"{error.filename}: {error.strerror}." if error.filename else str(error)
-        note(script, named)
-        return 2
-    except (ValueError, TypeError, FloatingPointError, MemoryError) as error:
-        note(script, str(error))
-        return 2
-    except jax.errors.JaxRuntimeError as error:  # above all, no memory for a huge layer
-        note(script, f"jax could not run this: {error}")
-        return 2
+    with ready():
+        try:
+            with ending_at_once():
+                use_compile_cache(script)
+                return job() or 0
+        except Stopped as stop:
+            note(script, str(stop))
+            return 128 + stop.signum
+        except KeyboardInterrupt:
+            note(script, "interrupted.")
+            return 130
+        except BrokenPipeError:  # who reads the output has read enough
+            return 0
+        except OSError as error:
+            named = str(error)
+            if error.filename:
+                named = f"{error.filename}: {error.strerror}."
+            note(script, named)
+            return 2
+        except (ValueError, TypeError, FloatingPointError, MemoryError) as error:
+            note(script, str(error) or "there is not enough memory.")
+            return 2
+        except jax.errors.JaxRuntimeError as error:  # above all, no memory for it
+            note(script, f"jax could not run this: {error}")
+            return 2
+        except RuntimeError as error:
+            if "can't start new thread" not in str(error):
+                raise
+            note(
+                script,
+                "the system lets this process start no more threads; allow more processes or "
+                "more memory (ulimit -u, ulimit -v), or end others.",
+            )
+            return 2

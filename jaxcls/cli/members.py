@@ -7,7 +7,7 @@ from typing import Self
 import jax
 import numpy as np
 
-from jaxcls.cli.screen import on_terminal
+from jaxcls.cli.screen import bearable, on_terminal, show
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.many import Runs
 from jaxcls.metrics import Metrics
@@ -111,21 +111,24 @@ class Progress:
     def close(self) -> None:
         """Ends the bar."""
         if self._bar is not None:
-            self._bar.close()
+            with bearable():
+                self._bar.close()
 
     def skip(self, runs: int) -> None:
         """Counts runs that need no training."""
         self._done += runs
         if self._bar is not None:
             self._bar.initial += runs
-            self._bar.update(runs)
+            with bearable():
+                self._bar.update(runs)
 
     def show(self, runs: int) -> None:
         """Counts runs that were trained; those that filled up a chunk do not count."""
         before, self._done = self._done, min(self._done + runs, self._total)
         self._trained += self._done - before
         if self._bar is not None:
-            self._bar.update(self._done - before)
+            with bearable():
+                self._bar.update(self._done - before)
             return
         now = time.perf_counter()
         ended = self._done == self._total
@@ -137,7 +140,7 @@ class Progress:
             rate = self._trained / (now - self._start)
             left = (self._total - self._done) / rate
             line += f", {rate:.3g} a second, {left:,.0f} s left"
-        print(line, flush=True)
+        show(line)
 
 
 def status(runs: Runs, row: int, num_steps: int) -> str:

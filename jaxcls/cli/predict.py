@@ -12,7 +12,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from jaxcls.cli.device import choose_device
-from jaxcls.cli.screen import note
+from jaxcls.cli.screen import hand_out, note
 from jaxcls.data.arrays import check_file, npz_names, read_npy, read_npz
 from jaxcls.data.images import read_image
 from jaxcls.runs import MODEL, Run, load_run
@@ -54,30 +54,37 @@ def run(flags: PredictFlags, script: str) -> int:
     """
     if not flags.files:
         raise ValueError("no files were named; name images, or .npy or .npz arrays.")
-    show, failed = _json_entry if flags.json else _line, False
-    between = "["
+    failed, held = False, ["["]
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
         if trained.source.name != MODEL:
             note(
                 script, f"the run is not finished; it is taken as of {trained.source}."
             )
-        for path in flags.files:
-            try:
-                for found in _predicted(trained, path):
-                    shown = map(show, found)
-                    if flags.json:
-                        print(between + ",".join(shown), end="", flush=True)
-                        between = ","
-                    else:
-                        print("\n".join(shown), flush=True)
-            except (ValueError, OSError) as error:
-                named = str(error)
-                note(script, named if str(path) in named else f"{path}: {named}")
+        for found in (each for path in flags.files for each in _told(trained, path)):
+            if isinstance(found, str):
+                note(script, found)
                 failed = True
+            elif flags.json:
+                # Held back until it is known whether a comma follows.
+                if held != ["["]:
+                    held[-1] += ","
+                hand_out(*held)
+                held = ",\n".join(map(_json_entry, found)).splitlines()
+            else:
+                hand_out(*map(_line, found))
     if flags.json:
-        print("[]" if between == "[" else "\n]")
+        hand_out(*held, "]")
     return 2 if failed else 0
+
+
+def _told(trained: Run, path: Path) -> Iterator[list[dict] | str]:
+    """The entries of a file, chunk by chunk; or why there are no more."""
+    try:
+        yield from _predicted(trained, path)
+    except (ValueError, OSError) as error:
+        named = str(error)
+        yield named if str(path) in named else f"{path}: {named}"
 
 
 def _predicted(trained: Run, path: Path) -> Iterator[list[dict]]:
@@ -160,7 +167,7 @@ def _of_array(trained: Run, name: str, array: np.ndarray) -> Input:
 
 
 def _json_entry(entry: dict) -> str:
-    return "\n" + textwrap.indent(json.dumps(entry, indent=2, allow_nan=False), "  ")
+    return textwrap.indent(json.dumps(entry, indent=2, allow_nan=False), "  ")
 
 
 def _line(entry: dict) -> str:

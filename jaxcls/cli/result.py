@@ -11,7 +11,7 @@ from jaxcls.batches import Batch
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
 from jaxcls.cli.recorder import Training
-from jaxcls.cli.screen import note
+from jaxcls.cli.screen import note, show
 from jaxcls.likelihoods import class_probabilities
 from jaxcls.metrics import Metrics, confusion
 from jaxcls.mlp import Params
@@ -85,7 +85,7 @@ def draw(
             reason = str(error) or type(error).__name__
             note(script, f"{name} could not be drawn, the result stands: {reason}")
     if names and PICTURES[-1] not in names:
-        print("mistakes.png is left out: the examples are rows of numbers, not images")
+        show("mistakes.png is left out: the examples are rows of numbers, not images")
 
 
 def _picture(name: str, this: Training, params: Params, test: Batch) -> bytes:

@@ -1,11 +1,121 @@
-"""What a person sees: a header, progress, the result."""
+"""What a person sees: lines, progress, the result. Whatever a script prints goes through here.
 
+Text from files and paths is made printable: what would move a cursor, turn the writing or end a
+line is shown as an escape. Where the screen is gone or its disk is full, a training goes on
+without it.
+"""
+
+import contextlib
+import errno
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.fitting import Report
 from jaxcls.metrics import Metrics
+
+_MOST_OF_A_NOTE = 1200  # characters
+# What a reader who has gone away makes of a write: a pipe's, Windows's, a terminal's.
+_GONE = (errno.EPIPE, errno.EINVAL, errno.EIO)
+
+
+def printable(text: str) -> str:
+    """The text with an escape for each character that can't be shown, or does more than that.
+
+    >>> print(printable("3\\x1b[31m\\n\\u202e8"))
+    3\\x1b[31m\\n\\u202e8
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+def show(*lines: str) -> None:
+    """Lines beside a training, which goes on where they can't be written."""
+    with bearable():
+        hand_out(*lines)
+
+
+def hand_out(*lines: str) -> None:
+    """Lines that are what the script is for.
+
+    Raises:
+        OSError: they can't be written; BrokenPipeError where no one reads on.
+    """
+    _write(sys.stdout, "".join(f"{printable(line)}\n" for line in lines))
+
+
+def note(script: str, text: str) -> None:
+    """One line on standard error, of bounded length; nothing where it can't be written."""
+    line = printable(" ".join(f"{script}: {text}".split()))
+    if len(line) > _MOST_OF_A_NOTE:
+        # The end of a sentence says what to do.
+        half = _MOST_OF_A_NOTE // 2
+        line = f"{line[:half]} [...] {line[-half:]}"
+    try:
+        _write(sys.stderr, f"{line}\n")
+    except OSError:
+        _drop(sys.stderr)
+
+
+@contextlib.contextmanager
+def bearable() -> Iterator[None]:
+    """Goes on where standard output can't be written, and says so unless no one reads it."""
+    try:
+        yield
+    except OSError as error:
+        _drop(sys.stdout)
+        if error.errno not in _GONE:
+            note(
+                "standard output",
+                f"it can't be written ({error.strerror}); all else goes on without it.",
+            )
+
+
+@contextlib.contextmanager
+def ready() -> Iterator[None]:
+    """Makes standard input, output and error such that a script can use them.
+
+    Where one is closed, the null device takes its number, so that no file of a run gets it. A
+    character that the terminal has not is shown as an escape.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        # What is left is not Python's to complain of at its end.
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                _write(stream, "")
+            except OSError:
+                _drop(stream)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is not None:  # it was closed when Python started
+        stream.write(text)
+        stream.flush()
+
+
+def _drop(stream: TextIO | None) -> None:
+    """Sends a stream, and what it still holds, to the null device."""
+    if stream is None:
+        return
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), stream.fileno())
 
 
 class Progress:
@@ -35,13 +145,15 @@ class Progress:
 
     def __exit__(self, *_) -> None:
         if self._bar is not None:
-            self._bar.close()
+            with bearable():
+                self._bar.close()
 
     def show(self, report: Report) -> None:
         """Shows a report."""
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {report.loss:.4f}", refresh=False)
-            self._bar.update(report.epoch - self._bar.n)
+            with bearable():
+                self._bar.update(report.epoch - self._bar.n)
             return
         line = (
             f"epoch {report.epoch}/{self._epochs}  loss {report.loss:.4f}  "
@@ -52,7 +164,7 @@ class Progress:
                 f"  validation loss {float(report.validation.loss):.4f}"
                 f" accuracy {float(report.validation.accuracy):.4f}"
             )
-        print(line, flush=True)
+        show(line)
 
 
 def on_terminal() -> bool:
@@ -87,7 +199,9 @@ def chosen_line(chosen: dict) -> str:
     )
 
 
-def sweep_header(about: dict, counts: dict[str, int], sizes: dict[str, int]) -> str:
+def sweep_header(
+    about: dict, counts: dict[str, int], sizes: dict[str, int]
+) -> list[str]:
     """Two lines that say what a sweep tries on what, and where."""
     classes = " ".join(about["class_names"])
     parts = ", ".join(f"{count:,} {part}" for part, count in counts.items())
@@ -96,23 +210,23 @@ def sweep_header(about: dict, counts: dict[str, int], sizes: dict[str, int]) -> 
     )
     processes = f" of {sizes['processes']} processes" if sizes["processes"] > 1 else ""
     rungs = about["plan"]["rungs"]
-    return (
+    return [
         f"{about['dataset']}, classes {classes}: {parts} | {about['device']}, "
-        f"{about['precision']} | {made_of}\n"
+        f"{about['precision']} | {made_of}",
         f"{sizes['settings']:,} settings, {sizes['seeds']} seeds each, "
         f"{' then '.join(map(str, rungs))} epochs, {sizes['programs']} programs, on "
-        f"{sizes['devices']} devices{processes}, in about {sizes['megabytes']:,} MB"
-    )
+        f"{sizes['devices']} devices{processes}, in about {sizes['megabytes']:,} MB",
+    ]
 
 
-def ensemble_line(scores: dict) -> str:
+def ensemble_lines(scores: dict) -> list[str]:
     """An ensemble's accuracy and calibration beside its networks', and how unsure it is.
 
     >>> unsure = {"right": {"total": 0.012, "members": 0.001}, "wrong": None}
     >>> alone = {"accuracy": 0.9857, "calibration_error": 0.012}
     >>> counts = {"num_networks": 32, "correct": 3, "count": 4, "accuracy": 0.75}
     >>> scores = counts | {"calibration_error": 0.01, "alone": alone, "uncertainty": unsure}
-    >>> print(ensemble_line(scores))
+    >>> print(*ensemble_lines(scores), sep="\\n")
     ensemble of 32  0.7500 (3 of 4), calibration error 0.0100; alone 0.9857 and 0.0120 on average
     uncertainty     0.012 nats where it is right (0.001 by disagreement)
     """
@@ -128,7 +242,7 @@ def ensemble_line(scores: dict) -> str:
         for name, each in scores["uncertainty"].items()
         if each is not None
     )
-    return f"{line}\n{'uncertainty':15} {unsure}"
+    return [line, f"{'uncertainty':15} {unsure}"]
 
 
 def finished_line(folder: Path, chosen: dict, flags: TrainFlags) -> str:
@@ -157,8 +271,3 @@ def header(about: dict, counts: dict[str, int]) -> str:
         f"{about['dataset']}, classes {classes}: {parts} | "
         f"{layers} | {about['device']}, {about['precision']} | {made_of}"
     )
-
-
-def note(script: str, text: str) -> None:
-    """One line on standard error."""
-    print(f"{script}: {' '.join(text.split())}", file=sys.stderr, flush=True)

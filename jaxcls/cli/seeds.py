@@ -23,7 +23,7 @@ from jaxcls.cli.resume import (
     opened,
     with_its_past,
 )
-from jaxcls.cli.screen import ensemble_line, header, note
+from jaxcls.cli.screen import ensemble_lines, header, note, show
 from jaxcls.cli.signals import StopRequest
 from jaxcls.data import to_batch
 from jaxcls.interop import pytorch
@@ -95,8 +95,8 @@ def run(flags: TrainFlags, script: str) -> None:
                 config = with_its_past(before, config, script)
             folder.write_config(config)
             counts = {name: len(batch.targets) for name, batch in batches.items()}
-            print(header(config, counts))
-            print(_plan_line(job, sets, seeds, config["width"], devices), flush=True)
+            show(header(config, counts))
+            show(_plan_line(job, sets, seeds, config["width"], devices))
             training = time.perf_counter()
             members = Members(
                 np.array(seeds, np.uint32),
@@ -115,8 +115,8 @@ def run(flags: TrainFlags, script: str) -> None:
                 folder, config, environment, job.data, seeds, runs, seconds
             )
             remove_blocks(folder.here())
-            print("\n".join(result_lines(metrics)))
-            print(f"run folder      {folder.path}", flush=True)
+            show(*result_lines(metrics))
+            show(f"run folder      {folder.path}")
 
 
 def check_seeds(seed: int, seeds: int) -> None:
@@ -158,7 +158,7 @@ def _is_finished(folder: RunFolder, config: dict, script: str) -> bool:
     if metrics is None:
         return False
     check_same_run(config, metrics["config"], folder.path / "metrics.json")
-    print(f"{folder.path} is finished, {len(metrics['chosen']['seeds'])} seeds.")
+    show(f"{folder.path} is finished, {len(metrics['chosen']['seeds'])} seeds.")
     return True
 
 
@@ -344,7 +344,7 @@ def result_lines(metrics: dict) -> list[str]:
     """A table of accuracies, the ensemble's, and which seeds diverged."""
     lines = table({part: metrics[part] for part in _PARTS if metrics[part]})
     if len(metrics["chosen"]["seeds"]) > 1:
-        lines.append(ensemble_line(metrics["ensemble"]["test"]))
+        lines += ensemble_lines(metrics["ensemble"]["test"])
     if metrics["diverged"]:
         lines.append(
             f"diverged        seeds {' '.join(map(str, metrics['diverged']))}, which are left out"

@@ -37,7 +37,7 @@ from jaxcls.cli.resume import (
     opened,
     with_its_past,
 )
-from jaxcls.cli.screen import ensemble_line, note, sweep_header
+from jaxcls.cli.screen import ensemble_lines, note, show, sweep_header
 from jaxcls.cli.seeds import check_seeds, result_lines, write_result
 from jaxcls.cli.signals import StopRequest
 from jaxcls.cli.space import base_flags, flags_of, settings_of
@@ -236,7 +236,7 @@ def _open(
     done, misfits = fitting(done, partial(_shape, task.plan))
     for problem in (*problems, *misfits):
         note(script, f"trained anew: {problem}")
-    print(sweep_header(task.config, _counts(task), _sizes(task)), flush=True)
+    show(*sweep_header(task.config, _counts(task), _sizes(task)))
     return folder, done
 
 
@@ -249,7 +249,7 @@ def _is_finished(task: Task, folder: RunFolder, config: dict, script: str) -> bo
     if metrics is None:
         return False
     check_same_run(config, metrics["config"], folder.path / "metrics.json")
-    print(f"{folder.path} is finished, {len(task.values)} settings.")
+    show(f"{folder.path} is finished, {len(task.values)} settings.")
     return True
 
 
@@ -336,7 +336,7 @@ def _write(
     table = setting_rows(plan, task.values, outcomes)
     folder.write_table("sweep.csv", table)
     folder.write_table("members.csv", member_rows(plan, outcomes, steps))
-    print("\n".join(ranked_lines(task.values, outcomes, task.flags.monitor)))
+    show(*ranked_lines(task.values, outcomes, task.flags.monitor))
     if not kept:
         raise FloatingPointError(
             f"in each of the {len(table)} settings a run diverged, as sweep.csv tells; try smaller "
@@ -345,8 +345,8 @@ def _write(
     best = outcomes[0].setting
     seeds = list(plan.seeds)
     won = _write_runs(task, folder.here() / WINNER, best, seeds, kept[best], seconds)
-    print(f"winner          setting {best}, {len(seeds)} runs:")
-    print("\n".join(result_lines(won)))
+    show(f"winner          setting {best}, {len(seeds)} runs:")
+    show(*result_lines(won))
     picks = _best_runs(task, outcomes)
     runs = jax.tree.map(
         lambda *leaves: np.stack(leaves),
@@ -365,8 +365,8 @@ def _write(
         {"settings": [setting for setting, _ in picks]},
     )
     if len(picks) > 1:
-        print(f"the best {len(picks)} runs of that shape, whatever their settings:")
-        print(ensemble_line(together["ensemble"]["test"]))
+        show(f"the best {len(picks)} runs of that shape, whatever their settings:")
+        show(*ensemble_lines(together["ensemble"]["test"]))
     folder.write_sweep_result(
         {
             "winner": {"setting": best, "values": as_json(task.values[best])},
@@ -377,7 +377,7 @@ def _write(
         }
     )
     remove_blocks(folder.here())
-    print(f"sweep folder    {folder.path}", flush=True)
+    show(f"sweep folder    {folder.path}")
 
 
 def _write_runs(

@@ -30,6 +30,7 @@ from jaxcls.cli.screen import (
     header,
     note,
     result_line,
+    show,
 )
 from jaxcls.cli.signals import StopRequest
 from jaxcls.config import Keys
@@ -115,7 +116,7 @@ def _reopened(
         prune_checkpoints(folder.here(), flags.keep_checkpoints)
         if past.problem is not None:
             folder.write_config(metrics["config"])
-        print(finished_line(folder.path, metrics["chosen"], flags))
+        show(finished_line(folder.path, metrics["chosen"], flags))
         return None
     if metrics is not None and past.checkpoint is None:
         raise ValueError(
@@ -135,7 +136,7 @@ def _reopened(
     prune_checkpoints(folder.here(), flags.keep_checkpoints)
     folder.write_config(config)
     folder.write_history(history)
-    print(f"{folder.path}: on from epoch {past.epoch}", flush=True)
+    show(f"{folder.path}: on from epoch {past.epoch}")
     return Training(
         job, config, environment, folder, past.epoch, state, history, seconds
     )
@@ -171,7 +172,7 @@ def _train_and_score(
     batches = {name: to_batch(part) for name, part in this.job.data.parts().items()}
     this.seconds["load"] += time.perf_counter() - loading
     counts = {name: len(batch.targets) for name, batch in batches.items()}
-    print(header(this.config, counts), flush=True)
+    show(header(this.config, counts))
     _train(this, flags, script, batches, clock)
 
     params = chosen_params(this.state)
@@ -185,10 +186,10 @@ def _train_and_score(
     metrics = metrics_of(this, chosen, scores)
     this.folder.write_result(metrics, chosen["epoch"], params, last)
     if chosen["by"] is not None:
-        print(chosen_line(chosen))
+        show(chosen_line(chosen))
     for name, score in scores.items():
-        print(result_line(name, score))
-    print(f"run folder      {this.folder.path}", flush=True)
+        show(result_line(name, score))
+    show(f"run folder      {this.folder.path}")
     draw(this, params, batches["test"], due_pictures(this.job, flags), script)
 
 

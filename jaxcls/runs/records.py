@@ -113,7 +113,7 @@ def _differences(config: dict, other: dict) -> Iterator[tuple[str, Any, Any]]:
     free = {"patience"} if single else set()
     if single and config["schedule"] == "constant":
         free |= {"epochs"}
-    left_out = {*ENVIRONMENT, "elsewhere", "dataset", "flags", *free}
+    left_out = {*ENVIRONMENT, "elsewhere", "dataset", "flags", "pictures", *free}
     for here, there, without in (
         (flags, other_flags, FREE_FLAGS | free),
         (config, other, left_out),

@@ -13,7 +13,7 @@ from jaxcls.cli.reproduce.figures import choose, load_figures
 from jaxcls.cli.reproduce.outcomes import PRECISIONS, Outcome, judge
 from jaxcls.cli.reproduce.runs import Runs
 from jaxcls.cli.reproduce.table import as_json, lines_of
-from jaxcls.cli.screen import on_terminal
+from jaxcls.cli.screen import hand_out, on_terminal
 from jaxcls.files import write_whole
 
 
@@ -47,7 +47,7 @@ def run(flags: ReproduceFlags) -> int:
     device = choose_device(flags.device)
     about = {"device": describe(device), "versions": versions(describe(device))}
     made_of = (f"{name} {version}" for name, version in about["versions"].items())
-    print(f"{about['device']} | {', '.join(made_of)}", flush=True)
+    hand_out(f"{about['device']} | {', '.join(made_of)}")
 
     outcomes: list[Outcome] = []
     with jax.default_device(device), _Bar() as bar:
@@ -59,11 +59,11 @@ def run(flags: ReproduceFlags) -> int:
             outcome = judge(figure, runs)
             lines = lines_of(outcome, outcomes[-1] if outcomes else None)
             bar.clear()
-            print("\n".join(lines), flush=True)
+            hand_out(*lines)
             outcomes.append(outcome)
     agreed = sum(outcome.agrees for outcome in outcomes)
     # Before the file, lest a full disk take the verdict with it.
-    print(f"\n{agreed} of {len(outcomes)} figures", flush=True)
+    hand_out("", f"{agreed} of {len(outcomes)} figures")
     if path is not None:
         result = about | {
             "agreed": agreed,
@@ -84,7 +84,7 @@ def _checked_file(flag: str, path: Path) -> Path:
 
 
 class _Bar:
-    """On a terminal, the epochs of the run in hand."""
+    """On a terminal, the epochs of the run that is being trained."""
 
     def __init__(self):
         self._bar = None
