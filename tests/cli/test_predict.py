@@ -109,7 +109,8 @@ def test_arrays_of_one_and_of_many(run, test_set, tmp_path, capsys):
     ]
     for entry, other in zip(rest[:3], rest[3:], strict=True):
         assert entry["probabilities"] == other["probabilities"]
-    assert one["probabilities"] == pytest.approx(rest[0]["probabilities"])
+    # One row and three are other products, whose sums some processors round otherwise.
+    assert one["probabilities"] == pytest.approx(rest[0]["probabilities"], rel=1e-5)
 
 
 def test_a_line_for_people(run, test_set, tmp_path, capsys):
