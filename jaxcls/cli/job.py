@@ -6,11 +6,14 @@ import json
 import os
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxcls import mlp
+from jaxcls.batches import Batch
 from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
+from jaxcls.cli.memory import check_memory
 from jaxcls.cli.screen import note
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
@@ -135,6 +138,7 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         class_weights=_class_weights(flags, data.train),
     )
     check_hyperparams("Hyperparams", hyperparams, config)
+    _check_memory(config, data)
     keys = Keys.from_seed(flags.seed)
     params = (
         pytorch.init(flags.seed, config.layer_sizes)
@@ -142,6 +146,14 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         else mlp.init(keys.init, config.layer_sizes)
     )
     return Job(data, config, hyperparams, keys, params)
+
+
+def _check_memory(config: Config, data: Data) -> None:
+    sets = [
+        part and Batch(part.features, part.targets)
+        for part in (data.train, data.validation, data.test)
+    ]
+    check_memory(config, sets, jax.config.jax_default_device or jax.devices()[0])
 
 
 def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:

@@ -129,7 +129,9 @@ def ending_at_once() -> Iterator[None]:
     try:
         yield
     except Stopped:
-        stopped = True  # the process is about to end, and a second signal ends it at once
+        stopped = (
+            True  # the process is about to end, and a second signal ends it at once
+        )
         raise
     finally:
         if not stopped:
