@@ -6,7 +6,6 @@ import json
 import os
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxcls import mlp
@@ -138,7 +137,14 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         class_weights=_class_weights(flags, data.train),
     )
     check_hyperparams("Hyperparams", hyperparams, config)
-    _check_memory(config, data)
+    check_memory(
+        config,
+        Batch(data.train.features, data.train.targets),
+        None
+        if data.validation is None
+        else Batch(data.validation.features, data.validation.targets),
+        Batch(data.test.features, data.test.targets),
+    )
     keys = Keys.from_seed(flags.seed)
     params = (
         pytorch.init(flags.seed, config.layer_sizes)
@@ -146,14 +152,6 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         else mlp.init(keys.init, config.layer_sizes)
     )
     return Job(data, config, hyperparams, keys, params)
-
-
-def _check_memory(config: Config, data: Data) -> None:
-    sets = [
-        part and Batch(part.features, part.targets)
-        for part in (data.train, data.validation, data.test)
-    ]
-    check_memory(config, sets, jax.config.jax_default_device or jax.devices()[0])
 
 
 def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:

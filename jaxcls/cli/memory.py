@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 
 from jaxcls.batches import Batch
 from jaxcls.config import Config
@@ -21,16 +22,11 @@ _UNLIMITED = 2**60
 
 
 def check_memory(
-    config: Config, sets: Sequence[Batch | None], device: jax.Device
+    config: Config, train: Batch, validation: Batch | None, test: Batch
 ) -> None:
-    """Raises ValueError if a run of this config can't fit into the memory that is free.
-
-    Args:
-        config: of the run.
-        sets: training, validation and test set; a set that there is not is None.
-        device: that trains it.
-    """
-    needed = memory_needed(config, *sets, width=1, devices=[device])
+    """Raises ValueError if a run of this config can't fit into the default device's memory."""
+    (device,) = jnp.zeros(()).devices()
+    needed = memory_needed(config, train, validation, test, width=1, devices=[device])
     free = free_memory() if device.platform == "cpu" else _free_on(device)
     if needed > free:
         raise ValueError(

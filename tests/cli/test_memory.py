@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -69,12 +68,12 @@ def test_a_system_that_tells_nothing_refuses_nothing(text, system):
 
 
 def test_a_network_that_does_not_fit_is_refused(system):
-    sets = (Batch(np.zeros((100, 784), np.uint8), np.zeros(100)), None, None)
-    device = jax.devices("cpu")[0]
-    memory.check_memory(Config((784, 4000, 4000, 1), bernoulli), sets, device)
+    some = Batch(np.zeros((100, 784), np.uint8), np.zeros(100))
+    sets = some, None, some
+    memory.check_memory(Config((784, 4000, 4000, 1), bernoulli), *sets)
     wide = Config((784, 20000, 20000, 1), bernoulli)
     with pytest.raises(ValueError, match=r"hidden 20000 20000: .* 13 GB, and 8.2 GB"):
-        memory.check_memory(wide, sets, device)
+        memory.check_memory(wide, *sets)
 
 
 def test_each_script_refuses_it_with_a_sentence(monkeypatch, tmp_path, capsys):
