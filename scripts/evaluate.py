@@ -1,8 +1,7 @@
+#!/usr/bin/env python3
 """Scores a trained run on its training, validation and test set; `--help` lists the flags."""
 
-import sys
-
-from jaxcls.cli.main import evaluate
+from start import start
 
 if __name__ == "__main__":
-    sys.exit(evaluate())
+    start("evaluate")

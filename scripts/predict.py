@@ -1,8 +1,7 @@
+#!/usr/bin/env python3
 """Predicts the classes of images and arrays with a trained run; `--help` lists the flags."""
 
-import sys
-
-from jaxcls.cli.main import predict
+from start import start
 
 if __name__ == "__main__":
-    sys.exit(predict())
+    start("predict")

@@ -1,8 +1,7 @@
+#!/usr/bin/env python3
 """Reproduces every figure of the course notes; `--help` lists the flags."""
 
-import sys
-
-from jaxcls.cli.main import reproduce
+from start import start
 
 if __name__ == "__main__":
-    sys.exit(reproduce())
+    start("reproduce")

@@ -1,8 +1,7 @@
+#!/usr/bin/env python3
 """Trains, ranks and scores many settings of a classifier; `--help` lists the flags."""
 
-import sys
-
-from jaxcls.cli.main import sweep
+from start import start
 
 if __name__ == "__main__":
-    sys.exit(sweep())
+    start("sweep")

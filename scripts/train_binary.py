@@ -1,8 +1,7 @@
+#!/usr/bin/env python3
 """Trains and scores a classifier of two classes; `--help` lists the flags."""
 
-import sys
-
-from jaxcls.cli.main import train_binary
+from start import start
 
 if __name__ == "__main__":
-    sys.exit(train_binary())
+    start("train_binary")

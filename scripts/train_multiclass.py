@@ -1,8 +1,7 @@
+#!/usr/bin/env python3
 """Trains and scores a classifier of K classes; `--help` lists the flags."""
 
-import sys
-
-from jaxcls.cli.main import train_multiclass
+from start import start
 
 if __name__ == "__main__":
-    sys.exit(train_multiclass())
+    start("train_multiclass")

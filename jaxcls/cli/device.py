@@ -2,9 +2,11 @@
 
 import contextlib
 import importlib.metadata
+import logging
 import os
 import platform
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -12,6 +14,8 @@ import jax
 _OWN_DEVICES = (
     "xla_force_host_platform_device_count"  # the user's own number of devices
 )
+_ASK_FOR_DEVICES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+_JAX_LOGGER = "jax._src.xla_bridge"
 _PACKAGES = ("jaxcls", "jax", "jaxlib", "optax", "numpy")
 # What a GPU's results depend on besides.
 _GPU_PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
@@ -38,20 +42,22 @@ def choose_device(name: str, *, preallocate: bool = True) -> jax.Device:
     if name == "cpu":
         # Before jax looks for devices, so that it takes no memory of a GPU that is not used.
         jax.config.update("jax_platforms", "cpu")
-        return jax.devices("cpu")[0]
-    _settle_for_gpus(preallocate)
-    try:
-        device = jax.devices()[0]
-    # JAX_PLATFORMS asks for what is not here.
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device {name}: jax could start no device ({error or type(error).__name__}); "
-            f"JAX_PLATFORMS is {os.environ.get('JAX_PLATFORMS')!r}. Unset it, or use --device cpu."
-        ) from error
+    else:
+        _settle_for_gpus(preallocate)
+    with _plugins_heard() as problems:
+        try:
+            device = jax.devices("cpu" if name == "cpu" else None)[0]
+        # A variable asks for what is not here.
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"device {name}: jax could start no device ({_reason(error)}); {_asked_for()}, or "
+                "use --device cpu."
+            ) from error
     if name == "gpu" and device.platform != "gpu":
+        heard = "".join(f" ({each})" for each in problems)
         raise ValueError(
-            f"device gpu: jax sees no GPU here, only {device.platform}; install jaxcls[cuda12] or "
-            "jaxcls[cuda13] on a machine with an NVIDIA GPU, or use --device cpu."
+            f"device gpu: jax sees no GPU here, only {device.platform}{heard}; install "
+            "jaxcls[cuda12] or jaxcls[cuda13] on a machine with an NVIDIA GPU, or use --device cpu."
         )
     return device
 
@@ -80,6 +86,43 @@ def choose_devices(name: str) -> list[jax.Device]:
     if first.platform == "cpu" and jax.process_count() == 1:
         return devices[: usable_cores()]
     return devices
+
+
+@contextlib.contextmanager
+def _plugins_heard() -> Iterator[list[str]]:
+    """Collects why jax's plugins could not start, of which jax else prints a traceback each.
+
+    One for GPUs says so wherever there is none.
+    """
+    problems = []
+
+    def without_tracebacks(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return True
+        problems.append(_reason(error))
+        return False
+
+    logger = logging.getLogger(_JAX_LOGGER)
+    logger.addFilter(without_tracebacks)
+    try:
+        yield problems
+    finally:
+        logger.removeFilter(without_tracebacks)
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _asked_for() -> str:
+    """What to unset of the variables that ask jax for a device."""
+    given = [
+        f"{name} (now {os.environ[name]!r})"
+        for name in _ASK_FOR_DEVICES
+        if name in os.environ
+    ]
+    return f"unset {' and '.join(given)}" if given else "mend what it names"
 
 
 def _settle_for_gpus(preallocate: bool) -> None:

@@ -9,9 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcls import mlp
+from jaxcls.batches import Batch
 from jaxcls.checks import problem_of_scale
 from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
+from jaxcls.cli.memory import check_memory
 from jaxcls.cli.screen import note
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
@@ -137,6 +139,14 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         class_weights=_class_weights(flags, data.train),
     )
     check_hyperparams("Hyperparams", hyperparams, config)
+    check_memory(
+        config,
+        Batch(data.train.features, data.train.targets),
+        None
+        if data.validation is None
+        else Batch(data.validation.features, data.validation.targets),
+        Batch(data.test.features, data.test.targets),
+    )
     keys = Keys.from_seed(flags.seed)
     params = (
         pytorch.init(flags.seed, config.layer_sizes)

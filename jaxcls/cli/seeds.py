@@ -15,6 +15,7 @@ from jaxcls.cli.evaluate import ensemble_scores
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Data, Job, about, load_data, prepare, run_name
 from jaxcls.cli.members import Keeper, numbers, scores_of, status, summaries, table
+from jaxcls.cli.memory import memory_for_runs
 from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.resume import (
     check_data,
@@ -29,7 +30,7 @@ from jaxcls.data import to_batch
 from jaxcls.interop import pytorch
 from jaxcls.many import Members, Runs, each, num_chunks, place, run_chunks
 from jaxcls.mlp import Params
-from jaxcls.planning import memory_needed, plan_width, usual_memory
+from jaxcls.planning import memory_needed, plan_width
 from jaxcls.runs import (
     RunFolder,
     Shape,
@@ -79,7 +80,7 @@ def run(flags: TrainFlags, script: str) -> None:
                 *sets,
                 num_runs=len(seeds),
                 devices=devices,
-                memory=usual_memory(devices),
+                memory=memory_for_runs(devices),
             )
         else:
             check_data(before, config)

@@ -21,6 +21,7 @@ from jaxcls.cli.device import choose_devices, describe
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
 from jaxcls.cli.job import Job, about, as_json, load_data, prepare, surroundings
 from jaxcls.cli.members import Keeper
+from jaxcls.cli.memory import memory_for_runs
 from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.processes import (
     check_agreed,
@@ -152,7 +153,7 @@ def _prepare(flags: SweepFlags, devices: list[jax.Device], script: str) -> Task:
         batches["train"],
         batches["validation"],
         halving=flags.halving,
-        memory=None if flags.memory is None else flags.memory * 1e9,
+        memory=memory_for_runs(devices) if flags.memory is None else flags.memory * 1e9,
         devices=devices,
     )
     config = surroundings(flags, data, script, describe(devices[0]))

@@ -160,7 +160,9 @@ def _read_array(file: IO[bytes], size: int, what: str) -> np.ndarray:
     _check_announced(shape, dtype, rest, what)
     with readable(what):
         file.seek(0)
-        return np.lib.format.read_array(file, allow_pickle=False)
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        # In this machine's byte order, whichever wrote it: jax takes no other.
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

@@ -13,7 +13,7 @@ _VARIABLE = "JAXCLS_DATA_DIR"
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     data_dir: str | os.PathLike | None = None,
     classes: Sequence[int] | None = None,
@@ -35,6 +35,7 @@ def load(
     >>> train.class_names
     ('3', '8')
     """
+    name = os.fspath(name)
     if name in FAMILY:
         folder = data_dir or os.environ.get(_VARIABLE)
         train, test = load_folder(name, folder) if folder else load_cached(name)
@@ -44,7 +45,7 @@ def load(
         )
     elif name == "digits":
         train, test = load_digits()
-    elif name.endswith(".npz"):
+    elif name.lower().endswith(".npz"):
         train, test = load_npz(name)
     else:
         raise ValueError(
@@ -56,7 +57,10 @@ def load(
     for part, dataset in (("training", train), ("test", test)):
         for place, label in enumerate(dataset.labels):
             if not (dataset.targets == place).any():
-                raise ValueError(f"{name}: class {label} has no {part} images.")
+                raise ValueError(
+                    f"{name}: class {label} has no {part} examples; add some, or name with "
+                    "classes those that both the training and the test set have."
+                )
     return train, test
 
 

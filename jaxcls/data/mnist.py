@@ -126,7 +126,7 @@ def _fetch(name: str) -> None:
 
     try:
         manager = tfds.download.DownloadManager(
-            download_dir=_download_dir(),
+            download_dir=_download_dir(name),
             dataset_name=name,
             force_checksums_validation=True,
         )
@@ -138,17 +138,23 @@ def _fetch(name: str) -> None:
         ) from error
 
 
-def _download_dir() -> Path:
+def _download_dir(name: str) -> Path:
     from tensorflow_datasets.core import constants
 
-    return Path(constants.DATA_DIR).expanduser() / "downloads"
+    try:
+        return Path(constants.DATA_DIR).expanduser() / "downloads"
+    except RuntimeError:  # of a user whom the system does not know, as a container's
+        raise OSError(
+            f"{name} is not at hand, and there is no home folder to fetch it into. "
+            f"{_how_to_get(name)}"
+        ) from None
 
 
 def _cached_paths(name: str) -> dict[str, Path]:
     """Where the download manager keeps each file."""
     from tensorflow_datasets.core.download.resource import get_dl_fname
 
-    folder = _download_dir() / name
+    folder = _download_dir(name) / name
     return {
         file.name: folder / get_dl_fname(file.url, file.sha256)
         for file in registry(name)

@@ -17,8 +17,8 @@ def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
     Reading an array takes at most 1,032 times the file's size, deflate's limit, and 2 GiB.
 
     Args:
-        path: of a file with `x_train`, `x_test`: [N, height, width], [N, height, width, 1]
-            or [N, D], uint8 in 0..255 or floats as they shall be used; `y_train`, `y_test`:
+        path: of a file with `x_train`, `x_test`: [N, height, width], [N, height, width, 1],
+            [N, 1, height, width] or [N, D], uint8 in 0..255 or floats as they shall be used; `y_train`, `y_test`:
             [N] integers, any numbers.
 
     Raises:
@@ -50,19 +50,34 @@ def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
             raise ValueError(
                 f"{path}: x_{part} and y_{part} must be of one length, got {len(x)} and {len(y)}."
             )
-        image = x.shape[1:-1] if x.shape[-1] == 1 and x.ndim == 4 else x.shape[1:]
         return Dataset(
             features=x.reshape(len(x), -1),
             targets=np.searchsorted(labels, y).astype(np.int32),
             labels=tuple(labels.tolist()),
             class_names=tuple(str(label) for label in labels.tolist()),
-            image_shape=image if len(image) == 2 else None,
+            image_shape=_image_shape(x),
         )
 
     return dataset("train", x_train, y_train), dataset("test", x_test, y_test)
 
 
+def _image_shape(x: np.ndarray) -> tuple[int, int] | None:
+    """Height and width of examples [N, ...] that are images of one channel, else None.
+
+    >>> _image_shape(np.zeros((3, 8, 9))), _image_shape(np.zeros((3, 1, 8, 9)))
+    ((8, 9), (8, 9))
+    """
+    shape = x.shape[1:]
+    if len(shape) == 3 and 1 in (shape[0], shape[-1]):
+        shape = shape[:-1] if shape[-1] == 1 else shape[1:]
+    return shape if len(shape) == 2 else None
+
+
 def _features(path: Path, name: str, x: np.ndarray) -> np.ndarray:
+    if x.ndim and len(x) == 0:
+        raise ValueError(
+            f"{path}: {name} holds no examples, got {list(x.shape)}; add some."
+        )
     if x.ndim < 2 or x.size == 0:
         raise ValueError(
             f"{path}: {name} must be images [N, height, width] or rows [N, D], got {list(x.shape)}."

@@ -1,9 +1,12 @@
 """data.loading: names, folders, classes, and what stands in for MNIST."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from jaxcls.data import load, load_mnist_or_digits, loading
+from jaxcls.data.mnist import load_cached
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +70,26 @@ def test_a_class_without_images_is_named(tmp_path):
     path = tmp_path / "own.npz"
     x = np.zeros((2, 3), np.float32)
     np.savez(path, x_train=x, y_train=[0, 1], x_test=x, y_test=[0, 2])
-    with pytest.raises(ValueError, match=r"own\.npz: class 2 has no training images"):
+    with pytest.raises(ValueError, match=r"own\.npz: class 2 has no training examples"):
         load(str(path))
-    with pytest.raises(ValueError, match=r"own\.npz: class 1 has no test images"):
+    with pytest.raises(ValueError, match=r"own\.npz: class 1 has no test examples"):
         load(str(path), classes=(0, 1))
+
+
+@pytest.mark.parametrize("name", ["own.npz", "OWN.NPZ", "mine.Npz"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_of_either_kind_and_case(name, kind, tmp_path):
+    x, y = np.eye(6, dtype=np.float32), np.arange(6) % 3
+    with open(tmp_path / name, "wb") as file:
+        np.savez(file, x_train=x, y_train=y, x_test=x, y_test=y)
+    train, _ = load(kind(tmp_path / name), classes=(2, 0))
+    assert train.labels == (2, 0)
+
+
+def test_a_user_without_a_home_is_told_how_to_get_mnist(monkeypatch):
+    def unknown(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(OSError, match=r"no home folder .* JAXCLS_DATA_DIR"):
+        load_cached("mnist")
