@@ -98,9 +98,7 @@ def broken_plugin(tmp_path):
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "gpu"])
 def test_a_plugin_that_finds_no_gpu_prints_no_traceback(name, broken_plugin):
-    code = (
-        f"from jaxcls.cli.device import choose_device; print(choose_device({name!r}).platform)"
-    )
+    code = f"from jaxcls.cli.device import choose_device; print(choose_device({name!r}).platform)"
     path = os.pathsep.join([str(broken_plugin), str(SCRIPTS.parent)])
     left_out = {"JAX_PLATFORMS", "JAX_PLATFORM_NAME"}
     environment = {key: each for key, each in os.environ.items() if key not in left_out}
