@@ -1,7 +1,11 @@
 """Several processes, on one machine or many, that share a sweep through jax's runtime."""
 
 import contextlib
+import errno
+import ipaddress
 import os
+import socket
+import threading
 from collections.abc import Iterator
 
 import jax
@@ -9,46 +13,141 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxcls.cli.flags import SweepFlags
+from jaxcls.cli.screen import note
 
 # A process that says nothing for so long is taken for dead, and the others end.
 HEARTBEAT_SECONDS = 30
 _START_SECONDS = 120
-# What tells jax.distributed of the other processes, and where it does so, how many there are;
-# Kubernetes tells that of a job which has an index.
-_LAUNCHERS = (
-    (("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID"), "SLURM_NTASKS"),
-    (("OMPI_MCA_orte_hnp_uri",), "OMPI_COMM_WORLD_SIZE"),
-    (("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"), None),
-)
+# What tells jax.distributed of the other processes, and where it does so, how many there are: in
+# SLURM those of this step, else of the whole job; Kubernetes tells that of a job with an index.
+_LAUNCHERS = {
+    "SLURM": (
+        ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID"),
+        ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
+    ),
+    "Open MPI": (("OMPI_MCA_orte_hnp_uri",), ("OMPI_COMM_WORLD_SIZE",)),
+    "Kubernetes": (("KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"), ()),
+}
+_ALONE = "if this one is alone, give --num-processes 1"
 
 
-def join(flags: SweepFlags) -> None:
+def join(flags: SweepFlags, script: str) -> None:
     """Joins the other processes, if flags or a launcher tell of any, before jax starts.
+
+    Where the others do not come, this process ends with a sentence.
+
+    Args:
+        flags: of the script.
+        script: its name, for messages.
 
     Raises:
         ValueError: the flags don't fit each other, or the others can't be reached.
     """
     named = (flags.coordinator, flags.num_processes, flags.process_id)
-    by_flags = any(each is not None for each in named)
-    if not by_flags and not _launched_beside_others():
+    if named == (None, 1, None):
         return
+    by_flags, launcher = any(each is not None for each in named), _launcher()
     if by_flags:
-        _check(flags)
+        bind = _bind_address(*_checked(flags), flags.process_id == 0)
+        told = f"check --coordinator, --num-processes and --process-id; {_ALONE}"
+    elif launcher is not None:
+        bind, told = None, f"it is {launcher} that tells of them; {_ALONE}"
+        note(script, f"waiting for the other processes of which {launcher} tells.")
+    else:
+        return
     # Its own way with SIGTERM would take the place of ours.
     jax.config.update("jax_enable_preemption_service", False)
+    waited = f"the other processes of this sweep did not come within {_START_SECONDS} s"
     try:
-        jax.distributed.initialize(
-            *named,
-            cluster_detection_method="deactivate" if by_flags else None,
-            initialization_timeout=_START_SECONDS,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-        )
+        with _ending_after(_START_SECONDS, script, f"{waited}; {told}."):
+            jax.distributed.initialize(
+                *named,
+                cluster_detection_method="deactivate" if by_flags else None,
+                coordinator_bind_address=bind,
+                # Not jax's to say, which aborts.
+                initialization_timeout=2 * _START_SECONDS,
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            )
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(
-            f"the processes of this sweep could not find each other ({reason[0]}); check "
-            "--coordinator, --num-processes and --process-id, and that all were started."
+            f"the processes of this sweep could not find each other ({reason[0].rstrip('.')}); "
+            f"{told}."
         ) from None
+
+
+@contextlib.contextmanager
+def _ending_after(seconds: float, script: str, sentence: str) -> Iterator[None]:
+    """Ends the process with a sentence unless it leaves the `with` before."""
+
+    def end() -> None:
+        note(script, sentence)
+        os._exit(2)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _bind_address(host: str, port: int, is_first: bool) -> str | None:
+    """Where process 0 listens: at the host that was named alone, if its name says which that is.
+
+    Raises:
+        ValueError: it can't listen there, or the host has no address.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ValueError(
+            f"--coordinator: {host} has no address ({error.strerror}); name the host of process 0 "
+            "as all of them know it."
+        ) from None
+    if not is_first:
+        return None
+    local = all(ipaddress.ip_address(each[4][0]).is_loopback for each in found)
+    if local and not (host == "localhost" or _is_address(host)):
+        # Many a machine takes its own name for that of loopback, and others do not.
+        host, found = "::", socket.getaddrinfo("::", port, type=socket.SOCK_STREAM)
+    _check_free(host, found)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check_free(host: str, addresses: list) -> None:
+    """Raises ValueError unless this process can listen there; jax's runtime would crash."""
+    problems = []
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket.socket(family, kind, protocol) as listener:
+                if (
+                    os.name == "posix"
+                ):  # as the runtime does; on Windows it means another thing
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+        except OSError as error:
+            problems.append(error)
+            if error.errno == errno.EADDRINUSE:
+                raise ValueError(
+                    f"--coordinator: port {address[1]} is taken here, by another program or "
+                    "another process with --process-id 0; give each process its own id, or name "
+                    "another port."
+                ) from None
+    if len(problems) == len(addresses):
+        raise ValueError(
+            f"--coordinator: this process can't listen at {host} ({problems[0].strerror}); "
+            "process 0 must run on the host that is named."
+        )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_first() -> bool:
@@ -102,7 +201,8 @@ def check_agreed(what: str, digest: str) -> None:
         )
 
 
-def _check(flags: SweepFlags) -> None:
+def _checked(flags: SweepFlags) -> tuple[str, int]:
+    """Host and port of process 0."""
     if (
         flags.coordinator is None
         or flags.num_processes is None
@@ -122,10 +222,13 @@ def _check(flags: SweepFlags) -> None:
             f"--process-id must lie in 0..--num-processes - 1, got {flags.process_id} of "
             f"{flags.num_processes}."
         )
+    return host.strip("[]"), int(port)
 
 
-def _launched_beside_others() -> bool:
-    for names, count in _LAUNCHERS:
+def _launcher() -> str | None:
+    """What started this process beside others, or None if it is alone."""
+    for launcher, (names, counts) in _LAUNCHERS.items():
         if all(name in os.environ for name in names):
-            return count is None or int(os.environ.get(count, "1")) > 1
-    return False
+            told = [os.environ[name] for name in counts if name in os.environ]
+            return None if told and told[0] == "1" else launcher
+    return None

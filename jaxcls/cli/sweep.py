@@ -103,7 +103,7 @@ def run(flags: SweepFlags, script: str) -> None:
     """
     start = time.perf_counter()
     _check(flags)
-    join(flags)
+    join(flags, script)
     devices = choose_devices(flags.device)
     own = next(each for each in devices if each.process_index == jax.process_index())
     with CompileClock() as clock, jax.default_device(own), clear_if_alone(script):

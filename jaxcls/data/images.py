@@ -50,10 +50,12 @@ def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
         return None
     images = features[:: max(1, len(features) // 1_000)].reshape(-1, *shape)
     light = bool(np.median([np.median(_border(each)) for each in images]) > 127)
-    placed = [_placed(255 - each if light else each) for each in images]
-    offsets, extents = np.array(placed).T
+    inked = (255 - each if light else each for each in images)
+    placed = [_placed(each) for each in inked if each.any()]
+    offsets, extents = np.reshape(placed, (-1, 2)).T
     centred = bool(
-        np.quantile(offsets, 0.95) <= _NEAR
+        len(placed)
+        and np.quantile(offsets, 0.95) <= _NEAR
         and abs(np.median(extents) - _BOX) < 1.5 / 28
     )
     return {"light_ground": light, "centred": centred}
@@ -61,8 +63,6 @@ def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
 
 def _placed(grey: np.ndarray) -> tuple[float, float]:
     """How far the mass is from the middle, and the ink's longer side, in shares of the size."""
-    if grey.max() == 0:
-        return 0.0, _BOX
     offsets, extents = [], []
     for axis, size in enumerate(grey.shape):
         profile = grey.sum(1 - axis, dtype=np.float64)

@@ -345,7 +345,7 @@ def test_a_launcher_is_found_by_itself(monkeypatch):
     monkeypatch.setattr(
         jax.distributed, "initialize", lambda *args, **more: given.append((args, more))
     )
-    processes.join(SweepFlags())
+    processes.join(SweepFlags(), "sweep.py")
     assert given == []
     slurm = {
         "SLURM_JOB_ID": "7",
@@ -355,14 +355,20 @@ def test_a_launcher_is_found_by_itself(monkeypatch):
     }
     for name, value in slurm.items():
         monkeypatch.setenv(name, value)
-    processes.join(SweepFlags())  # alone
+    processes.join(SweepFlags(), "sweep.py")  # alone
     assert given == []
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    processes.join(SweepFlags())
+    processes.join(SweepFlags(), "sweep.py")
     ((args, more),) = given
     assert args == (None, None, None)
     assert more["cluster_detection_method"] is None
     assert more["heartbeat_timeout_seconds"] == HEARTBEAT_SECONDS
+    # One step of a job of many, and one process that is alone whatever a launcher tells.
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    processes.join(SweepFlags(), "sweep.py")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    processes.join(SweepFlags(num_processes=1), "sweep.py")
+    assert len(given) == 1
 
 
 def test_blocks_left_beside_a_result_are_removed(swept, monkeypatch, capsys):
