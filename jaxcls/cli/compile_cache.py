@@ -93,8 +93,8 @@ class SealedPrograms:
             temporary.unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
-        # Not jax's own suffix: where the folder is shared, each leaves the other's alone.
-        return self._path / f"{key}-sealed"
+        # Not quite jax's own name: where the folder is shared, each leaves the other's alone.
+        return self._path / f"{key}-sealed-cache"
 
 
 def _seal(key: str, program: bytes) -> bytes:

@@ -161,7 +161,7 @@ class SweepFlags:
     """Host and port of process 0, where several processes share a sweep; under SLURM, Open MPI or
     Kubernetes they find each other."""
     num_processes: int | None = None
-    """How many processes share the sweep."""
+    """How many processes share the sweep; 1 alone is this one, whatever a launcher tells."""
     process_id: int | None = None
     """Which of them this is, from 0 on; process 0 writes."""
     output_dir: Path | None = None

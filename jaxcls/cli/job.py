@@ -20,7 +20,7 @@ from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
 from jaxcls.data.images import learned
 from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.interop import pytorch
-from jaxcls.likelihoods import LIKELIHOODS
+from jaxcls.likelihoods import LIKELIHOODS, Likelihood
 from jaxcls.mlp import Params
 
 # Variables of jax's that change no number: the device is told by itself.
@@ -53,7 +53,11 @@ class Job(NamedTuple):
 
 
 def load_data(flags: TrainFlags, script: str) -> Data:
-    """Loads the dataset and the classes that the flags ask for, and splits for validation."""
+    """Loads the dataset and the classes that the flags ask for, and splits for validation.
+
+    Flags that are wrong whatever the data are refused before these are looked for.
+    """
+    _check_flags(flags)
     binary = isinstance(flags, BinaryFlags)
     classes = flags.classes
     if classes is None and not _is_npz(flags.dataset or ""):
@@ -94,15 +98,7 @@ def data_digest(data: Data) -> str:
 
 def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
     """Checks the settings against the data and draws the starting weights."""
-    for name in ("report_every", "checkpoint_every", "keep_checkpoints"):
-        if getattr(flags, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(flags, name)}.")
-    if flags.patience is not None and data.validation is None:
-        raise ValueError(
-            f"patience {flags.patience} needs a validation set; give a validation_fraction above 0."
-        )
-    named = flags.likelihood if isinstance(flags, BinaryFlags) else "categorical"
-    likelihood, num_train = LIKELIHOODS[named], len(data.train.targets)
+    likelihood, num_train = _likelihood(flags), len(data.train.targets)
     batch_size = None if flags.batch_size == "full" else flags.batch_size
     if batch_size is not None and batch_size > num_train:
         note(
@@ -113,31 +109,15 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         batch_size = None
     for each in _notes(flags, data):
         note(script, each)
-    config = Config(
-        layer_sizes=(
-            data.train.features.shape[1],
-            *flags.hidden,
-            likelihood.num_outputs(len(data.train.labels)),
-        ),
-        likelihood=likelihood,
-        optimizer=flags.optimizer,
-        momentum=flags.momentum,
-        batch_size=batch_size,
-        shuffle=flags.shuffle,
-        dropout=flags.dropout > 0,
-        epochs=flags.epochs,
-        schedule=flags.schedule,
-        monitor=None if data.validation is None else flags.monitor,
-        patience=flags.patience,
+    layer_sizes = (
+        data.train.features.shape[1],
+        *flags.hidden,
+        likelihood.num_outputs(len(data.train.labels)),
     )
-    hyperparams = Hyperparams(
-        learning_rate=flags.learning_rate,
-        dropout_rate=flags.dropout,
-        weight_decay=flags.weight_decay,
-        clip_norm=flags.clip_norm,
-        label_smoothing=flags.label_smoothing or None,
-        class_weights=_class_weights(flags, data.train),
+    config = _config(
+        flags, layer_sizes, batch_size, validates=data.validation is not None
     )
+    hyperparams = _hyperparams(flags, _class_weights(flags, data.train))
     check_hyperparams("Hyperparams", hyperparams, config)
     check_memory(
         config,
@@ -154,6 +134,64 @@ def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
         else mlp.init(keys.init, config.layer_sizes)
     )
     return Job(data, config, hyperparams, keys, params)
+
+
+def _check_flags(flags: TrainFlags) -> None:
+    """Raises ValueError for a flag that is wrong whatever the data are."""
+    for name in ("report_every", "checkpoint_every", "keep_checkpoints"):
+        value = getattr(flags, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    if flags.patience is not None and flags.validation_fraction == 0:
+        raise ValueError(
+            f"patience {flags.patience} needs a validation set; give a validation_fraction above 0."
+        )
+    # Of one input and of two classes; what hangs on the data is checked beside them.
+    batch_size = None if flags.batch_size == "full" else flags.batch_size
+    layer_sizes = (1, *(1 for _ in flags.hidden), _likelihood(flags).num_outputs(2))
+    validates = bool(flags.validation_fraction) or flags.patience is not None
+    config = _config(flags, layer_sizes, batch_size, validates=validates)
+    check_hyperparams("Hyperparams", _hyperparams(flags, None), config)
+
+
+def _likelihood(flags: TrainFlags) -> Likelihood:
+    named = flags.likelihood if isinstance(flags, BinaryFlags) else "categorical"
+    return LIKELIHOODS[named]
+
+
+def _config(
+    flags: TrainFlags,
+    layer_sizes: tuple[int, ...],
+    batch_size: int | None,
+    *,
+    validates: bool,
+) -> Config:
+    return Config(
+        layer_sizes=layer_sizes,
+        likelihood=_likelihood(flags),
+        optimizer=flags.optimizer,
+        momentum=flags.momentum,
+        batch_size=batch_size,
+        shuffle=flags.shuffle,
+        dropout=flags.dropout > 0,
+        epochs=flags.epochs,
+        schedule=flags.schedule,
+        monitor=flags.monitor if validates else None,
+        patience=flags.patience,
+    )
+
+
+def _hyperparams(
+    flags: TrainFlags, class_weights: tuple[float, ...] | None
+) -> Hyperparams:
+    return Hyperparams(
+        learning_rate=flags.learning_rate,
+        dropout_rate=flags.dropout,
+        weight_decay=flags.weight_decay,
+        clip_norm=flags.clip_norm,
+        label_smoothing=flags.label_smoothing or None,
+        class_weights=class_weights,
+    )
 
 
 def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:

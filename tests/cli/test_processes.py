@@ -90,9 +90,9 @@ def test_a_port_that_is_taken_is_a_sentence(initialized):
 
 
 def test_another_host_or_none_is_a_sentence(initialized):
-    # 192.0.2.0/24 is for documentation: no machine has such an address.
-    told = refused(**flags("192.0.2.7:1234"))
-    assert "can't listen at 192.0.2.7" in told
+    # 198.51.100.0/24 is for documentation: no machine should have such an address.
+    told = refused(**flags("198.51.100.7:1234"))
+    assert "can't listen at 198.51.100.7" in told
     told = refused(**flags("no-such-host.invalid:1234", process_id=1))
     assert "no-such-host.invalid has no address" in told
     assert initialized == []

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxcls.cli import main, train
+from jaxcls.cli import job, main, train
 from jaxcls.cli.flags import RECIPES, BinaryFlags, MulticlassFlags
 from jaxcls.cli.parsing import parse
 from jaxcls.files import read_json
@@ -571,3 +571,27 @@ def test_features_of_a_scale_that_can_not_work_are_told(change, sentence, capsys
 def test_a_flag_that_does_nothing_is_told(flags, sentence, capsys):
     assert binary(*SHORT, "--no-plots", *flags) == 0
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--epochs", "0"),
+        ("--learning-rate", "nan"),
+        ("--momentum", "0.9"),
+        ("--dropout", "1.5"),
+        ("--keep-checkpoints", "0"),
+        ("--patience", "3", "--validation-fraction", "0"),
+        ("--batch-size", "-1", "--seeds", "2"),
+    ],
+)
+def test_a_wrong_flag_is_refused_before_the_data_are_looked_for(
+    flags, monkeypatch, capsys
+):
+    def looked_for(*_, **__):
+        raise AssertionError("the data were looked for")
+
+    monkeypatch.setattr(job, "load", looked_for)
+    monkeypatch.setattr(job, "load_mnist_or_digits", looked_for)
+    assert binary(*flags) == 2
+    assert capsys.readouterr().err.count("\n") == 1
