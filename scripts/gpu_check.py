@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What only a GPU can tell of jaxcls: a line per check, pass, fail or a figure; then a table.
 
-    scripts/gpu_check.py --data-dir FOLDER             # on a machine with a GPU: some ten minutes
-    scripts/gpu_check.py --data-dir FOLDER --quick     # half of them
-    scripts/gpu_check.py --device cpu --quick --epochs 2   # every check runs, and shows nothing new
+    python scripts/gpu_check.py --data-dir FOLDER            # some ten minutes on a GPU
+    python scripts/gpu_check.py --data-dir FOLDER --quick    # half of them
+    python scripts/gpu_check.py --data-dir FOLDER --device cpu --quick --epochs 2  # a dry run
 
 Each check compares the GPU with the CPU of the same machine, a process with another, or an
 estimate with what was measured. The exit code is 0 only if none fails.

@@ -135,9 +135,9 @@ def read(trained: Run, path: Path) -> Input:
         ValueError: it can't be read, or is not what the run was trained on.
     """
     check_file(path, "an image or arrays")
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return _of_array(trained, str(path), read_npy(path))
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         names = npz_names(path)
         if len(names) != 1:
             raise ValueError(
@@ -159,9 +159,7 @@ def read(trained: Run, path: Path) -> Input:
 
 
 def _of_array(trained: Run, name: str, array: np.ndarray) -> Input:
-    shape = trained.image_shape
-    shapes = {(trained.config.layer_sizes[0],), shape, shape and (*shape, 1)}
-    if array.shape in shapes:
+    if array.shape in trained.example_shapes:
         return Input(name, array[None], "as it is", True)
     return Input(name, array, "as it is", False)
 

@@ -15,6 +15,7 @@ from jaxcls.runs import (
     check_same_run,
     newest_checkpoint,
     read_config,
+    read_metrics,
 )
 from jaxcls.runs.records import ENVIRONMENT, FREE_FLAGS
 
@@ -30,6 +31,30 @@ def opened(path: Path, script: str) -> Iterator[RunFolder]:
         for problem in folder.problems:
             note(script, problem)
         yield folder
+
+
+def whole_metrics(
+    folder: RunFolder, config: dict, script: str, remedy: str
+) -> dict | None:
+    """The metrics of a result that is there with all its files undamaged, else None.
+
+    Args:
+        folder: of the run or study.
+        config: the content of its `config.json`.
+        script: for the line that says what is damaged.
+        remedy: what is done about that, such as "trained anew".
+
+    Raises:
+        ValueError: they are those of another run.
+    """
+    try:
+        metrics = read_metrics(folder.path)
+    except ValueError as error:
+        note(script, f"{remedy}: {error}")
+        return None
+    if metrics is not None:
+        check_same_run(config, metrics["config"], folder.path / "metrics.json")
+    return metrics
 
 
 class Past(NamedTuple):

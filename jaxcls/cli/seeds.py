@@ -22,6 +22,7 @@ from jaxcls.cli.resume import (
     check_new_run_flags,
     check_same_flags,
     opened,
+    whole_metrics,
     with_its_past,
 )
 from jaxcls.cli.screen import ensemble_lines, header, note, show
@@ -34,13 +35,11 @@ from jaxcls.planning import memory_needed, plan_width
 from jaxcls.runs import (
     RunFolder,
     Shape,
-    check_same_run,
     described,
     fitting,
     new_run_path,
     read_blocks,
     read_config,
-    read_metrics,
     remove_blocks,
 )
 from jaxcls.sharding import member_mesh
@@ -89,10 +88,15 @@ def run(flags: TrainFlags, script: str) -> None:
         with opened(path, script) as folder:
             if before is None:
                 folder.clear(overwrite=flags.overwrite)
-            elif _is_finished(folder, before, script):
-                remove_blocks(folder.here())
-                return
             else:
+                metrics = whole_metrics(folder, before, script, "trained anew")
+                if metrics is not None:
+                    show(
+                        f"{path} is finished, {len(metrics['chosen']['seeds'])} seeds."
+                    )
+                    remove_blocks(folder.here())
+                    return
+                folder.reopen()
                 config = with_its_past(before, config, script)
             folder.write_config(config)
             counts = {name: len(batch.targets) for name, batch in batches.items()}
@@ -147,20 +151,6 @@ def _past(path: Path, flags: TrainFlags, script: str) -> dict:
     if type(before.get("width")) is not int:
         raise ValueError(f"{path}: its config does not say how its runs were planned.")
     return before
-
-
-def _is_finished(folder: RunFolder, config: dict, script: str) -> bool:
-    try:
-        metrics = read_metrics(folder.path)
-    except ValueError as error:
-        note(script, f"trained anew: {error}")
-        folder.reopen()
-        return False
-    if metrics is None:
-        return False
-    check_same_run(config, metrics["config"], folder.path / "metrics.json")
-    show(f"{folder.path} is finished, {len(metrics['chosen']['seeds'])} seeds.")
-    return True
 
 
 def _plan_line(

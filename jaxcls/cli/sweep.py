@@ -36,6 +36,7 @@ from jaxcls.cli.resume import (
     check_new_run_flags,
     check_same_flags,
     opened,
+    whole_metrics,
     with_its_past,
 )
 from jaxcls.cli.screen import ensemble_lines, note, show, sweep_header
@@ -52,12 +53,10 @@ from jaxcls.runs import (
     Shape,
     blocks_from_bytes,
     blocks_to_bytes,
-    check_same_run,
     fitting,
     new_run_path,
     read_blocks,
     read_config,
-    read_metrics,
     remove_blocks,
 )
 from jaxcls.sweep import Done, Group, Outcome, Plan
@@ -227,7 +226,8 @@ def _open(
         folder.clear(overwrite=flags.overwrite)
     else:
         before = read_config(path)[0]
-        if _is_finished(task, folder, before, script):
+        if whole_metrics(folder, before, script, "trained anew") is not None:
+            show(f"{path} is finished, {len(task.values)} settings.")
             remove_blocks(folder.here())
             return folder, None
         folder.reopen()
@@ -239,19 +239,6 @@ def _open(
         note(script, f"trained anew: {problem}")
     show(*sweep_header(task.config, _counts(task), _sizes(task)))
     return folder, done
-
-
-def _is_finished(task: Task, folder: RunFolder, config: dict, script: str) -> bool:
-    try:
-        metrics = read_metrics(folder.path)
-    except ValueError as error:
-        note(script, f"trained anew: {error}")
-        return False
-    if metrics is None:
-        return False
-    check_same_run(config, metrics["config"], folder.path / "metrics.json")
-    show(f"{folder.path} is finished, {len(task.values)} settings.")
-    return True
 
 
 def _shape(plan: Plan, key: tuple[int, int, int]) -> Shape | None:

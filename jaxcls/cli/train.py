@@ -21,6 +21,7 @@ from jaxcls.cli.resume import (
     kept_history,
     opened,
     read_past,
+    whole_metrics,
     with_its_past,
 )
 from jaxcls.cli.screen import (
@@ -28,7 +29,6 @@ from jaxcls.cli.screen import (
     chosen_line,
     finished_line,
     header,
-    note,
     result_line,
     show,
 )
@@ -38,10 +38,8 @@ from jaxcls.data import to_batch
 from jaxcls.fitting import fit, is_over
 from jaxcls.runs import (
     RunFolder,
-    check_same_run,
     new_run_path,
     prune_checkpoints,
-    read_metrics,
     remove_checkpoints_after,
 )
 from jaxcls.training import chosen_params, evaluate, init_state
@@ -111,7 +109,9 @@ def _reopened(
     past = read_past(flags, folder.path, script)
     job, config, seconds = _prepare(flags, script, device)
     check_data(past.config, config)
-    metrics = _whole_metrics(folder, past.config, due_pictures(job, flags), script)
+    metrics = whole_metrics(folder, past.config, script, "written anew")
+    if not all((folder.path / name).exists() for name in due_pictures(job, flags)):
+        metrics = None
     if metrics is not None and is_result_of(metrics, config):
         prune_checkpoints(folder.here(), flags.keep_checkpoints)
         if past.problem is not None:
@@ -144,25 +144,6 @@ def _reopened(
 
 def _ends_in(config: dict) -> dict:
     return {name: config[name] for name in ("device", "versions")}
-
-
-def _whole_metrics(
-    folder: RunFolder, config: dict, pictures: tuple[str, ...], script: str
-) -> dict | None:
-    """The metrics of a run that is finished, with all its files undamaged, else None.
-
-    Raises:
-        ValueError: they are those of another run.
-    """
-    try:
-        metrics = read_metrics(folder.path)
-    except ValueError as error:
-        note(script, f"written anew: {error}")
-        return None
-    if metrics is not None:
-        check_same_run(config, metrics["config"], folder.path / "metrics.json")
-    drawn = all((folder.path / name).exists() for name in pictures)
-    return metrics if drawn else None
 
 
 def _train_and_score(

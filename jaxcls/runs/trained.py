@@ -69,8 +69,8 @@ class Run:
         """Probabilities [N, K] of the classes.
 
         Args:
-            features: [N, D] or images [N, height, width] or [N, height, width, 1]: bytes 0 to
-                255, or floats as the run was trained on.
+            features: [N, D] or images [N, height, width], [N, height, width, 1] or
+                [N, 1, height, width]: bytes 0 to 255, or floats as the run was trained on.
 
         Raises:
             ValueError: the shape, the type or a value is not what the run was trained on.
@@ -127,20 +127,24 @@ class Run:
         ]
         return jax.tree.map(lambda *some: np.concatenate(some), *parts)
 
+    @property
+    def example_shapes(self) -> set[tuple[int, ...]]:
+        """The shapes that one example may have: a row, or an image with or without its channel."""
+        shapes: set[tuple[int, ...]] = {(self.config.layer_sizes[0],)}
+        if self.image_shape is not None:
+            image = self.image_shape
+            shapes |= {image, (*image, 1), (1, *image)}
+        return shapes
+
     def check_shape(self, features: np.ndarray) -> None:
         """Raises ValueError unless `features` [N, ...] are of the examples' shape."""
         num_inputs = self.config.layer_sizes[0]
         shown = f"[N, {num_inputs}]"
         if self.image_shape is not None:
             shown += f" or [N, {', '.join(map(str, self.image_shape))}]"
-        rows = features.ndim == 2 and features.shape[1] == num_inputs
-        if len(features.shape) == 0 or len(features) == 0:
+        if features.ndim == 0 or len(features) == 0:
             raise ValueError(f"features must be {shown} with N at least 1, got none.")
-        images = self.image_shape is not None and features.shape[1:] in (
-            self.image_shape,
-            (*self.image_shape, 1),
-        )
-        if not (rows or images):
+        if features.shape[1:] not in self.example_shapes:
             raise ValueError(f"features must be {shown}, got {list(features.shape)}.")
 
     def _inputs(self, features: np.ndarray) -> np.ndarray:

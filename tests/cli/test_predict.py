@@ -113,6 +113,15 @@ def test_arrays_of_one_and_of_many(run, test_set, tmp_path, capsys):
     assert one["probabilities"] == pytest.approx(rest[0]["probabilities"], rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(784,), (28, 28), (28, 28, 1), (1, 28, 28)])
+def test_one_example_is_one_in_every_shape_it_may_have(
+    shape, run, test_set, tmp_path, capsys
+):
+    np.save(tmp_path / "one.npy", test_set.features[0].reshape(shape))
+    (entry,) = predicted(capsys, run, tmp_path / "one.npy")
+    assert entry["input"] == str(tmp_path / "one.npy")
+
+
 def test_a_line_for_people(run, test_set, tmp_path, capsys):
     np.save(tmp_path / "one.npy", test_set.features[0])
     assert main.predict([str(run), str(tmp_path / "one.npy")]) == 0

@@ -62,6 +62,7 @@ def test_bytes_images_and_floats_are_one(folder, test_set):
     for features in (
         test_set.features.reshape(-1, 28, 28),
         test_set.features.reshape(-1, 28, 28, 1),
+        test_set.features.reshape(-1, 1, 28, 28),
         test_set.features / np.float32(255),
         test_set.features / 255.0,
     ):
