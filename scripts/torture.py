@@ -66,7 +66,7 @@ rm -r "$0" && cp -r "$disk" "$0" || exit 98
 exit $code
 """
 CLOCK_SET_BACK = f"""
-import datetime, runpy, sys, time
+import datetime, os, runpy, sys, time
 now = time.time
 time.time = lambda: now() - {NINE_YEARS}
 class Earlier(datetime.datetime):
@@ -75,6 +75,7 @@ class Earlier(datetime.datetime):
         return cls.fromtimestamp(time.time(), tz)
 datetime.datetime = Earlier
 del sys.argv[:2]
+sys.path[0] = os.path.dirname(sys.argv[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
