@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """Trains, ranks and scores many settings of a classifier; `--help` lists the flags."""
 
-from start import start
+import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    # Neither runpy nor PYTHONSAFEPATH put it there.
+    sys.path.insert(0, str(Path(__file__).parent))
+    from start import start
+
     start("sweep")

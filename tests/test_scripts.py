@@ -33,9 +33,9 @@ def test_a_python_without_jaxcls_hands_over_to_the_environment(tmp_path):
         # -I: neither this folder nor an environment's packages are looked in.
         code = (
             "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]; "
-            f"sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]; "
-            f"sys.path.insert(0, {str(scripts)!r}); sys.argv = ['sweep.py', '--seeds', '3']; "
-            "from start import start; start('sweep')"
+            "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]; "
+            "import runpy; sys.argv = ['sweep.py', '--seeds', '3']; "
+            f"runpy.run_path({str(scripts / 'sweep.py')!r}, run_name='__main__')"
         )
         return subprocess.run(
             [sys.executable, "-I", "-c", code], capture_output=True, text=True
@@ -51,7 +51,22 @@ def test_a_python_without_jaxcls_hands_over_to_the_environment(tmp_path):
     python.chmod(0o755)
     done = run()
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "handed over: sweep.py --seeds 3\n"
+    assert done.stdout == f"handed over: {scripts / 'sweep.py'} --seeds 3\n"
+
+
+def test_a_script_runs_where_python_leaves_its_folder_out():
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    script = ROOT / "scripts" / "predict.py"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, script, "no-run", "no-picture.png"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("predict.py: no-run") and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
