@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from subprocess import run as run_command
 
 import numpy as np
 import tyro
+from faults import calls
+from faults.rows import Broken, Row, TooLate, Untried, say, table, trying
 
 from jaxcls import data
 from jaxcls.runs import newest_checkpoint
@@ -93,66 +95,6 @@ class Flags:
     """Of the random moments and places."""
     short: bool = False
     """Each fault once, many on one run, without train_multiclass.py: for the tests."""
-
-
-class Broken(Exception):
-    """Something did not hold."""
-
-
-class Untried(Exception):
-    """A fault that can't be brought about on this machine."""
-
-
-class TooLate(Exception):
-    """The run ended before a fault came."""
-
-
-@dataclasses.dataclass
-class Row:
-    """A line of the table.
-
-    Attributes:
-        what: was tried.
-        times: how often.
-        note: beside the times.
-        lost: epochs of checkpoints that were done again, at most.
-        problems: what did not hold.
-        untried: why it could not be tried.
-    """
-
-    what: str
-    times: int = 0
-    note: str = ""
-    lost: int = 0
-    problems: list[str] = dataclasses.field(default_factory=list)
-    untried: str = ""
-
-    def cells(self) -> tuple[str, str, str, str]:
-        """As the table shows it."""
-        if self.untried:
-            return self.what, "0", f"could not be tried: {self.untried}", "not tried"
-        lost = "nothing beyond the last checkpoint"
-        if self.lost:
-            lost = f"the damaged checkpoint: {self.lost} epochs, done again"
-        if self.lost and self.what.startswith("finished"):
-            lost = "the damaged checkpoint; the result stands"
-        if self.problems:
-            return self.what, f"{self.times}{self.note}", "see below", "NO"
-        return self.what, f"{self.times}{self.note}", lost, "yes"
-
-
-@contextlib.contextmanager
-def trying(*rows: Row) -> Iterator[None]:
-    """Notes in these rows what goes wrong inside."""
-    try:
-        yield
-    except Untried as reason:
-        for row in rows:
-            row.untried = str(reason)
-    except Broken as problem:
-        for row in rows:
-            row.problems.append(f"{row.what}: {problem}")
-        say(f"NOT HELD: {rows[-1].problems[-1]}")
 
 
 class Child:
@@ -268,9 +210,9 @@ class Bench:
         """Goes on with the run in `folder`, which the script sees at `path`."""
         return self._child(folder, behind, "--resume", path or folder)
 
-    def begun(self, folder: Path, *behind: str) -> Child:
+    def begun(self, folder: Path, *behind: str, seed: int = 0) -> Child:
         """Starts a run in `folder`."""
-        place = ("--output-dir", folder, "--overwrite")
+        place = ("--seed", seed, "--output-dir", folder, "--overwrite")
         return self._child(folder, behind, *self.arguments, *place)
 
     def _child(self, folder: Path, behind: tuple[str, ...], *arguments) -> Child:
@@ -367,10 +309,6 @@ def check_sentence(err: str, *wanted: str) -> None:
     """Raises Broken unless the error output is one line with all of `wanted` in it."""
     if len(err.splitlines()) != 1 or not all(each in err for each in wanted):
         raise Broken(f"expected one line with {wanted}; error output {err!r}")
-
-
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 # ---- kill -9 ----
@@ -597,14 +535,78 @@ def clock_set_back(bench: Bench, folder: Path, _: random.Random) -> None:
         child.end(0)
 
 
+def moved_away(bench: Bench, folder: Path, _: random.Random) -> None:
+    """Moves the folder away while its run works; another run begins under its name."""
+    elsewhere = bench.new()
+    with bench.child(folder) as first:
+        first.wait_for_checkpoint()
+        first.process.send_signal(signal.SIGSTOP)
+        if first.process.poll() is not None:
+            raise TooLate
+        first.folder = folder.rename(elsewhere)
+        with bench.begun(folder, seed=7) as second:
+            second.end(0)
+        first.process.send_signal(signal.SIGCONT)
+        err = first.end(2)
+    check_sentence(err, "is no longer the folder", "--resume")
+    shutil.rmtree(folder)
+    elsewhere.rename(folder)
+
+
+def foreign_state(bench: Bench, folder: Path, _: random.Random) -> None:
+    """Puts the checkpoints of another run, of another seed, in the place of its own."""
+    other, own = bench.new(), bench.new()
+    with bench.begun(other, seed=7) as child:
+        child.end(0)
+    shutil.move(folder / "checkpoints", own)
+    shutil.copytree(other / "checkpoints", folder / "checkpoints")
+    with bench.resumed(folder) as child:
+        check_sentence(child.end(2), "belongs to another run", "seed")
+    shutil.rmtree(folder / "checkpoints")
+    shutil.move(own, folder / "checkpoints")
+    shutil.rmtree(other)
+
+
+def no_screen(how: str, bench: Bench, folder: Path, _: random.Random) -> None:
+    """Goes on to the end where what is written to the screen is lost."""
+    own = bench.new(folder)
+    behind = ("bash", "-c", f'set -o pipefail; "$0" "$@" {how}')
+    with bench.resumed(own, *behind) as child:
+        child.end(0)
+    bench.compare(own)
+
+
+def damaged_programs(bench: Bench, folder: Path, rng: random.Random) -> None:
+    """Damages the compiled programs that are kept; they are compiled again, and kept."""
+    cache, damaged = bench.new(), {}
+    for _ in range(2):
+        own = bench.new(folder)
+        with bench.resumed(own, "env", f"JAX_COMPILATION_CACHE_DIR={cache}") as child:
+            child.end(0)
+        bench.compare(own)
+        for number, path in enumerate(sorted(cache.iterdir())):
+            if path.read_bytes() == damaged.get(path):
+                raise Broken(f"{path} stays damaged")
+            (cut, flip)[number % 2](path, rng)
+            damaged[path] = path.read_bytes()
+    shutil.rmtree(cache)
+
+
 FAULTS = {
     "SIGINT": partial(a_signal, signal.SIGINT),
     "SIGTERM": partial(a_signal, signal.SIGTERM),
+    "SIGHUP, of a terminal that is closed": partial(a_signal, signal.SIGHUP),
     "a second signal at once": two_signals,
     "a limit on the size of files": file_limit,
     "a full disk": full_disk,
     "a read-only folder": read_only,
     "two processes on one run": two_processes,
+    "the folder moved away, another run under its name": moved_away,
+    "another run's checkpoints in the folder": foreign_state,
+    "standard output and error closed": partial(no_screen, ">&- 2>&-"),
+    "a full disk behind both": partial(no_screen, ">/dev/full 2>/dev/full"),
+    "a reader that goes away": partial(no_screen, "| head -1"),
+    "kept programs that are damaged": damaged_programs,
     "the clock set back, the files of the future": clock_set_back,
 }
 
@@ -636,6 +638,17 @@ def in_time(fault: Callable, bench: Bench, folder: Path, rng: random.Random) -> 
     raise Broken("the run ended each time before it came")
 
 
+# ---- system calls ----
+
+
+def each_call(bench: Bench, job: str, short: bool, rng: random.Random) -> list[Row]:
+    """Tries every fault at every call of a job; if `short`, at one call of each command."""
+    home = bench.home / job.replace(" ", "-").strip("-")
+    return calls.at_each_call(
+        job, home, bench.environment, bench.home / "digits.npz", short, rng
+    )
+
+
 # ---- the whole ----
 
 
@@ -663,6 +676,10 @@ def try_all(home: Path, flags: Flags) -> tuple[list[Row], int]:
         partial(damages, bench, False, short),
         partial(damages, bench, True, short),
         *([] if short else [partial(no_way_on, bench)]),
+        *(
+            partial(each_call, bench, name, short)
+            for name in (calls.IN_SHORT if short else calls.JOBS)
+        ),
     ]
     with ThreadPoolExecutor(2) as pool:
         jobs = [
@@ -674,16 +691,6 @@ def try_all(home: Path, flags: Flags) -> tuple[list[Row], int]:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     return rows, sum(len(bench.equal) for bench in benches)
-
-
-def table(rows: list[Row]) -> str:
-    title = ("what was tried", "times", "what was lost", "held")
-    cells = [row.cells() for row in rows]
-    widths = [max(map(len, column)) for column in zip(title, *cells, strict=True)]
-    cells = [title, tuple("-" * width for width in widths), *cells]
-    return "\n".join(
-        " | ".join(map(str.ljust, line, widths)).rstrip() for line in cells
-    )
 
 
 def main(argv: list[str] | None = None) -> int:

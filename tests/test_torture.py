@@ -1,6 +1,5 @@
 """scripts/torture.py: everything it tries holds, and its own checks can fail."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -10,18 +9,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torture
+from faults import calls
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "torture.py"
 LAST = "checkpoints/epoch-0000000004.safetensors"
 COMPARED = ("model.safetensors", "last.safetensors", "history.jsonl", LAST)
-
-
-@pytest.fixture(scope="module")
-def torture():
-    spec = importlib.util.spec_from_file_location("torture", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -50,16 +43,26 @@ def test_everything_holds_in_short(tmp_path):
     head, _, *rows = [
         [cell.strip() for cell in line.split(" | ")] for line in table.splitlines()
     ]
+    # Where strace may not trace, one row for each job says so.
+    traced = [row[0] for row in rows if "each call on its folder" in row[0]]
+    assert len(traced) >= len(calls.IN_SHORT)
     assert head == ["what was tried", "times", "what was lost", "held"]
     assert [row[0] for row in rows] == [
         "kill -9 of train_binary.py, at any moment and while it writes",
         "SIGINT",
         "SIGTERM",
+        "SIGHUP, of a terminal that is closed",
         "a second signal at once",
         "a limit on the size of files",
         "a full disk",
         "a read-only folder",
         "two processes on one run",
+        "the folder moved away, another run under its name",
+        "another run's checkpoints in the folder",
+        "standard output and error closed",
+        "a full disk behind both",
+        "a reader that goes away",
+        "kept programs that are damaged",
         "the clock set back, the files of the future",
         *(
             f"{kind} run: a file {how}"
@@ -71,16 +74,17 @@ def test_everything_holds_in_short(tmp_path):
                 "with a stale temporary file beside it",
             )
         ),
+        *traced,
     ]
     assert rows[0][1].startswith("4 (")
     untried = {row[0] for row in rows if row[3] != "yes"}
-    assert untried <= {"a full disk", "a read-only folder"}
+    assert untried <= {"a full disk", "a read-only folder", *traced}
     held = len(rows) - len(untried)
     assert verdict.startswith(f"{held} of {held} held in ")
     assert not list(tmp_path.iterdir())
 
 
-def test_equal_runs_are_equal_whatever_they_took(torture, runs):
+def test_equal_runs_are_equal_whatever_they_took(runs):
     straight, folder = runs
     metrics = {"loss": 0.5, "seconds": {"total": 2.0}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -89,7 +93,7 @@ def test_equal_runs_are_equal_whatever_they_took(torture, runs):
 
 @pytest.mark.parametrize("name", [*COMPARED, "config.json", "metrics.json"])
 @pytest.mark.parametrize("how", ["flip", "cut", "remove"])
-def test_a_changed_file_is_seen(torture, runs, name, how):
+def test_a_changed_file_is_seen(runs, name, how):
     straight, folder = runs
     changed = folder / name
     if how == "flip":
@@ -101,13 +105,13 @@ def test_a_changed_file_is_seen(torture, runs, name, how):
     assert torture.differences(straight, folder) == [changed.name]
 
 
-def test_another_score_is_seen(torture, runs):
+def test_another_score_is_seen(runs):
     straight, folder = runs
     (folder / "metrics.json").write_text(json.dumps({"loss": 0.25}))
     assert torture.differences(straight, folder) == ["metrics.json"]
 
 
-def test_a_temporary_file_that_is_left_is_seen(torture, runs):
+def test_a_temporary_file_that_is_left_is_seen(runs):
     straight, folder = runs
     (folder / "checkpoints" / ".epoch-0000000004.json.7.tmp").touch()
     assert torture.differences(straight, folder) == [".epoch-0000000004.json.7.tmp"]
@@ -121,7 +125,7 @@ def test_a_temporary_file_that_is_left_is_seen(torture, runs):
         ("print('on from epoch 3')", "on from 3, not the whole 0"),
     ],
 )
-def test_a_process_that_ends_otherwise_is_seen(torture, tmp_path, code, problem):
+def test_a_process_that_ends_otherwise_is_seen(tmp_path, code, problem):
     with (
         torture.Child(
             [sys.executable, "-c", code], tmp_path, dict(os.environ)
@@ -131,14 +135,14 @@ def test_a_process_that_ends_otherwise_is_seen(torture, tmp_path, code, problem)
         child.end(0)
 
 
-def test_a_lost_checkpoint_is_seen(torture, tmp_path):
+def test_a_lost_checkpoint_is_seen(tmp_path):
     with torture.Child(["true"], tmp_path, dict(os.environ)) as child:
         child.newest = 8
         with pytest.raises(torture.Broken, match="checkpoint of epoch 8 is lost"):
             child.end(0)
 
 
-def test_what_did_not_hold_is_told_and_kept(torture, tmp_path, monkeypatch, capsys):
+def test_what_did_not_hold_is_told_and_kept(tmp_path, monkeypatch, capsys):
     row = torture.Row("a fault", times=3)
 
     def try_all(home, _):
@@ -156,9 +160,7 @@ def test_what_did_not_hold_is_told_and_kept(torture, tmp_path, monkeypatch, caps
     assert out.endswith(f"a fault: it differs\nkept: {kept}\n")
 
 
-def test_what_cannot_be_tried_is_not_counted_as_held(
-    torture, tmp_path, monkeypatch, capsys
-):
+def test_what_cannot_be_tried_is_not_counted_as_held(tmp_path, monkeypatch, capsys):
     row = torture.Row("a fault")
     with torture.trying(row):
         torture.try_command("no-such-command")
@@ -170,3 +172,77 @@ def test_what_cannot_be_tried_is_not_counted_as_held(
     assert "0 of 0 held" in out
     assert out.endswith("Not tried here: a fault.\n")
     assert not list(tmp_path.iterdir())
+
+
+LOG = """\
+openat(AT_FDCWD</>, "/run/config.json", O_RDONLY|O_CLOEXEC) = 3</run/config.json>
+read(3</run/config.json>, "{}", 9) = 2
+openat(AT_FDCWD</>, "/elsewhere", O_WRONLY|O_CREAT) = 3</elsewhere>
+openat(AT_FDCWD</>, "/run/.a.json.71.tmp", O_WRONLY|O_CREAT) = 3</run/.a.json.71.tmp>
+newfstatat(3</run/.a.json.71.tmp>, "", {st_size=0}, AT_EMPTY_PATH) = 0
+write(3</run/.a.json.71.tmp>, "{}", 2) = 2
+write(1<pipe:[9]>, "run folder /run", 15) = 15
+read(3</run/config.json>, "", 9) = 0
++++ exited with 0 +++""".splitlines()
+
+
+def test_each_call_on_a_folder_is_tried():
+    found = list(calls._parsed(LOG, Path("/run")))
+    # As strace counts them, those elsewhere too.
+    assert [(call.name, call.number, call.changes) for call in found] == [
+        ("openat", 1, False),
+        ("read", 1, False),
+        ("openat", 3, True),
+        ("newfstatat", 1, False),
+        ("write", 1, True),
+        ("read", 2, False),
+    ]
+    assert "71" not in found[2].what
+    for fault in (calls.KILL, calls.SIGNAL):
+        assert calls.chosen(found, fault) == [found[2], found[4]]
+    # The same file is read once; no size of a file that is open fails.
+    assert calls.chosen(found, calls.FAILURE) == [found[2], found[4], *found[:2]]
+
+
+@pytest.mark.parametrize(
+    "fault, code, err, held",
+    [
+        (calls.KILL, -9, "", True),
+        (calls.KILL, 0, "", False),
+        (calls.SIGNAL, 143, "stopped\n", True),
+        (calls.SIGNAL, 2, "no\n", False),
+        (calls.FAILURE, 2, "could not be written\n", True),
+        (calls.FAILURE, 0, "a note\n", True),
+        (calls.FAILURE, 2, "", False),
+        (calls.FAILURE, 2, "Traceback: a\n", False),
+        (calls.FAILURE, 2, "one\ntwo\n", False),
+        (calls.FAILURE, 1, "no\n", False),
+    ],
+)
+def test_a_command_that_ends_otherwise_at_a_fault_is_seen(fault, code, err, held):
+    if held:
+        calls._check_end(fault, code, err, "said")
+    else:
+        with pytest.raises(torture.Broken, match="said"):
+            calls._check_end(fault, code, err, "said")
+
+
+@pytest.mark.parametrize("change", ["a file", "no file", "another", "an empty folder"])
+def test_a_folder_that_is_another_after_a_fault_is_seen(runs, change):
+    straight, folder = runs
+    command = calls.Command("a job", straight.parent, "train_binary.py", {})
+    command.straight = straight
+    if change == "a file":
+        (folder / "left.tmp").touch()
+    elif change == "no file":
+        (folder / "history.jsonl").unlink()
+    elif change == "another":
+        (folder / "config.json").write_text("{}")
+    else:
+        (folder / "members").mkdir()
+    with pytest.raises(torture.Broken, match="is not as undisturbed: "):
+        command.compare(folder)
+    shutil.rmtree(folder)
+    shutil.copytree(straight, folder)
+    command.compare(folder)
+    assert not folder.exists()
