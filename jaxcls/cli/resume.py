@@ -128,7 +128,22 @@ def with_its_past(before: dict, config: dict, script: str) -> dict:
         ]
         told = "; ".join(changed) or "some epochs were done elsewhere"
         note(script, f"the last bits may differ from a run in one place: {told}.")
+    if _has_older_weights(before):
+        note(
+            script,
+            "so far each batch's loss was divided by the weights of its own examples; from here "
+            "on a class weight means the same in each batch.",
+        )
     return config | began | {"elsewhere": elsewhere}
+
+
+def _has_older_weights(config: dict) -> bool:
+    """Whether a run began by a version that weighed each mini-batch by itself."""
+    flags, of_first_versions = config["flags"], "pictures" not in config
+    weighs_batches = (
+        flags.get("class_weights") is not None and flags.get("batch_size") != "full"
+    )
+    return of_first_versions and weighs_batches
 
 
 def is_result_of(metrics: dict, config: dict) -> bool:

@@ -311,6 +311,22 @@ def test_another_environment_is_said(monkeypatch, capsys):
     assert "some epochs were done elsewhere" in capsys.readouterr().err
 
 
+def test_class_weights_that_meant_something_else_are_said(monkeypatch, capsys):
+    weights = ("--class-weights", "1", "3")
+    cut_off((*FULL, *weights, "--batch-size", "32"), monkeypatch)
+    for path in ("run/config.json", *CHECKPOINTS.glob("*.json")):
+        value = read_json(path)
+        del value.get("config", value)["pictures"]
+        write_json(path, value)
+    capsys.readouterr()
+    assert binary("--resume", "run") == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "a class weight means the same in each" in told
+    # It is a run of this version from here on.
+    assert binary("--resume", "run", "--epochs", "13") == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "name",
     ["metrics.json", "model.safetensors", "history.jsonl", "config.json"],
