@@ -32,9 +32,10 @@ from faults.rows import Broken, Row, TooLate, Untried, say, table, trying
 from jaxcls import data
 from jaxcls.runs import newest_checkpoint
 
+KEPT = 2  # checkpoints
 # Segments of 1 and 2 epochs, ended by a report, by a checkpoint or by both.
 COMMON = (
-    "--checkpoint-every 2 --report-every 3 --hidden 16 --batch-size 32 "
+    f"--keep-checkpoints {KEPT} --checkpoint-every 2 --report-every 3 --hidden 16 --batch-size 32 "
     "--dropout 0.3 --validation-fraction 0.2 --patience 1000 --device cpu --no-plots "
 )
 BINARY = COMMON + "--classes 3 8 --optimizer adamw --schedule warmup_cosine"
@@ -481,6 +482,9 @@ def full_disk(bench: Bench, folder: Path, rng: random.Random) -> None:
     try_command(*OWN_DISK, "mount", "-t", "tmpfs", "none", str(folder))
     disk = bench.new()
     disk.mkdir()
+    for pattern in (ARRAYS, ABOUT):
+        for path in sorted(folder.glob(pattern))[:-KEPT]:
+            path.unlink()  # as the run would at once, and then have the room for another
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     room = rng.randrange(max(sizes) * 3 // 4)  # less than the next checkpoint needs
     size = 4 * sum(-(-each // 4096) for each in sizes) + room // 1024
@@ -695,8 +699,10 @@ def try_all(home: Path, flags: Flags) -> tuple[list[Row], int]:
 
 def main(argv: list[str] | None = None) -> int:
     flags = tyro.cli(Flags, prog="torture.py", args=argv)
-    # A shell's background ignores Ctrl-C, and so would the scripts, which must not here.
+    # A shell's background ignores Ctrl-C, and nohup a closed terminal; and so would the scripts,
+    # which must not here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     home = Path(tempfile.mkdtemp(prefix="torture-"))
     say(f"in {home}, removed at the end if all holds")
     start = time.monotonic()

@@ -245,19 +245,20 @@ def _parsed(lines: list[str], folder: Path) -> Iterator[Call]:
         if str(folder) in target:
             what = re.sub(r"\d+\.tmp", "N.tmp", line).replace(str(folder), "")
             opened = name != "openat" or "O_CREAT" in line or "O_WRONLY" in line
-            yield Call(name, count[name], what, name in CHANGES and opened)
+            did = "= -1 E" not in line
+            yield Call(name, count[name], what, name in CHANGES and opened and did)
 
 
 def chosen(all_calls: list[Call], fault: str) -> list[Call]:
     """Those that a fault is tried at.
 
-    A kill and a signal at a call that only reads are those at the next one that changes
-    something. A reading call that fails is tried once for each name of a file, and the size
-    of a file that is open is always told.
+    A kill and a signal at a call that leaves the folder as it is are those at the next one that
+    does not. A reading call that fails is tried once for each name of a file, and the size of
+    a file that is open is always told.
     """
     changes = [call for call in all_calls if call.changes]
     if fault != FAILURE:
-        return changes
+        return [call for call in changes if call.name not in ("fsync", "flock")]
     reads = {
         (call.name, re.sub(r"\d+", "N", call.what.partition(">")[0])): call
         for call in reversed(all_calls)
