@@ -199,10 +199,11 @@ def check_finite(what: str, values: np.ndarray, dtype: DTypeLike) -> None:
         ends = np.array([values.min(), values.max()]).astype(dtype)
         if np.isfinite(ends).all():  # NaN is the least and the largest of any numbers
             return
-        place, count = None, 0
+        place: tuple[int, ...] = ()
+        count = 0
         for start in range(0, len(values), _ROWS):
             wrong = ~np.isfinite(values[start : start + _ROWS].astype(dtype))
-            if place is None and wrong.any():
+            if not place and wrong.any():
                 row, *within = np.argwhere(wrong)[0].tolist()
                 place = start + row, *within
             count += int(wrong.reshape(len(wrong), -1).any(axis=1).sum())

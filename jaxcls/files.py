@@ -31,7 +31,7 @@ _TYPES = {
 _TEMPORARY = re.compile(r"\..+\.(json|jsonl|safetensors|png|csv)\.\d+\.tmp")
 
 
-def write_whole(path: str | os.PathLike, *content: bytes | np.ndarray) -> None:
+def write_whole(path: str | os.PathLike, *content: bytes | memoryview) -> None:
     """Writes a file, one part after another, so that its name never stands for half of it.
 
     The content goes to a temporary file beside it, is flushed to disk and then renamed;
@@ -192,7 +192,7 @@ def named_arrays(tree) -> dict[str, np.ndarray]:
 
 def _as_safetensors(
     arrays: dict[str, np.ndarray], metadata: dict[str, str]
-) -> list[bytes | np.ndarray]:
+) -> list[bytes | memoryview]:
     """A safetensors file's parts, the bytes that `safetensors.numpy.save` gives.
 
     That takes two copies of all arrays; where there is no memory for them, its Rust ends the
@@ -212,7 +212,7 @@ def _as_safetensors(
             "data_offsets": [start, end],
         }
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        parts.append(little.reshape(-1).view(np.uint8))
+        parts.append(little.reshape(-1).view(np.uint8).data)
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return [len(text).to_bytes(8, "little"), text, *parts]
