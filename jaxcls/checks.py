@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 
 from jaxcls.batches import Batch, Narrowed, Packed, num_examples
 from jaxcls.config import Config
@@ -16,6 +17,7 @@ from jaxcls.mlp import Params
 _LEAST_BYTE = 64
 _LARGEST_SIZE = 20
 _LEAST_SIZE = 0.05
+_ROWS = 1_000  # looked at together, where rows that are wrong are sought
 
 
 def check_params(caller: str, params: Params, config: Config) -> None:
@@ -88,8 +90,8 @@ def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
         jax.eval_shape(partial(check_data, caller, name, config=config), data)
         return
     _check_weights(caller, name, data.weights)
-    _check_finite(caller, f"{name}.features", data.features)
-    _check_finite(caller, f"{name}.targets", targets)
+    _check_values(f"{caller}: {name}.features", data.features)
+    _check_values(f"{caller}: {name}.targets", targets)
     shape, dtype = np.shape(data.features), jnp.result_type(data.features)
     # Traced over logits alone, so that the loss sees concrete targets and checks their range.
     logits = jax.ShapeDtypeStruct((shape[0], config.layer_sizes[-1]), dtype)
@@ -169,25 +171,49 @@ def problem_of_scale(features: np.ndarray) -> str | None:
     return None
 
 
-def _check_finite(caller: str, name: str, values: Array | np.ndarray) -> None:
+def _check_values(what: str, values: Array | np.ndarray) -> None:
     if isinstance(values, jax.core.Tracer) or values.dtype.kind not in "fV":
         return
     if isinstance(values, Array):
         if not values.is_fully_addressable or bool(jnp.isfinite(values).all()):
             return
         values = np.asarray(values)
-    dtype = jnp.result_type(values)  # float64 may be beyond what float32 holds
+    check_finite(what, values, jnp.result_type(values))
+
+
+def check_finite(what: str, values: np.ndarray, dtype: DTypeLike) -> None:
+    """Raises ValueError, which names the first row and counts them, unless all are finite.
+
+    Beside the values it takes little memory, however many there are.
+
+    Args:
+        what: how the sentence begins.
+        values: [N, ...] floats.
+        dtype: in which they must be finite: a float64 may be beyond what float32 holds.
+
+    >>> check_finite("x_train", np.array([[1, 2], [3, np.nan]]), "float32")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: x_train must be finite in float32, got nan in row 1, column 1 (1 of 2 rows have ...
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         ends = np.array([values.min(), values.max()]).astype(dtype)
         if np.isfinite(ends).all():  # NaN is the least and the largest of any numbers
             return
-        wrong = ~np.isfinite(values.astype(dtype))
-    place = tuple(int(index) for index in np.argwhere(wrong)[0])
-    rows = wrong.reshape(len(wrong), -1).any(axis=1).sum()
-    where = f"row {place[0]}" + "".join(f", column {index}" for index in place[1:])
+        place: tuple[int, ...] = ()
+        count = 0
+        for start in range(0, len(values), _ROWS):
+            wrong = ~np.isfinite(values[start : start + _ROWS].astype(dtype))
+            if not place and wrong.any():
+                row, *within = np.argwhere(wrong)[0].tolist()
+                place = start + row, *within
+            count += int(wrong.reshape(len(wrong), -1).any(axis=1).sum())
+    row, *within = place
+    where = f"row {row}"
+    if within:
+        where += f", column {within[0]}" if len(within) == 1 else f" at {within}"
     raise ValueError(
-        f"{caller}: {name} must be finite in {dtype}, got {values[place]} in {where} ({rows:,} of "
-        f"{len(wrong):,} rows have such a number); mend these rows or leave them out."
+        f"{what} must be finite in {np.dtype(dtype)}, got {values[place]} in {where} ({count:,} of "
+        f"{len(values):,} rows have such a number); mend these rows or leave them out."
     )
 
 

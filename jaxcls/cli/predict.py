@@ -90,7 +90,8 @@ def _told(trained: Run, path: Path) -> Iterator[list[dict] | str]:
 def _predicted(trained: Run, path: Path) -> Iterator[list[dict]]:
     """The entries of a file's examples, a chunk of them at a time."""
     given = read(trained, path)
-    trained.check_shape(given.features)
+    # All of them, so that a row in question is named by its place in the file.
+    trained.check_features(given.features)
     for start in range(0, len(given.features), CHUNK):
         yield _entries(trained, given, start)
 
@@ -98,11 +99,6 @@ def _predicted(trained: Run, path: Path) -> Iterator[list[dict]]:
 def _entries(trained: Run, given: Input, start: int) -> list[dict]:
     features = given.features[start : start + CHUNK]
     probabilities = trained.predict_proba(features)
-    if not np.isfinite(probabilities).all():
-        raise ValueError(
-            "the run's parameters give probabilities that are not finite; train it again, with a "
-            "lower learning rate."
-        )
     labels = trained.predict(features)
     unsure = trained.uncertainty(features)
     return [

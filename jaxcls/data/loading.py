@@ -53,7 +53,9 @@ def load(
             f"got {name!r}."
         )
     classes = train.labels if classes is None else classes
-    train, test = select_classes(train, classes), select_classes(test, classes)
+    # One after the other, so that one of them stands in memory twice at a time.
+    train = select_classes(train, classes)
+    test = select_classes(test, classes)
     for part, dataset in (("training", train), ("test", test)):
         for place, label in enumerate(dataset.labels):
             if not (dataset.targets == place).any():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcls.checks import check_finite
 from jaxcls.data.arrays import read_npz
 from jaxcls.data.dataset import Dataset
 
@@ -27,8 +28,10 @@ def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
     """
     path = Path(path)
     arrays = read_npz(path, _NAMES)
+    types = {name: array.dtype for name, array in arrays.items()}
+    # Each is let go once it was converted, since they may be all that memory holds.
     x_train, x_test = (
-        _features(path, name, arrays[name]) for name in ("x_train", "x_test")
+        _features(path, name, arrays.pop(name)) for name in ("x_train", "x_test")
     )
     y_train, y_test = (
         _labels(path, name, arrays[name]) for name in ("y_train", "y_test")
@@ -36,7 +39,7 @@ def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
     if x_train.dtype != x_test.dtype:
         raise ValueError(
             f"{path}: x_train and x_test must both be uint8, which is divided by 255, or both be "
-            f"floats, got {arrays['x_train'].dtype} and {arrays['x_test'].dtype}."
+            f"floats, got {types['x_train']} and {types['x_test']}."
         )
     if x_train.shape[1:] != x_test.shape[1:]:
         raise ValueError(
@@ -86,15 +89,8 @@ def _features(path: Path, name: str, x: np.ndarray) -> np.ndarray:
         return x
     if not np.issubdtype(x.dtype, np.floating):
         raise ValueError(f"{path}: {name} must be uint8 or floats, got {x.dtype}.")
-    with np.errstate(over="ignore"):  # what overflows float32 is found as infinite
-        x = x.astype(np.float32)
-    finite = np.isfinite(x)
-    if not finite.all():
-        raise ValueError(
-            f"{path}: {name} must be finite in float32, got {x[~finite].flat[0]} in row "
-            f"{np.argwhere(~finite)[0][0]}."
-        )
-    return x
+    check_finite(f"{path}: {name}", x, np.float32)
+    return x.astype(np.float32, copy=False)
 
 
 def _labels(path: Path, name: str, y: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxcls import ensembles, mlp
 from jaxcls.batches import scaled
+from jaxcls.checks import check_finite
 from jaxcls.config import Config, Keys
 from jaxcls.ensembles import Uncertainty
 from jaxcls.files import load_arrays, restore
@@ -73,11 +74,19 @@ class Run:
                 [N, 1, height, width]: bytes 0 to 255, or floats as the run was trained on.
 
         Raises:
-            ValueError: the shape, the type or a value is not what the run was trained on.
+            ValueError: the shape, the type or a value is not what the run was trained on, or
+                the network's numbers are beyond float32.
         """
-        if self.seeds is None:
-            return self._in_chunks(_probabilities, features)
-        return self._in_chunks(ensembles.probabilities, features)
+        one = self.seeds is None
+        found = self._in_chunks(
+            _probabilities if one else ensembles.probabilities, features
+        )
+        if not np.isfinite(found).all():
+            raise ValueError(
+                "the run's parameters give probabilities that are not finite; train it again, "
+                "with a lower learning rate."
+            )
+        return found
 
     def predict(self, features: ArrayLike) -> np.ndarray:
         """The most likely label [N] of each example, one of `labels`; see `predict_proba`."""
@@ -116,11 +125,12 @@ class Run:
 
     def _in_chunks(self, function: Callable, features: ArrayLike) -> Any:
         features = np.asarray(features)
-        self.check_shape(features)
+        self.check_features(features)
+        num_inputs = self.config.layer_sizes[0]
         parts = [
             function(
                 self.params,
-                self._inputs(features[i : i + CHUNK]),
+                scaled(features[i : i + CHUNK].reshape(-1, num_inputs)),
                 self.config.likelihood,
             )
             for i in range(0, len(features), CHUNK)
@@ -136,8 +146,11 @@ class Run:
             shapes |= {image, (*image, 1), (1, *image)}
         return shapes
 
-    def check_shape(self, features: np.ndarray) -> None:
-        """Raises ValueError unless `features` [N, ...] are of the examples' shape."""
+    def check_features(self, features: np.ndarray) -> None:
+        """Raises ValueError unless `features` [N, ...] are such as the run was trained on.
+
+        Beside them it takes little memory, however many there are.
+        """
         num_inputs = self.config.layer_sizes[0]
         shown = f"[N, {num_inputs}]"
         if self.image_shape is not None:
@@ -146,9 +159,6 @@ class Run:
             raise ValueError(f"features must be {shown} with N at least 1, got none.")
         if features.shape[1:] not in self.example_shapes:
             raise ValueError(f"features must be {shown}, got {list(features.shape)}.")
-
-    def _inputs(self, features: np.ndarray) -> np.ndarray:
-        """Some of the examples as [N, D] in float32, scaled."""
         is_bytes = features.dtype == np.uint8
         if not is_bytes and not np.issubdtype(features.dtype, np.floating):
             raise ValueError(f"features must be uint8 or floats, got {features.dtype}.")
@@ -156,16 +166,14 @@ class Run:
             raise ValueError(
                 "features must be floats, scaled as those the run was trained on, got uint8."
             )
-        with np.errstate(over="ignore"):
-            x = scaled(features.reshape(len(features), self.config.layer_sizes[0]))
-        if not np.isfinite(x).all():
-            raise ValueError("features must be finite in float32, got others.")
-        if self.takes_bytes and not is_bytes and not _in_unit(features):
+        if is_bytes:
+            return
+        check_finite("features", features, np.float32)
+        if self.takes_bytes and not _in_unit(features):
             raise ValueError(
                 "features must be bytes 0 to 255, or floats in [0, 1] as bytes divided by 255, "
                 f"got floats from {features.min()} to {features.max()}."
             )
-        return x
 
 
 def load_run(path: str | os.PathLike) -> Run:

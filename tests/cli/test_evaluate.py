@@ -1,14 +1,17 @@
 """scripts/evaluate.py: every score equals scikit-learn's, from the folder alone."""
 
+import dataclasses
 import json
 import os
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import sklearn.metrics
 
 import jaxcls
+from jaxcls.cli import evaluate as command
 from jaxcls.cli import main
 from jaxcls.cli.evaluate import score
 from jaxcls.files import read_json, write_json
@@ -155,3 +158,35 @@ def test_the_auc_of_probabilities_that_round_to_1_is_that_of_the_logits(
     want = sklearn.metrics.roc_auc_score(y, above - below)
     found = evaluated(tmp_path / "run", capsys)["test"]["roc_auc"]
     assert found == pytest.approx(want, abs=2e-3)
+
+
+def test_a_row_that_is_not_finite_is_named(tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    y = np.arange(20) % 2
+    arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+    np.savez(tmp_path / "own.npz", **arrays)
+    flags = ("--dataset", str(tmp_path / "own.npz"), "--epochs", "1", "--no-plots")
+    assert main.train_binary([*flags, "--output-dir", str(tmp_path / "run")]) == 0
+    wrong = x.copy()
+    wrong[[7, 9], 2] = np.nan, np.inf
+    np.savez(tmp_path / "own.npz", **arrays | {"x_test": wrong})
+    capsys.readouterr()
+    assert main.evaluate([str(tmp_path / "run")]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err == (
+        f"evaluate.py: {tmp_path / 'own.npz'}: x_test must be finite in float32, got nan in row 7, "
+        "column 2 (2 of 20 rows have such a number); mend these rows or leave them out.\n"
+    )
+
+
+def test_probabilities_that_are_not_finite_are_not_counted(runs, capsys, monkeypatch):
+    run = jaxcls.load_run(runs / "two")
+    huge = jax.tree.map(
+        lambda leaf: np.where(leaf < 0, -3e38, 3e38).astype(np.float32), run.params
+    )
+    run = dataclasses.replace(run, params=huge)
+    monkeypatch.setattr(command, "load_run", lambda _: run)
+    assert main.evaluate([str(runs / "two"), "--json"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "give probabilities that are not finite; train it again" in told.err

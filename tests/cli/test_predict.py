@@ -1,13 +1,22 @@
 """scripts/predict.py: images and arrays of a user's, by class and probability."""
 
+import io
 import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import jaxcls
-from jaxcls.cli import main
+from jaxcls.cli import main, predict
+from jaxcls.runs import trained
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "predict.py"
 
 FLAGS = (
     "--dataset",
@@ -166,3 +175,136 @@ def test_a_run_on_rows_takes_no_pictures(tmp_path, capsys):
     assert "was trained on rows of numbers or on floats" in capsys.readouterr().err
     np.save(tmp_path / "row.npy", x[0])
     assert len(predicted(capsys, path, tmp_path / "row.npy")) == 1
+
+
+@pytest.mark.parametrize("count", [12, 13])
+def test_chunks_are_seamless(count, run, test_set, tmp_path, capsys, monkeypatch):
+    np.save(tmp_path / "a.npy", test_set.features[:count])
+    np.savez(tmp_path / "b.npz", x=test_set.features[5:9] / np.float32(255))
+    files = [str(tmp_path / name) for name in ("a.npy", "b.npz")]
+
+    def printed():
+        assert main.predict([str(run), *files]) == 0
+        return capsys.readouterr().out.splitlines(), predicted(capsys, run, *files)
+
+    lines, entries = printed()
+    for module in (predict, trained):
+        monkeypatch.setattr(module, "CHUNK", 4)
+    in_chunks, entries_in_chunks = printed()
+    names = [f"{files[0]}[{row}]" for row in range(count)]
+    names += [f"{files[1]}[{row}]" for row in range(4)]
+    assert [line.split("  ")[0] for line in in_chunks] == names
+    assert [entry["input"] for entry in entries_in_chunks] == names
+    # The sums of other products may be rounded otherwise.
+    for line, other in zip(lines, in_chunks, strict=True):
+        numbers, others = (
+            [float(word.strip("()")) for word in each.split()[1:-3]]
+            for each in (
+                line.replace(" uncertainty", ""),
+                other.replace(" uncertainty", ""),
+            )
+        )
+        assert line.split()[:2] == other.split()[:2]
+        assert numbers == pytest.approx(others, abs=2e-3)
+    for entry, other in zip(entries, entries_in_chunks, strict=True):
+        assert entry.keys() == other.keys()
+        for key in ("input", "class", "label", "done"):
+            assert entry[key] == other[key]
+        for key in ("probabilities", "uncertainty", "disagreement"):
+            assert entry[key] == pytest.approx(other[key], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape, value, row, where",
+    [
+        ((784,), np.nan, 5, "got nan in row 5, column 300"),
+        ((28, 28), np.inf, 9, "got inf in row 9 at [10, 20]"),
+    ],
+)
+def test_a_row_that_is_not_finite_is_named_before_any_is_predicted(
+    shape, value, row, where, run, test_set, tmp_path, capsys, monkeypatch
+):
+    for module in (predict, trained):
+        monkeypatch.setattr(module, "CHUNK", 4)
+    x = test_set.features[:11].reshape(-1, *shape) / np.float32(255)
+    x.reshape(len(x), -1)[[row, 10], 300] = value
+    path = tmp_path / "own.npy"
+    np.save(path, x)
+    for flags, out in ((), ""), (["--json"], "[\n]\n"):
+        assert main.predict([str(run), str(path), *flags]) == 2
+        told = capsys.readouterr()
+        assert told.out == out
+        assert told.err == (
+            f"predict.py: {path}: features must be finite in float32, {where} (2 of 11 rows have "
+            "such a number); mend these rows or leave them out.\n"
+        )
+
+
+def test_libtiffs_own_lines_stay_out_of_standard_error(run, tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    lines = []
+    for compression in ("tiff_lzw", "tiff_deflate"):
+        file = io.BytesIO()
+        Image.fromarray(grey).save(file, "TIFF", compression=compression)
+        content = file.getvalue()
+        (at,) = struct.unpack("<I", content[4:8])
+        for name, tag, value in (("short", 279, 40), ("beyond", 273, 10**6)):
+            damaged = bytearray(content)
+            # An entry of the directory: its tag, its type, how many, and the value.
+            place = damaged.index(struct.pack("<H", tag), at)
+            struct.pack_into("<I", damaged, place + 8, value)
+            path = tmp_path / f"{name}-{compression}.tif"
+            path.write_bytes(damaged)
+            lines.append((path, f"predict.py: {path}: it can't be read: decoder err"))
+    done = subprocess.run(
+        [sys.executable, SCRIPT, run, *(path for path, _ in lines)],
+        capture_output=True,
+        text=True,
+    )
+    told = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == "" and len(told) == 4, told
+    for line, (_, start) in zip(told, lines, strict=True):
+        assert line.startswith(start)
+
+
+# The peak is asked of the process itself: what a parent is told of counts also what the
+# child had of the parent's memory before it was another program.
+MEASURED = """
+import sys
+from jaxcls.cli import main
+code = main.predict(sys.argv[1:])
+status = open("/proc/self/status").read()
+print("VmHWM", status.partition("VmHWM:")[2].split()[0], file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux")
+@pytest.mark.parametrize("name", ["images.npy", "images.npz", "json", "packed.npz"])
+def test_memory_is_bound_by_twice_the_arrays(name, run, tmp_path):
+    """As the README says it."""
+    generator = np.random.default_rng(0)
+    flags = []
+    if name == "packed.npz":
+        images = np.zeros((1_000_000, 28, 28), np.uint8)
+        np.savez_compressed(tmp_path / name, x=images)
+    elif name == "json":
+        name, flags = "rows.npy", ["--json"]
+        images = generator.random((200_000, 784), np.float32)
+        np.save(tmp_path / name, images)
+    else:
+        images = generator.integers(0, 256, (200_000, 28, 28), np.uint8)
+        save = np.save if name.endswith(".npy") else np.savez
+        save(tmp_path / name, images)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, run, tmp_path / name, *flags],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    (tmp_path / name).unlink()
+    assert done.returncode == 0, done.stderr
+    peak = 1024 * int(done.stderr.rpartition("VmHWM")[2])
+    print(f"{name}: {peak / 1e6:.0f} MB, of {images.nbytes / 1e6:.0f} MB of arrays")
+    assert peak < 2 * images.nbytes + 500_000_000

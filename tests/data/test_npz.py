@@ -67,12 +67,12 @@ BROKEN = {
     ),
     "nan": (
         {"x_train": np.where(FLOATS > 250, np.nan, FLOATS)},
-        "x_train must be finite.*got nan",
+        "x_train must be finite in float32, got nan in row 2 at .*of 6 rows have such a number",
     ),
-    "infinite": ({"x_train": FLOATS + np.inf}, "finite.*got inf in row 0"),
+    "infinite": ({"x_train": FLOATS + np.inf}, "finite.*got inf in row 0 at"),
     "too large": (
         {"x_train": np.full((6, 4, 5), 1e300)},
-        "x_train must be finite.*got inf",
+        "x_train must be finite.*got 1e.300 in row 0 at .0, 0. .6 of 6 rows",
     ),
     "pickled": (
         {"x_train": np.array([{}] * 6, object)},

@@ -1,5 +1,6 @@
 """load_run: the classifier of a folder, and predictions in its own labels."""
 
+import dataclasses
 import re
 import shutil
 
@@ -79,7 +80,7 @@ def test_bytes_images_and_floats_are_one(folder, test_set):
         (np.zeros((0, 784), np.uint8), "N at least 1"),
         (np.uint8(3), "N at least 1"),
         (np.zeros((1, 784), int), "must be uint8 or floats, got int64"),
-        (np.full((1, 784), np.nan), "must be finite"),
+        (np.full((1, 784), np.nan), "must be finite in float32, got nan in row 0, col"),
         (np.full((1, 784), 254.0), r"floats in \[0, 1\] as bytes divided by 255, got"),
         (np.array([["a"] * 784]), "must be uint8 or floats, got <U1"),
     ],
@@ -102,6 +103,14 @@ def test_a_run_on_floats_takes_floats(tmp_path):
         run.predict(np.full((1, 3), 1e300))
     with pytest.raises(ValueError, match="must be floats, scaled as those"):
         run.predict(np.zeros((1, 3), np.uint8))
+
+
+def test_numbers_beyond_float32_are_no_prediction(folder, test_set):
+    run = jaxcls.load_run(folder)
+    huge = jax.tree.map(lambda leaf: np.where(leaf < 0, -3e38, 3e38), run.params)
+    huge = jax.tree.map(np.float32, huge)
+    with pytest.raises(ValueError, match="give probabilities that are not finite; tr"):
+        dataclasses.replace(run, params=huge).predict_proba(test_set.features)
 
 
 def test_a_run_without_a_result_is_its_newest_checkpoint(folder, tmp_path):
