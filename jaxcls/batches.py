@@ -1,7 +1,7 @@
 """Examples and their batches: what a step sees, and in which order an epoch shows them."""
 
 import math
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,64 +25,6 @@ class Batch(NamedTuple):
     features: Array | np.ndarray
     targets: Array | np.ndarray
     weights: Array | np.ndarray | None = None
-
-
-class Block(NamedTuple):
-    """Features of some examples, which are 0 from column W on, in both layouts.
-
-    XLA on CPU multiplies fast only what lies row by row in the order of the product, and the
-    gradient's product asks for the transpose.
-
-    Attributes:
-        features: [N, W].
-        transposed: [W, N], the same numbers.
-    """
-
-    features: Array | np.ndarray
-    transposed: Array | np.ndarray
-
-
-class Packed(NamedTuple):
-    """A full batch without most of its zeros.
-
-    Columns are ordered by how many examples they are not 0 in, and examples by how many of
-    these columns they need: then few examples need more than a part of the columns, and those
-    that are 0 everywhere, such as the corners of MNIST's images, are needed by none.
-
-    Attributes:
-        order: [D] the column at each place.
-        rows: [N] the example at each place.
-        blocks: the features, examples after examples.
-        targets, weights: of a `Batch`, by place.
-    """
-
-    order: Array | np.ndarray
-    rows: Array | np.ndarray
-    blocks: tuple[Block, ...]
-    targets: Array | np.ndarray
-    weights: Array | np.ndarray | None
-
-
-class Narrowed(NamedTuple):
-    """Examples for mini-batches, without columns that are 0 in all of them.
-
-    Attributes:
-        kept: [W] the columns that are left.
-        dropped: [D - W] the others.
-        batch: the examples, with features [N, W].
-    """
-
-    kept: Array | np.ndarray
-    dropped: Array | np.ndarray
-    batch: Batch
-
-    @property
-    def targets(self) -> Array | np.ndarray:
-        """[N, ...] of the examples."""
-        return self.batch.targets
-
-
-Examples = TypeVar("Examples", bound=Batch | Packed)
 
 
 def scaled(features: np.ndarray) -> np.ndarray:
@@ -113,23 +55,22 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def num_examples(data: Batch | Packed | Narrowed) -> int:
+def num_examples(data: Batch) -> int:
     """How many there are."""
     return len(data.targets)
 
 
-def features_dtype(data: Batch | Packed) -> jnp.dtype:
+def features_dtype(data: Batch) -> jnp.dtype:
     """The type of the numbers that are multiplied."""
-    features = data.blocks[0] if isinstance(data, Packed) else data.features
-    return jnp.result_type(*jax.tree.leaves(features))
+    return jnp.result_type(*jax.tree.leaves(data.features))
 
 
-def step_size(data: Batch | Packed | Narrowed, config: Config) -> int:
+def step_size(data: Batch, config: Config) -> int:
     """Examples a step, of which the last may have fewer; at most all there are."""
     return min(config.batch_size or num_examples(data), num_examples(data))
 
 
-def steps_per_epoch(data: Batch | Packed | Narrowed, config: Config) -> int:
+def steps_per_epoch(data: Batch, config: Config) -> int:
     """Steps in which every example is seen once.
 
     >>> from jaxcls import bernoulli
@@ -170,14 +111,14 @@ def take(data: Batch, rows: Array, real: Array, config: Config) -> Batch:
     )
 
 
-def weights_of(batch: Batch | Packed) -> Array | np.ndarray:
+def weights_of(batch: Batch) -> Array | np.ndarray:
     """The weights [N] of a batch, 1 for each example where none are given."""
     if batch.weights is not None:
         return batch.weights
     return jnp.ones(num_examples(batch), jnp.int32)
 
 
-def beside(params: Params, data: Examples) -> Examples:
+def beside(params: Params, data: Batch) -> Batch:
     """Moves `data` to the device that holds `params`, if one device does."""
     if isinstance(jax.tree.leaves(params)[0], jax.core.Tracer):
         return data

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxcls.batches import Batch, Narrowed, Packed, num_examples
+from jaxcls.batches import Batch
 from jaxcls.config import Config
 from jaxcls.mlp import Params
 
@@ -103,31 +103,6 @@ def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
             f"{caller}: the loss of likelihood {config.likelihood.name!r} must give one value per "
             f"example, {list(shape[:1])}, got {list(losses.shape)}."
         )
-
-
-def check_packed(caller: str, name: str, data: Packed, config: Config) -> None:
-    """Raises unless `data` was packed of a batch for `config`."""
-    if data.order.shape != config.layer_sizes[:1]:
-        raise ValueError(
-            f"{caller}: {name} was packed of {len(data.order)} features, and Config.layer_sizes "
-            f"{config.layer_sizes} take {config.layer_sizes[0]}."
-        )
-    if config.batch_size is not None and config.batch_size < num_examples(data):
-        raise ValueError(
-            f"{caller}: {name} was packed as a full batch of {num_examples(data)}, got "
-            f"Config.batch_size {config.batch_size}; pass the jaxcls.Batch itself."
-        )
-
-
-def check_narrowed(caller: str, name: str, data: Narrowed, config: Config) -> None:
-    """Raises unless `data` was narrowed of a batch for `config`."""
-    width = len(data.kept) + len(data.dropped)
-    if width != config.layer_sizes[0]:
-        raise ValueError(
-            f"{caller}: {name} was narrowed of {width} features, and Config.layer_sizes "
-            f"{config.layer_sizes} take {config.layer_sizes[0]}."
-        )
-    check_batch(caller, f"{name}.batch", data.batch)
 
 
 def problem_of_scale(features: np.ndarray) -> str | None:

@@ -21,18 +21,11 @@ _NO_FLUSH = {
     *(errno.EACCES, errno.EPERM, errno.EBADF, errno.EINVAL),
     *(errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
 }
-# What safetensors calls NumPy's types, in the order in which it has their arrays in a file.
-_TYPES = {
-    **{"uint64": "U64", "int64": "I64", "float64": "F64"},
-    **{"float32": "F32", "uint32": "U32", "int32": "I32"},
-    **{"bfloat16": "BF16", "float16": "F16", "uint16": "U16", "int16": "I16"},
-    **{"int8": "I8", "uint8": "U8", "bool": "BOOL"},
-}
 _TEMPORARY = re.compile(r"\..+\.(json|jsonl|safetensors|png|csv)\.\d+\.tmp")
 
 
-def write_whole(path: str | os.PathLike, *content: bytes | memoryview) -> None:
-    """Writes a file, one part after another, so that its name never stands for half of it.
+def write_whole(path: str | os.PathLike, content: bytes) -> None:
+    """Writes a file so that its name never stands for half of it.
 
     The content goes to a temporary file beside it, is flushed to disk and then renamed;
     what stood there before stays until that moment.
@@ -45,8 +38,7 @@ def write_whole(path: str | os.PathLike, *content: bytes | memoryview) -> None:
     try:
         try:
             with open(temporary, "wb") as file:
-                for part in content:
-                    file.write(part)
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -122,8 +114,6 @@ def read_json(path: str | os.PathLike) -> dict:
 def save_arrays(path: str | os.PathLike, tree, metadata: dict[str, str]) -> str:
     """Writes a tree of arrays as safetensors, each named by its path in the tree.
 
-    It takes no memory beside the arrays, so that what could be trained can be saved.
-
     Args:
         path: of the file.
         tree: nested dicts, lists or NamedTuples of arrays.
@@ -135,13 +125,10 @@ def save_arrays(path: str | os.PathLike, tree, metadata: dict[str, str]) -> str:
     Returns:
         The file's SHA-256.
     """
-    sha256 = hashlib.sha256()
     with _within_memory(f"{path} could not be written"):
-        parts = _as_safetensors(named_arrays(tree), metadata)
-        for part in parts:
-            sha256.update(part)
-        write_whole(path, *parts)
-    return sha256.hexdigest()
+        content = safetensors.numpy.save(named_arrays(tree), metadata)
+        write_whole(path, content)
+    return digest(content)
 
 
 def load_arrays(
@@ -188,34 +175,6 @@ def named_arrays(tree) -> dict[str, np.ndarray]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     # Contiguous, as safetensors writes any other array wrongly and without a word.
     return {_name(path): np.asarray(leaf, order="C") for path, leaf in leaves}
-
-
-def _as_safetensors(
-    arrays: dict[str, np.ndarray], metadata: dict[str, str]
-) -> list[bytes | memoryview]:
-    """A safetensors file's parts, the bytes that `safetensors.numpy.save` gives.
-
-    That takes two copies of all arrays; where there is no memory for them, its Rust ends the
-    process, or waits for ever, and Python can do nothing about it.
-    """
-    order, header, parts, end = list(_TYPES), {}, [], 0
-    if metadata:
-        header["__metadata__"] = metadata
-    for name in sorted(
-        arrays, key=lambda name: (order.index(arrays[name].dtype.name), name.encode())
-    ):
-        array = arrays[name]
-        start, end = end, end + array.nbytes
-        header[name] = {
-            "dtype": _TYPES[array.dtype.name],
-            "shape": array.shape,
-            "data_offsets": [start, end],
-        }
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        parts.append(little.reshape(-1).view(np.uint8).data)
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
-    return [len(text).to_bytes(8, "little"), text, *parts]
 
 
 @contextlib.contextmanager

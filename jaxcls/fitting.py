@@ -14,21 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxcls.batches import Batch, Packed, beside, steps_per_epoch
+from jaxcls.batches import Batch, beside, steps_per_epoch
 from jaxcls.checks import check_data
 from jaxcls.choosing import out_of_patience
 from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
 from jaxcls.hyperparam_checks import check_hyperparams
-from jaxcls.layouts import arranged
+from jaxcls.layouts import arranged, score, train_epochs
 from jaxcls.metrics import Metrics
 from jaxcls.sharding import mesh_of, replicate
-from jaxcls.training import (
-    History,
-    TrainState,
-    init_state,
-    score,
-    train_epochs,
-)
+from jaxcls.training import History, TrainState, init_state
 
 
 class Report(NamedTuple):
@@ -188,7 +182,7 @@ def _report(
     epoch: int,
     state: TrainState,
     segment: History,
-    data: Batch | Packed,
+    data: Batch,
     config: Config,
 ) -> Report:
     scores = jax.device_get(score(state.params, data, config))

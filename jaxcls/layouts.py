@@ -2,33 +2,44 @@
 
 Nearly all the time of training goes into two products of the first layer, `features @ kernel`
 and its gradient `features.T @ cotangent`. A layout says how a training program holds both
-factors. It changes no result beyond the order in which sums are rounded, and `layout_of` and
-`arranged` are the one place where it is chosen.
+factors: `train_epochs` here arranges the state, has the epochs of `training` run with its own
+product, and puts the state back. It changes no result beyond the order in which sums are rounded,
+and `layout_of` and `arranged` are the one place where it is chosen.
+
+A batch in a layout has `Packed` or `Narrowed` in the place of its features.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxcls import mlp, training
 from jaxcls.batches import (
     Batch,
-    Block,
-    Narrowed,
-    Packed,
     aligned_empty,
     beside,
     device_of,
+    num_examples,
     step_size,
     steps_per_epoch,
 )
 from jaxcls.checks import check_batch
-from jaxcls.config import Config
+from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params, dot
+from jaxcls.training import (
+    History,
+    TrainState,
+    check_for_epochs,
+    metrics_of,
+    run_epochs,
+)
 
 Tree = TypeVar("Tree")
 
@@ -48,7 +59,55 @@ _FEW_UNITS = 32
 _TINY = 1024
 
 
-def pack(data: Batch) -> Packed:
+class Block(NamedTuple):
+    """Features of some examples, which are 0 from column W on, in both layouts.
+
+    XLA on CPU multiplies fast only what lies row by row in the order of the product, and the
+    gradient's product asks for the transpose.
+
+    Attributes:
+        features: [N, W].
+        transposed: [W, N], the same numbers.
+    """
+
+    features: Array | np.ndarray
+    transposed: Array | np.ndarray
+
+
+class Packed(NamedTuple):
+    """The features of a full batch without most of its zeros.
+
+    Columns are ordered by how many examples they are not 0 in, and examples by how many of
+    these columns they need: then few examples need more than a part of the columns, and those
+    that are 0 everywhere, such as the corners of MNIST's images, are needed by none. The
+    targets and weights of such a batch stand in the same order of examples.
+
+    Attributes:
+        order: [D] the column at each place.
+        rows: [N] the example at each place.
+        blocks: the features, examples after examples.
+    """
+
+    order: Array | np.ndarray
+    rows: Array | np.ndarray
+    blocks: tuple[Block, ...]
+
+
+class Narrowed(NamedTuple):
+    """Features for mini-batches, without columns that are 0 in all examples.
+
+    Attributes:
+        kept: [W] the columns that are left.
+        dropped: [D - W] the others.
+        features: [N, W].
+    """
+
+    kept: Array | np.ndarray
+    dropped: Array | np.ndarray
+    features: Array | np.ndarray
+
+
+def pack(data: Batch) -> Batch:
     """Packs a full batch, on the host.
 
     Of what is packed, derivatives are taken by the kernel alone, and in reverse mode.
@@ -57,14 +116,15 @@ def pack(data: Batch) -> Packed:
         data: N examples of D features.
 
     Returns:
-        The same, in arrays of its own: two numbers for each that is not left out.
+        The same with `Packed` features, in arrays of its own: two numbers for each that is not
+        left out.
 
     Raises:
         TypeError, ValueError: it is no batch, or its shapes don't fit each other.
 
     >>> rng = np.random.default_rng(0)
     >>> features = rng.random((2048, 64)) * (np.arange(64) < rng.integers(0, 64, (2048, 1)))
-    >>> [block.features.shape for block in pack(Batch(features, np.zeros(2048))).blocks]
+    >>> [block.features.shape for block in pack(Batch(features, np.zeros(2048))).features.blocks]
     [(655, 32), (655, 64), (635, 64), (103, 64)]
     """
     check_batch("layouts.pack", "data", data)
@@ -93,10 +153,10 @@ def pack(data: Batch) -> Packed:
     targets, weights = jax.tree.map(
         lambda leaf: np.asarray(leaf)[rows], (data.targets, data.weights)
     )
-    return Packed(order, rows, tuple(blocks), targets, weights)
+    return Batch(cast(Any, Packed(order, rows, tuple(blocks))), targets, weights)
 
 
-def narrow(data: Batch) -> Batch | Narrowed:
+def narrow(data: Batch) -> Batch:
     """Leaves columns out that are 0 in all examples, on the host, for mini-batches on a CPU.
 
     What is multiplied, and what a step changes, is as much less. The kernel's rows of these
@@ -106,13 +166,14 @@ def narrow(data: Batch) -> Batch | Narrowed:
         data: N examples of D features.
 
     Returns:
-        The same examples with W columns, a multiple of 32; or `data` if that leaves out none.
+        The same examples with `Narrowed` features of W columns, a multiple of 32; or `data` if
+        that leaves out none.
 
     Raises:
         TypeError, ValueError: it is no batch, or its shapes don't fit each other.
 
     >>> data = Batch(np.eye(20, 784, dtype=np.float32), np.zeros(20))
-    >>> narrow(data).batch.features.shape
+    >>> narrow(data).features.features.shape
     (20, 32)
     """
     check_batch("layouts.narrow", "data", data)
@@ -128,7 +189,7 @@ def narrow(data: Batch) -> Batch | Narrowed:
     kept, dropped = np.sort(order[:width]), np.sort(order[width:])
     few = aligned_empty((len(features), width), features.dtype)
     np.take(features, kept, axis=1, out=few, mode="clip")
-    return Narrowed(kept, dropped, data._replace(features=few))
+    return data._replace(features=cast(Any, Narrowed(kept, dropped, few)))
 
 
 def _block(features: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Block:
@@ -149,7 +210,7 @@ class Layout(NamedTuple):
     Attributes:
         arrange: kernel [D, H] -> as the program holds it.
         restore: the same back.
-        product: (examples, the held kernel) -> features @ kernel, [N, H].
+        product: (features, the held kernel) -> features @ kernel, [N, H].
     """
 
     arrange: Callable[[Array], Any]
@@ -157,7 +218,7 @@ class Layout(NamedTuple):
     product: Callable[..., Array]
 
 
-def arranged(params: Params, data: Batch, config: Config) -> Batch | Packed:
+def arranged(params: Params, data: Batch, config: Config) -> Batch:
     """The training set beside `params`, packed where that makes full batches faster.
 
     It depends on nothing that may change when a run goes on, such as how many epochs it has.
@@ -176,14 +237,83 @@ def pays_to_pack(data: Batch) -> bool:
     return _LEAST_TO_PACK <= np.size(data.features) <= _MOST_TO_PACK
 
 
-def layout_of(data: Batch | Packed | Narrowed, config: Config) -> Layout:
+@partial(jax.jit, static_argnames=("config", "num_epochs"))
+def train_epochs(
+    state: TrainState,
+    data: Batch,
+    keys: Keys,
+    hyperparams: Hyperparams,
+    validation: Batch | None = None,
+    until: Array | int | None = None,
+    *,
+    config: Config,
+    num_epochs: int,
+) -> tuple[TrainState, History]:
+    """`jaxcls.train_epochs` as fast as a CPU multiplies, also of `pack(data)` and `narrow(data)`.
+
+    Args, returns and raises as of `jaxcls.train_epochs`.
+
+    >>> from jaxcls import Keys, bernoulli, init_state
+    >>> config, keys = Config((2, 1), bernoulli), Keys.from_seed(0)
+    >>> data = pack(Batch(np.eye(2, dtype=np.float32), np.array([0, 1])))
+    >>> state = init_state(keys, config)
+    >>> _, history = train_epochs(state, data, keys, Hyperparams(), config=config, num_epochs=3)
+    >>> history.loss.shape
+    (3,)
+    """
+    _check_laid("train_epochs", data, config)
+    check_for_epochs(state, hyperparams, validation, config, num_epochs)
+    layout = layout_of(data, config)
+    if isinstance(data.features, Narrowed):
+        data = data._replace(features=data.features.features)
+
+    def apply(params, features, *, masks, rate):
+        if masks is not None and isinstance(features, Packed):
+            masks = tuple(mask[features.rows] for mask in masks)
+        product = layout.product(features, params["Dense_0"]["kernel"])
+        return mlp.after_product(params, product, masks=masks, rate=rate)
+
+    def judge(params):
+        return training.score(
+            map_first_kernel(layout.restore, params), validation, config
+        )
+
+    state, history = run_epochs(
+        map_first_kernel(layout.arrange, state),
+        data,
+        keys,
+        hyperparams,
+        until,
+        config=config,
+        num_epochs=num_epochs,
+        judge=None if validation is None else judge,
+        apply=apply,
+    )
+    return map_first_kernel(layout.restore, state), history
+
+
+@partial(jax.jit, static_argnames="config")
+def score(params: Params, data: Batch, config: Config) -> Metrics:
+    """`training.score`, also of `pack(data)`."""
+    # All examples come at once, whatever the layout of training: others are plain.
+    if not isinstance(data.features, Packed):
+        return training.score(params, data, config)
+    layout = layout_of(data, config)
+    params = map_first_kernel(layout.arrange, params)
+    product = layout.product(data.features, params["Dense_0"]["kernel"])
+    return metrics_of(mlp.after_product(params, product), data, config)
+
+
+def layout_of(data: Batch, config: Config) -> Layout:
     """The layout of a training program that sees these data."""
-    if isinstance(data, Narrowed):
-        return _narrow_layout(data, layout_of(data.batch, config))
-    if isinstance(data, Packed):
-        inverse = jnp.argsort(data.order)
+    features = data.features
+    if isinstance(features, Narrowed):
+        of_kept = layout_of(data._replace(features=features.features), config)
+        return _narrow_layout(features, of_kept)
+    if isinstance(features, Packed):
+        order, inverse = features.order, jnp.argsort(features.order)
         return Layout(
-            lambda kernel: kernel[data.order],
+            lambda kernel: kernel[order],
             lambda kernel: kernel[inverse],
             _packed_product,
         )
@@ -192,6 +322,33 @@ def layout_of(data: Batch | Packed | Narrowed, config: Config) -> Layout:
     if is_tiny and steps_per_epoch(data, config) > 1:
         return _TRANSPOSED
     return PLAIN
+
+
+def _check_laid(caller: str, data: Batch, config: Config) -> None:
+    """Raises unless a batch, also a packed or narrowed one, is for `config`."""
+    features = data.features if isinstance(data, Batch) else None
+    width = config.layer_sizes[0]
+    if isinstance(features, Packed):
+        if features.order.shape != (width,):
+            raise ValueError(
+                f"{caller}: data was packed of {len(features.order)} features, and "
+                f"Config.layer_sizes {config.layer_sizes} take {width}."
+            )
+        if config.batch_size is not None and config.batch_size < num_examples(data):
+            raise ValueError(
+                f"{caller}: data was packed as a full batch of {num_examples(data)}, got "
+                f"Config.batch_size {config.batch_size}; pass the jaxcls.Batch itself."
+            )
+    elif isinstance(features, Narrowed):
+        num_features = len(features.kept) + len(features.dropped)
+        if num_features != width:
+            raise ValueError(
+                f"{caller}: data was narrowed of {num_features} features, and "
+                f"Config.layer_sizes {config.layer_sizes} take {width}."
+            )
+        check_batch(caller, "data", data._replace(features=features.features))
+    else:
+        check_batch(caller, "data", data, config)
 
 
 class _Held(NamedTuple):
@@ -211,9 +368,7 @@ def _narrow_layout(data: Narrowed, of_kept: Layout) -> Layout:
     def restore(held):
         return jnp.concatenate([of_kept.restore(held.kept), held.dropped])[inverse]
 
-    return Layout(
-        arrange, restore, lambda batch, held: of_kept.product(batch, held.kept)
-    )
+    return Layout(arrange, restore, lambda some, held: of_kept.product(some, held.kept))
 
 
 def map_first_kernel(change: Callable[..., Any], tree: Tree) -> Tree:
@@ -267,15 +422,11 @@ def _identity(kernel: Array) -> Array:
     return kernel
 
 
-def _product(batch: Batch, kernel: Array) -> Array:
-    return dot(batch.features, kernel)
+def _product_of_transposed(features: Array, kernel: Array) -> Array:
+    return dot(features, kernel.T)
 
 
-def _product_of_transposed(batch: Batch, kernel: Array) -> Array:
-    return dot(batch.features, kernel.T)
-
-
-PLAIN = Layout(_identity, _identity, _product)
+PLAIN = Layout(_identity, _identity, dot)
 # XLA on CPU takes the gradient of a kernel [D, H] for few examples twice as long as that of
 # its transpose; elsewhere either will do.
 _TRANSPOSED = Layout(jnp.transpose, jnp.transpose, _product_of_transposed)

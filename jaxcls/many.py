@@ -16,22 +16,16 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 from jax.typing import ArrayLike
 
-from jaxcls.batches import Batch, Narrowed, Packed, steps_per_epoch
+from jaxcls.batches import Batch, steps_per_epoch
 from jaxcls.checks import check_data
 from jaxcls.config import Config, Hyperparams, Keys, check_seed, split_seed
 from jaxcls.hyperparam_checks import check_hyperparams
-from jaxcls.layouts import narrow, pack, pays_to_pack
+from jaxcls.layouts import narrow, pack, pays_to_pack, score, train_epochs
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
 from jaxcls.planning import plan_width, usual_memory
 from jaxcls.sharding import member_mesh, replicate, spread, to_host
-from jaxcls.training import (
-    History,
-    chosen_params,
-    init_state,
-    score,
-    train_epochs,
-)
+from jaxcls.training import History, chosen_params, init_state
 
 
 class Members(NamedTuple):
@@ -82,9 +76,9 @@ class Sets(NamedTuple):
             fastest on.
     """
 
-    train: Batch | Narrowed
+    train: Batch
     validation: Batch | None
-    scored: dict[str, Batch | Packed]
+    scored: dict[str, Batch]
 
 
 def fit_many(
@@ -191,8 +185,7 @@ def place(
     on_devices = {
         name: replicate(data, mesh) for name, data in plain.items() if data is not None
     }
-    scored: dict[str, Batch | Packed] = dict(on_devices)
-    batches: Batch | Narrowed = on_devices["train"]
+    scored, batches = dict(on_devices), on_devices["train"]
     if on_cpu and pays_to_pack(train):
         scored["train"] = replicate(pack(train), mesh)
         batches = replicate(narrow(train), mesh)

@@ -114,14 +114,23 @@ def run_bytes(
     keep what masks are drawn of, and what it trains by while it scores; on a GPU it does not.
     """
     sizes = config.layer_sizes
-    weights = sum(fan_in * out + out for fan_in, out in itertools.pairwise(sizes))
-    moments = 2 if config.optimizer != "sgd" else int(config.momentum > 0)
-    copies = 4 + 2 * moments + 2 * (config.monitor is not None)
-    kept = _FLOAT * (weights * copies + 5 * config.epochs)
+    gradient_and_update = _FLOAT * 2 * _num_weights(config)
+    kept = gradient_and_update + 2 * state_bytes(config) + _FLOAT * 5 * config.epochs
     units = sum(sizes[1:])
     scored = sum(len(each.targets) for each in (train, validation, test) if each)
     epoch, scores = _epoch_bytes(config, train, on_cpu), _FLOAT * 2 * units * scored
     return kept + (epoch + scores if on_cpu else max(epoch, scores))
+
+
+def state_bytes(config: Config) -> int:
+    """Bytes of the params, the optimizer's moments and the best params so far."""
+    moments = 2 if config.optimizer != "sgd" else int(config.momentum > 0)
+    return _FLOAT * _num_weights(config) * (1 + moments + (config.monitor is not None))
+
+
+def _num_weights(config: Config) -> int:
+    sizes = config.layer_sizes
+    return sum(fan_in * out + out for fan_in, out in itertools.pairwise(sizes))
 
 
 def _epoch_bytes(config: Config, train: Batch, on_cpu: bool) -> int:

@@ -5,6 +5,7 @@ batches of an epoch and the epochs of a segment, so that a segment is one XLA pr
 the data on the device. `evaluate` scores parameters.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -17,8 +18,6 @@ from jax import Array
 from jaxcls import mlp
 from jaxcls.batches import (
     Batch,
-    Narrowed,
-    Packed,
     beside,
     epoch_rows,
     features_dtype,
@@ -28,13 +27,7 @@ from jaxcls.batches import (
     take,
     weights_of,
 )
-from jaxcls.checks import (
-    check_batch,
-    check_data,
-    check_narrowed,
-    check_packed,
-    check_params,
-)
+from jaxcls.checks import check_batch, check_data, check_params
 from jaxcls.choosing import (
     Progress,
     after_epoch,
@@ -44,7 +37,6 @@ from jaxcls.choosing import (
 )
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.hyperparam_checks import check_label_settings
-from jaxcls.layouts import PLAIN, Layout, layout_of, map_first_kernel
 from jaxcls.metrics import Metrics, labels_of
 from jaxcls.mlp import Masks, Params
 from jaxcls.optimizers import make_optimizer
@@ -152,31 +144,27 @@ def train_step(
     check_label_settings("train_step", hyperparams, config)
     mlp.check_masks("train_step", masks, batch.features.shape[:1], state.params)
     hyperparams = _in_dtype_of(state.params, hyperparams)
-    return _step(state, batch, masks, hyperparams, config, PLAIN)
+    return _step(state, batch, masks, hyperparams, config)
 
 
 def _step(
     state: TrainState,
-    batch: Batch | Packed,
+    batch: Batch,
     masks: Masks | None,
     hyperparams: Hyperparams,
     config: Config,
-    layout: Layout,
+    apply: Callable[..., Array] = mlp.apply,
     divisor: Array | None = None,
 ) -> tuple[TrainState, Array]:
-    """`train_step` where the first kernel is held in a layout.
+    """`train_step` of checked arguments.
 
     The loss is the sum of the weighted losses, divided by `divisor` [], by default the sum of
     the batch's weights.
     """
 
     def mean_loss(params):
-        logits = mlp.after_product(
-            params,
-            layout.product(batch, params["Dense_0"]["kernel"]),
-            masks=masks,
-            rate=hyperparams.dropout_rate,
-        )
+        rate = hyperparams.dropout_rate
+        logits = apply(params, batch.features, masks=masks, rate=rate)
         targets, share = batch.targets, hyperparams.label_smoothing
         if share is not None and config.likelihood.smooth is not None:
             targets = config.likelihood.smooth(targets, config.layer_sizes[-1], share)
@@ -201,7 +189,7 @@ def _step(
 @partial(jax.jit, static_argnames=("config", "num_epochs"))
 def train_epochs(
     state: TrainState,
-    data: Batch | Packed | Narrowed,
+    data: Batch,
     keys: Keys,
     hyperparams: Hyperparams,
     validation: Batch | None = None,
@@ -224,9 +212,7 @@ def train_epochs(
 
     Args:
         state: before; at a whole number of epochs.
-        data: the training set, on the device; packed, `layouts.pack(data)`, it is the same set
-            as full batches that a CPU multiplies faster, and narrowed, `layouts.narrow(data)`,
-            as mini-batches.
+        data: the training set, on the device.
         keys: the run's.
         hyperparams: traced.
         validation: scored after each epoch; it takes no part in training.
@@ -250,12 +236,32 @@ def train_epochs(
     >>> history.loss.shape
     (3,)
     """
-    if isinstance(data, Packed):
-        check_packed("train_epochs", "data", data, config)
-    elif isinstance(data, Narrowed):
-        check_narrowed("train_epochs", "data", data, config)
-    else:
-        check_batch("train_epochs", "data", data, config)
+    check_batch("train_epochs", "data", data, config)
+    check_for_epochs(state, hyperparams, validation, config, num_epochs)
+
+    def judge(params):
+        return score(params, validation, config)
+
+    return run_epochs(
+        state,
+        data,
+        keys,
+        hyperparams,
+        until,
+        config=config,
+        num_epochs=num_epochs,
+        judge=None if validation is None else judge,
+    )
+
+
+def check_for_epochs(
+    state: TrainState,
+    hyperparams: Hyperparams,
+    validation: Batch | None,
+    config: Config,
+    num_epochs: int,
+) -> None:
+    """Raises as `train_epochs` does for all that it takes but the training set."""
     check_params("train_epochs", state.params, config)
     check_label_settings("train_epochs", hyperparams, config)
     if validation is not None:
@@ -268,9 +274,27 @@ def train_epochs(
         raise ValueError(
             f"train_epochs: Config.monitor is {config.monitor!r}, but there is no validation set."
         )
-    layout = layout_of(data, config)
-    if isinstance(data, Narrowed):
-        data = data.batch
+
+
+def run_epochs(
+    state: TrainState,
+    data: Batch,
+    keys: Keys,
+    hyperparams: Hyperparams,
+    until: Array | int | None,
+    *,
+    config: Config,
+    num_epochs: int,
+    judge: Callable[[Params], Metrics] | None,
+    apply: Callable[..., Array] = mlp.apply,
+) -> tuple[TrainState, History]:
+    """`train_epochs` of checked arguments, inside a jitted function.
+
+    Args:
+        state, data, keys, hyperparams, until, config, num_epochs: as of `train_epochs`.
+        judge: scores params on the validation set, or None without one.
+        apply: the network, as `mlp.apply`.
+    """
     hyperparams = _in_dtype_of(state.params, hyperparams)
     first = state.epoch
     last = (
@@ -283,13 +307,12 @@ def train_epochs(
 
     def one(state, epoch):
         state, loss_sum = _train_epoch(
-            state, epoch, data, keys, hyperparams, config, layout, mean_weight
+            state, epoch, data, keys, hyperparams, config, apply, mean_weight
         )
         state = state._replace(epoch=epoch + 1)
         scores = None
-        if validation is not None:
-            params = map_first_kernel(layout.restore, state.params)
-            scores = score(params, validation, config)
+        if judge is not None:
+            scores = judge(state.params)
             progress = after_epoch(
                 state.progress, epoch + 1, state.params, scores, config
             )
@@ -312,16 +335,15 @@ def train_epochs(
         return epoch + 1, state, jax.tree.map(record, history, entry)
 
     dtype = _loss_dtype(state, data, hyperparams)
-    history = _blank_history(state, validation, config, num_epochs, dtype)
-    state = map_first_kernel(layout.arrange, state)
+    history = _blank_history(state, judge, num_epochs, dtype)
     # Not a scan over a fixed number: XLA compiles a loop of one round otherwise than one of
     # many, and the bits of a run would depend on the length of its segments. Of this loop it
     # does not know how often it runs.
     _, state, history = jax.lax.while_loop(goes_on, body, (first, state, history))
-    return map_first_kernel(layout.restore, state), history
+    return state, history
 
 
-def evaluate(params: Params, data: Batch | Packed, *, config: Config) -> Metrics:
+def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
     """Scores every example once, with no dropout and no randomness.
 
     Data on another device than the parameters is moved to theirs (the notes meet an error
@@ -329,7 +351,7 @@ def evaluate(params: Params, data: Batch | Packed, *, config: Config) -> Metrics
 
     Args:
         params: the network's.
-        data: N examples, also packed.
+        data: N examples.
         config: static.
 
     >>> from jaxcls import bernoulli
@@ -338,23 +360,19 @@ def evaluate(params: Params, data: Batch | Packed, *, config: Config) -> Metrics
     >>> float(evaluate(params, data, config=Config((1, 1), bernoulli)).accuracy)
     0.5
     """
-    if isinstance(data, Packed):
-        check_packed("evaluate", "data", data, config)
-    else:
-        check_data("evaluate", "data", data, config)
+    check_data("evaluate", "data", data, config)
     check_params("evaluate", params, config)
     return score(params, beside(params, data), config)
 
 
 @partial(jax.jit, static_argnames="config")
-def score(params: Params, data: Batch | Packed, config: Config) -> Metrics:
+def score(params: Params, data: Batch, config: Config) -> Metrics:
     """`evaluate` of data that have been checked and lie beside the parameters."""
-    # A batch is plain here, whatever the layout of its training: all examples come at once.
-    layout = layout_of(data, config) if isinstance(data, Packed) else PLAIN
-    params = map_first_kernel(layout.arrange, params)
+    return metrics_of(mlp.apply(params, data.features), data, config)
 
-    product = layout.product(data, params["Dense_0"]["kernel"])
-    logits = mlp.after_product(params, product)
+
+def metrics_of(logits: Array, data: Batch, config: Config) -> Metrics:
+    """Sums over the examples of `data` of what their logits [N, K] are worth."""
     losses = config.likelihood.loss(logits, data.targets)
     hits = config.likelihood.predict(logits) == labels_of(data.targets)
     weights = weights_of(data)
@@ -364,14 +382,14 @@ def score(params: Params, data: Batch | Packed, config: Config) -> Metrics:
 def _train_epoch(
     state: TrainState,
     epoch: Array,
-    data: Batch | Packed,
+    data: Batch,
     keys: Keys,
     hyperparams: Hyperparams,
     config: Config,
-    layout: Layout,
+    apply: Callable[..., Array],
     mean_weight: Array | None,
 ) -> tuple[TrainState, Array]:
-    """One epoch: the state, in its layout, after it, and the sum of its losses.
+    """One epoch: the state after it, and the sum of its losses.
 
     The mean weight is that of the whole set, or None where nothing is weighed.
     """
@@ -387,13 +405,12 @@ def _train_epoch(
             (num_steps, step_size(data, config)),
             state.params,
         )
-    if isinstance(data, Packed) or num_steps == 1:
+    if num_steps == 1:
         # The sum over a full batch does not ask for an order, so nothing is gathered.
         if masks is not None:
-            places = data.rows if isinstance(data, Packed) else slice(None)
-            masks = tuple(mask[0, places] for mask in masks)
+            masks = tuple(mask[0] for mask in masks)
         hyperparams = _scheduled(hyperparams, state.step + ahead, config, num_steps)
-        return _step(state, data, masks, hyperparams, config, layout)
+        return _step(state, data, masks, hyperparams, config, apply)
 
     def step(carry, inputs):
         state, loss_sum = carry
@@ -405,7 +422,7 @@ def _train_epoch(
             masks,
             _scheduled(hyperparams, state.step + ahead, config, num_steps),
             config,
-            layout,
+            apply,
             divisor,
         )
         # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
@@ -434,9 +451,7 @@ def _scheduled(
     return hyperparams._replace(learning_rate=rate)
 
 
-def _loss_weights(
-    batch: Batch | Packed, hyperparams: Hyperparams
-) -> Array | np.ndarray:
+def _loss_weights(batch: Batch, hyperparams: Hyperparams) -> Array | np.ndarray:
     """Weights [N] of the losses trained on: the examples' own times their class's."""
     weights = weights_of(batch)
     if hyperparams.class_weights is None:
@@ -448,8 +463,7 @@ def _loss_weights(
 
 def _blank_history(
     state: TrainState,
-    validation: Batch | None,
-    config: Config,
+    judge: Callable[[Params], Metrics] | None,
     num_epochs: int,
     dtype: jnp.dtype,
 ) -> History:
@@ -459,15 +473,12 @@ def _blank_history(
         return jnp.zeros((num_epochs, *leaf.shape), leaf.dtype)
 
     scores = None
-    if validation is not None:
-        scores = jax.eval_shape(partial(score, config=config), state.params, validation)
-        scores = jax.tree.map(blank, scores)
+    if judge is not None:
+        scores = jax.tree.map(blank, jax.eval_shape(judge, state.params))
     return History(jnp.zeros(num_epochs, dtype), scores)
 
 
-def _loss_dtype(
-    state: TrainState, data: Batch | Packed, hyperparams: Hyperparams
-) -> jnp.dtype:
+def _loss_dtype(state: TrainState, data: Batch, hyperparams: Hyperparams) -> jnp.dtype:
     """The type of a sum of weighted losses."""
     weights = _loss_weights(data, hyperparams)
     leaves = jax.tree.leaves(state.params)

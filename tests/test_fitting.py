@@ -18,8 +18,8 @@ from jaxcls import (
     mlp,
 )
 from jaxcls.interop import pytorch
+from jaxcls.layouts import train_epochs
 from jaxcls.many import fit_many
-from jaxcls.training import train_epochs
 
 KEYS = Keys.from_seed(0)
 

@@ -19,10 +19,10 @@ from jaxcls import (
     gaussian,
     init_state,
     layouts,
-    train_epochs,
     train_step,
 )
-from jaxcls.batches import Packed, aligned_empty
+from jaxcls.batches import aligned_empty
+from jaxcls.layouts import Narrowed, Packed, score, train_epochs
 
 KEYS = Keys.from_seed(0)
 
@@ -38,6 +38,7 @@ def digits_like(num_examples=4200, num_features=70, dtype=np.float64, num_classe
 
 def unpacked(packed, num_features):
     """The features that were packed, in their own order of rows and columns."""
+    packed = packed.features
     features = np.full((len(packed.rows), num_features), np.nan)
     start = 0
     for block in packed.blocks:
@@ -77,15 +78,17 @@ def test_packing_loses_nothing(name):
     weights = np.arange(num_examples) + 1.0
     packed = layouts.pack(data._replace(weights=weights))
     np.testing.assert_array_equal(unpacked(packed, num_features), data.features)
-    np.testing.assert_array_equal(packed.targets, np.asarray(data.targets)[packed.rows])
-    np.testing.assert_array_equal(packed.weights, weights[packed.rows])
+    rows = packed.features.rows
+    np.testing.assert_array_equal(packed.targets, np.asarray(data.targets)[rows])
+    np.testing.assert_array_equal(packed.weights, weights[rows])
 
 
 def test_packing_leaves_zeros_out():
     packed = layouts.pack(SPARSE)
-    widths = [block.features.shape[1] for block in packed.blocks]
+    blocks = packed.features.blocks
+    widths = [block.features.shape[1] for block in blocks]
     assert len(widths) == 4 and widths == sorted(widths)
-    assert [len(block.features) for block in packed.blocks] == [1344, 1344, 1302, 210]
+    assert [len(block.features) for block in blocks] == [1344, 1344, 1302, 210]
     assert widths[-1] < 70  # 14 features are 0 in every example
     assert packed.weights is None
 
@@ -158,7 +161,7 @@ def test_packed_training_is_plain_training(name, x64):
     got, got_history = trained(layouts.pack(data))
     assert_trees_close((got, got_history), (state, history), 1e-11)
     assert_trees_close(
-        evaluate(state.params, layouts.pack(data), config=config),
+        score(state.params, layouts.pack(data), config),
         evaluate(state.params, data, config=config),
         1e-12,
     )
@@ -228,6 +231,10 @@ def test_vmap_over_packed_data_is_a_loop():
         np.testing.assert_allclose(got, run(rate).loss, rtol=1e-6)
 
 
+def is_packed(data):
+    return isinstance(data.features, Packed)
+
+
 def images(dtype=np.float32):
     """Enough numbers for `fit` to pack them."""
     data = digits_like(4200, 250, dtype)
@@ -239,10 +246,10 @@ def test_fit_packs_large_full_batches_alone(monkeypatch):
     params = init_state(KEYS, Config((250, 8, 1), bernoulli)).params
     full = Config((250, 8, 1), bernoulli, "sgd")
     few = Config((250, 8, 1), bernoulli, batch_size=16)
-    assert isinstance(layouts.arranged(params, images(), full), Packed)
-    assert isinstance(layouts.arranged(params, images(), few), Batch)
+    assert is_packed(layouts.arranged(params, images(), full))
+    assert not is_packed(layouts.arranged(params, images(), few))
     small = Batch(images().features[:100], images().targets[:100])
-    assert isinstance(layouts.arranged(params, small, full), Batch)
+    assert not is_packed(layouts.arranged(params, small, full))
 
     def fitted():
         reports = []
@@ -291,11 +298,11 @@ def test_packed_data_lie_beside_the_params():
     assert state.params["Dense_0"]["kernel"].device == other
     # Data that were put somewhere else by hand stay as they are.
     placed = jax.device_put(images(), one)
-    assert isinstance(layouts.arranged(params, placed, config), Batch)
+    assert not is_packed(layouts.arranged(params, placed, config))
     mesh = jax.make_mesh((2,), ("data",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     replicated = jax.device_put(init_state(KEYS, config).params, everywhere)
-    assert isinstance(layouts.arranged(replicated, images(), config), Batch)
+    assert not is_packed(layouts.arranged(replicated, images(), config))
 
 
 @pytest.mark.slow
@@ -317,9 +324,9 @@ def test_params_of_another_width_are_refused():
     wrong = init_state(KEYS, Config((300, 8, 1), bernoulli, "sgd"))
     with pytest.raises(ValueError, match="state is not one of this config"):
         fit(KEYS, config, Hyperparams(), images(), state=wrong)
+    with pytest.raises(ValueError, match=r"evaluate: params take 300 features"):
+        evaluate(wrong.params, images(), config=config)
     for data in (images(), layouts.pack(images())):
-        with pytest.raises(ValueError, match=r"evaluate: params take 300 features"):
-            evaluate(wrong.params, data, config=config)
         with pytest.raises(ValueError, match=r"train_epochs: params take 300 features"):
             train_epochs(wrong, data, KEYS, Hyperparams(), config=config, num_epochs=1)
     with pytest.raises(ValueError, match=r"train_step: params take 300 features"):
@@ -349,10 +356,10 @@ def test_packed_data_are_for_epochs_and_scores_alone():
     config, packed = Config((250, 8, 1), bernoulli), layouts.pack(images())
     state = init_state(KEYS, config)
     with pytest.raises(
-        TypeError, match=r"fit: train must be a jaxcls.Batch, got Packed"
+        TypeError, match=r"fit: train.features must be an array .*, got Packed"
     ):
         fit(KEYS, config, Hyperparams(), packed)
-    with pytest.raises(TypeError, match=r"train_step: batch must be a jaxcls.Batch"):
+    with pytest.raises(TypeError, match=r"train_step: batch.features must be an array"):
         train_step(state, packed, None, Hyperparams(), config=config)
 
 
@@ -382,9 +389,14 @@ def test_tiny_batches_are_plain_in_another_layout(monkeypatch, x64):
 
 def test_packed_data_of_another_config_are_refused():
     packed = layouts.pack(SPARSE)
-    state = init_state(KEYS, Config((69, 1), bernoulli))
+    config = Config((69, 1), bernoulli)
+    state = init_state(KEYS, config)
     with pytest.raises(ValueError, match="packed of 70 features"):
-        evaluate(state.params, packed, config=Config((69, 1), bernoulli))
+        train_epochs(state, packed, KEYS, Hyperparams(), config=config, num_epochs=1)
+    with pytest.raises(
+        TypeError, match=r"data\.features must be an array .* got Packed"
+    ):
+        evaluate(state.params, packed, config=config)
     config = Config((70, 1), bernoulli, batch_size=16)
     with pytest.raises(ValueError, match="packed as a full batch of 4200"):
         train_epochs(
@@ -421,7 +433,7 @@ def test_narrowed_training_is_plain_training(name, x64):
     data = jax.tree.map(lambda leaf: leaf[:200], data)
     config = dataclasses.replace(config, batch_size=32, epochs=3)
     narrowed = layouts.narrow(data)
-    assert narrowed.batch.features.shape == (200, 64)
+    assert narrowed.features.features.shape == (200, 64)
 
     def trained(data):
         return train_epochs(
@@ -454,12 +466,11 @@ def test_narrowed_training_is_plain_training_where_validation_chooses(x64):
 
 
 def test_narrowing_loses_nothing_but_zeros():
-    narrowed = layouts.narrow(SPARSE)
+    narrowed = layouts.narrow(SPARSE).features
+    assert isinstance(narrowed, Narrowed)
     columns = np.concatenate([narrowed.kept, narrowed.dropped])
     np.testing.assert_array_equal(np.sort(columns), np.arange(70))
-    np.testing.assert_array_equal(
-        narrowed.batch.features, SPARSE.features[:, narrowed.kept]
-    )
+    np.testing.assert_array_equal(narrowed.features, SPARSE.features[:, narrowed.kept])
     assert not SPARSE.features[:, narrowed.dropped].any()
     assert (
         layouts.narrow(PACKABLE["not finite"]) is PACKABLE["not finite"]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxcls.batches import Batch
 from jaxcls.config import Config
-from jaxcls.planning import memory_needed, usual_memory
+from jaxcls.planning import memory_needed, state_bytes, usual_memory
 
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 # Limits that are none: version 1 of cgroups says the largest number of pages.
@@ -27,6 +27,8 @@ def check_memory(
     """Raises ValueError if a run of this config can't fit into the default device's memory."""
     (device,) = jnp.zeros(()).devices()
     needed = memory_needed(config, train, validation, test, width=1, devices=[device])
+    # A checkpoint is written beside the state now and at the start: as arrays, and as a file.
+    needed = max(needed, 4 * state_bytes(config))
     free = free_memory() if device.platform == "cpu" else _free_on(device)
     if needed > free:
         raise ValueError(

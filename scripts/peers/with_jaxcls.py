@@ -68,7 +68,7 @@ def train_one(job: Job, data: Data, seed: int) -> Trained:
     else:
         batch, test = jax.device_put((batch, jaxcls.Batch(data.x_test, data.y_test)))
         while len(accuracies) < job.epochs:
-            state, _ = jaxcls.train_epochs(
+            state, _ = jaxcls.layouts.train_epochs(
                 state, batch, keys, hyperparams, config=config, num_epochs=1
             )
             scores = jaxcls.evaluate(state.params, test, config=config)
