@@ -32,9 +32,9 @@ def check_memory(
     free = free_memory() if device.platform == "cpu" else _free_on(device)
     if needed > free:
         raise ValueError(
-            f"hidden {' '.join(map(str, config.layer_sizes[1:-1])) or 'none'}: training takes about "
-            f"{needed / 1e9:,.2g} GB, and {free / 1e9:,.2g} GB are free; take smaller layers, smaller "
-            "batches or less data, or allow more memory."
+            f"hidden {' '.join(map(str, config.layer_sizes[1:-1])) or 'none'}: training and its "
+            f"checkpoints take about {needed / 1e9:,.2g} GB, and {free / 1e9:,.2g} GB are free; take "
+            "smaller layers, smaller batches or less data, or allow more memory."
         )
 
 

@@ -72,7 +72,7 @@ def test_a_network_that_does_not_fit_is_refused(system):
     sets = some, None, some
     memory.check_memory(Config((784, 4000, 4000, 1), bernoulli), *sets)
     wide = Config((784, 20000, 20000, 1), bernoulli)
-    with pytest.raises(ValueError, match=r"hidden 20000 20000: .* 13 GB, and 8.2 GB"):
+    with pytest.raises(ValueError, match=r"hidden 20000 20000: .* 20 GB, and 8.2 GB"):
         memory.check_memory(wide, *sets)
 
 
