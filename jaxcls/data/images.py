@@ -29,10 +29,9 @@ _NEAR = 0.75 / 28  # of the side: centres of mass of training images that are ce
 _NEAR_ENOUGH = 1.5 / 28  # of the side: a picture that is left where it is
 _SMALLEST, _LARGEST = 10 / 28, 22 / 28  # its ink's longer side, then
 _INK = 0.25  # of that contrast: enough above the ground to count as ink
-_INK_UNEVEN = (
-    0.45  # where the ground was modelled: half a step remains at a shadow's edge
-)
-_MODEL = 64  # pixels of the longer side, in which an uneven ground is modelled
+_EVEN = 0.1  # of that contrast: a ground whose border differs less is of one grey
+_STROKE = 1 / 2  # of the shorter side: what is narrower is ink, what is wider ground
+_SPECK = 1 / 50  # of the largest stroke: what is smaller is dirt
 _FRAME = 3  # pixels of the widest frame, in an overview
 _NOISE = 6 * 1.4826  # six standard deviations, from the median deviation
 
@@ -110,14 +109,14 @@ def read_image(
     if grey.min() == grey.max():
         raise ValueError(f"{path}: a blank image: all its pixels are of one grey.")
     grey, done = _without_frame(grey)
-    is_light = _ground_is_light(grey, light_ground, shape)
+    is_light = _ground_is_light(grey, light_ground, shape, centre)
     found = f"{_size(grey.shape)}, {'dark on light' if is_light else 'light on dark'}"
     if is_light != light_ground:
         done.append("inverted")
     if is_light:
         grey = 255 - grey
     if centre and not (grey.shape == shape and _is_centred(grey)):
-        grey, more = _centred(path, grey, shape)
+        grey, more = _centred(path, grey, shape, is_light)
         done += more
     elif grey.shape != shape:
         grey, more = _whole(grey, shape)
@@ -154,21 +153,46 @@ def _frame(lines: np.ndarray, widest: int) -> int:
     return 0
 
 
-def _ground_is_light(grey: np.ndarray, wanted: bool, shape: tuple[int, int]) -> bool:
+def _ground_is_light(
+    grey: np.ndarray, wanted: bool, shape: tuple[int, int], centre: bool
+) -> bool:
     """Whether three quarters of the border are on the light side of the greys.
 
-    If neither side has them, a picture of the wanted size is as it is wanted, and of another
-    it is asked what departs furthest from the ground as its border has it.
+    If neither side has them, a picture of the wanted size is as it is wanted. Of another, and
+    where the light may be uneven, each pixel is compared with the lightest and the darkest
+    around it: near a stroke more of them are ground than ink, and at a shadow's edge as many
+    are light as dark.
     """
+    from scipy.ndimage import maximum_filter, minimum_filter
+
     border, middle = _border(grey), (int(grey.min()) + int(grey.max())) / 2
     light = float(np.mean(border > middle))
-    if light >= 0.75 or light <= 0.25:
-        return light >= 0.75
+    is_clear = light >= 0.75 or light <= 0.25
     if grey.shape == shape:
-        return wanted
+        return light >= 0.75 if is_clear else wanted
     overview = _overview(grey)
-    above = overview - _from_border(overview)
-    return bool(-above.min() > above.max())
+    if is_clear and (_is_even(overview) or not centre):
+        return light >= 0.75
+    size = min(overview.shape) // 4 | 1
+    most, least = (
+        each(overview, size, mode="nearest").astype(np.float32)
+        for each in (maximum_filter, minimum_filter)
+    )
+    return bool(np.mean(overview - (most + least) / 2) > 0)
+
+
+def _is_even(overview: np.ndarray) -> bool:
+    """Whether the border is of one grey, but for noise and a little ink."""
+    border = _border(overview).astype(np.float32)
+    away = np.abs(border - np.median(border))
+    contrast = np.abs(overview - np.median(border)).max()
+    return bool(np.mean(away <= max(_EVEN * contrast, _noise(overview))) >= 0.95)
+
+
+def _noise(grey: np.ndarray) -> float:
+    """Six standard deviations of what differs from pixel to pixel."""
+    steps = np.diff(grey.astype(np.float32), axis=1 if grey.shape[1] > 1 else 0)
+    return _NOISE * float(np.median(np.abs(steps))) / math.sqrt(2)
 
 
 def _overview(grey: np.ndarray) -> np.ndarray:
@@ -296,23 +320,21 @@ def _high_bytes(pixels: np.ndarray, transparent: int | None) -> np.ndarray:
 
 
 def _centred(
-    path: Path, grey: np.ndarray, shape: tuple[int, int]
+    path: Path, grey: np.ndarray, shape: tuple[int, int], is_light: bool
 ) -> tuple[np.ndarray, list[str]]:
-    """MNIST's rule; from the ground up to the brightest ink, greys are stretched to 0..255."""
+    """MNIST's rule; from the ground up to the brightest ink, greys are stretched to 0..255.
+
+    `is_light`: whether the picture, here light on dark, was dark on light.
+    """
     from PIL import Image
 
-    ground, floor, (left, top, right, bottom) = _find_ink(path, grey)
+    above, (left, top, right, bottom) = _find_ink(path, grey, is_light)
     height, width = bottom - top, right - left
     scale = _BOX * min(shape[0] / height, shape[1] / width)
     scaled_shape = max(1, round(height * scale)), max(1, round(width * scale))
     # In floats: of a thin line in a large image, bytes would leave only a few greys.
-    if isinstance(ground, np.ndarray):
-        ground = np.asarray(
-            Image.fromarray(ground).resize(grey.shape[::-1], Image.Resampling.BILINEAR)
-        )[top:bottom, left:right]
-    above = np.maximum(grey[top:bottom, left:right] - np.float32(ground), floor) - floor
-    ink = Image.fromarray(above).resize(scaled_shape[::-1], Image.Resampling.BOX)
-    ink = np.asarray(ink)
+    ink = Image.fromarray(above[top:bottom, left:right])
+    ink = np.asarray(ink.resize(scaled_shape[::-1], Image.Resampling.BOX))
     ink = np.rint(255 * (ink / ink.max())).astype(np.uint8)
     canvas = np.zeros(shape, np.uint8)
     rows, columns = (
@@ -328,76 +350,78 @@ def _centred(
 
 
 def _find_ink(
-    path: Path, grey: np.ndarray
-) -> tuple[float | np.ndarray, float, tuple[int, int, int, int]]:
-    """The ground's grey or greys, what above it is none, and where ink is: (left, top, right,
-    bottom)."""
+    path: Path, grey: np.ndarray, is_light: bool
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """What stands out from the ground, float32 [H, W], and its box: (left, top, right, bottom)."""
+    from scipy.ndimage import binary_dilation
+
     overview = _overview(grey)
-    border = _border(overview)
-    ground, share, floor = float(np.median(border)), _INK, 0.0
-    noise = _NOISE * float(np.median(np.abs(border - ground)))
-    contrast = float(overview.max()) - ground
-    is_even = np.mean(border >= ground + max(_INK * contrast, noise)) <= 0.05
-    if contrast < noise or not is_even:
-        ground = _uneven_ground(overview)
+    if _is_even(overview):
+        ground = np.float32(np.median(_border(overview)))
         above = overview - ground
-        noise = _NOISE * float(np.median(np.abs(above)))
-        contrast, share = float(above.max()), _INK_UNEVEN
-        floor = share * contrast / 2
+        noise = _NOISE * float(np.median(np.abs(_border(above))))
+        is_ink = _ink(path, above, noise)
+        above = np.maximum(grey - ground, 0)
     else:
-        above = overview - np.float32(ground)
-    least = max(_LEAST_CONTRAST, noise)
-    if contrast < least:
-        raise ValueError(
-            f"{path}: a blank image: nothing stands out from its ground by "
-            f"{least:.0f} of 255 greys."
-        )
-    is_ink = above >= max(share * contrast, noise)
+        ground = _uneven_ground(overview)
+        above = _reflected(overview, ground, is_light)
+        noise = _NOISE * float(np.median(np.abs(above)))
+        is_ink = _ink(path, above, noise)
+        above = np.maximum(_reflected(grey, _large(ground, grey.shape), is_light), 0)
+        # What is no ink is no paper's either: a shadow's edge leaves a line.
+        near = binary_dilation(is_ink, np.ones((3, 3)))
+        above *= _large(near.astype(np.float32), grey.shape)
     top, bottom = _extent(is_ink, 0, grey.shape)
     left, right = _extent(is_ink, 1, grey.shape)
-    return ground, floor, (left, top, right, bottom)
+    return above, (left, top, right, bottom)
+
+
+def _reflected(grey: np.ndarray, ground: np.ndarray, is_light: bool) -> np.ndarray:
+    """How far the ink is above its ground; of dark ink the share of the light that it takes."""
+    above = grey - ground
+    return above * (255 / np.maximum(255 - ground, 16)) if is_light else above
+
+
+def _ink(path: Path, above: np.ndarray, noise: float) -> np.ndarray:
+    """Where ink is, bool [H, W]: what is strong, and what is weaker and joined to it."""
+    from scipy.ndimage import label, sum_labels
+
+    contrast, least = float(above.max()), max(_LEAST_CONTRAST, noise)
+    if contrast < least:
+        raise ValueError(
+            f"{path}: a blank image: nothing stands out from its ground by more than "
+            f"{contrast:.0f} of 255 greys, and its noise reaches {noise:.0f}."
+        )
+    strokes, count = label(above >= max(_INK * contrast, noise), np.ones((3, 3)))
+    masses = sum_labels(above, strokes, np.arange(1, count + 1))
+    kept = np.concatenate([[False], masses >= _SPECK * masses.max()])
+    return kept[strokes]
 
 
 def _uneven_ground(overview: np.ndarray) -> np.ndarray:
-    """[H, W] float32: of two models of the ground the one that leaves less.
+    """[H, W] float32, the greys of the ground: what is bright and narrower than half is taken away.
 
-    From the border inwards, exact for slopes and for shadows' edges along an axis; and the
-    median around each pixel, for other shadows.
+    An opening, which leaves slopes and shadows with hard edges as they are: they are ground
+    as far as a square fits into them, which may reach over the border.
     """
-    models = _from_border(overview), _median_around(overview)
-    return min(models, key=lambda model: float(np.abs(overview - model).sum()))
+    from PIL import Image, ImageFilter
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    size = round(min(overview.shape) * _STROKE) | 1
+    smooth = Image.fromarray(overview).filter(ImageFilter.MedianFilter(5))
+    smooth = np.pad(np.asarray(smooth), size, mode="edge")
+    opened = maximum_filter(minimum_filter(smooth, size), size)
+    opened = opened[size:-size, size:-size].astype(np.float32)
+    return opened + np.median(overview - opened)
 
 
-def _from_border(overview: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import median_filter
-
-    top, bottom, left, right = (
-        median_filter(line.astype(np.float32), len(line) // 5 | 1, mode="nearest")
-        for line in (overview[0], overview[-1], overview[:, 0], overview[:, -1])
-    )
-    down, across = (np.linspace(0, 1, n, dtype=np.float32) for n in overview.shape)
-    down = down[:, None]
-    rows = top * (1 - down) + bottom * down
-    columns = left[:, None] * (1 - across) + right[:, None] * across
-    corners = (top[0] * (1 - across) + top[-1] * across) * (1 - down)
-    corners = corners + (bottom[0] * (1 - across) + bottom[-1] * across) * down
-    return rows + columns - corners
-
-
-def _median_around(overview: np.ndarray) -> np.ndarray:
+def _large(overview: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     from PIL import Image
-    from scipy.ndimage import median_filter
 
-    scale = min(1.0, _MODEL / max(overview.shape))
-    height, width = (max(1, round(size * scale)) for size in overview.shape)
-    small = Image.fromarray(overview).resize((width, height), Image.Resampling.BOX)
-    around = median_filter(
-        np.asarray(small), size=(height // 2 | 1, width // 2 | 1), mode="nearest"
-    )
-    large = Image.fromarray(around.astype(np.float32)).resize(
-        overview.shape[::-1], Image.Resampling.BILINEAR
-    )
-    return np.asarray(large)
+    if overview.shape == shape:
+        return overview
+    image = Image.fromarray(overview)
+    return np.asarray(image.resize(shape[::-1], Image.Resampling.BILINEAR))
 
 
 def _extent(is_ink: np.ndarray, axis: int, shape: tuple[int, ...]) -> tuple[int, int]:
