@@ -9,7 +9,7 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,16 @@ _LEAST_CONTRAST = 16  # of 255, between ink and ground
 _NEAR = 0.75 / 28  # of the side: centres of mass of training images that are centred
 _NEAR_ENOUGH = 1.5 / 28  # of the side: a picture that is left where it is
 _SMALLEST, _LARGEST = 10 / 28, 22 / 28  # its ink's longer side, then
+_SEEN = 64  # of 255: a contrast that the eye takes for ink, whatever the noise
+_MOST_ENLARGED = 3  # times; of smaller digits more than one in ten is taken for another
 _INK = 0.25  # of that contrast: enough above the ground to count as ink
 _EVEN = 0.1  # of that contrast: a ground whose border differs less is of one grey
 _STROKE = 1 / 2  # of the shorter side: what is narrower is ink, what is wider ground
 _SPECK = 1 / 50  # of the largest stroke: what is smaller is dirt
+_DIRT = (
+    1 / 28
+)  # of the shorter side: what is shorter is dirt, too, as no training image has it
 _FRAME = 3  # pixels of the widest frame, in an overview
-_NOISE = 6 * 1.4826  # six standard deviations, from the median deviation
 
 
 def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
@@ -173,7 +177,7 @@ def _ground_is_light(
     overview = _overview(grey)
     if is_clear and (_is_even(overview) or not centre):
         return light >= 0.75
-    size = min(overview.shape) // 4 | 1
+    size = max(3, min(overview.shape) // 4 | 1)
     most, least = (
         each(overview, size, mode="nearest").astype(np.float32)
         for each in (maximum_filter, minimum_filter)
@@ -186,13 +190,16 @@ def _is_even(overview: np.ndarray) -> bool:
     border = _border(overview).astype(np.float32)
     away = np.abs(border - np.median(border))
     contrast = np.abs(overview - np.median(border)).max()
-    return bool(np.mean(away <= max(_EVEN * contrast, _noise(overview))) >= 0.95)
+    longer = int(np.argmax(overview.shape))
+    steps = np.abs(np.diff(overview.astype(np.float32), axis=longer))
+    noise = 3 * 1.4826 * float(np.median(steps)) / math.sqrt(2)
+    return bool(np.mean(away <= max(_EVEN * contrast, noise)) >= 0.95)
 
 
-def _noise(grey: np.ndarray) -> float:
-    """Six standard deviations of what differs from pixel to pixel."""
-    steps = np.diff(grey.astype(np.float32), axis=1 if grey.shape[1] > 1 else 0)
-    return _NOISE * float(np.median(np.abs(steps))) / math.sqrt(2)
+def _noise(above: np.ndarray) -> float:
+    """Six standard deviations of what is below the ground, where no ink is."""
+    below = np.minimum(above, 0)
+    return 6 * math.sqrt(np.sum(below**2) / max(1, np.count_nonzero(below)))
 
 
 def _overview(grey: np.ndarray) -> np.ndarray:
@@ -330,11 +337,18 @@ def _centred(
 
     above, (left, top, right, bottom) = _find_ink(path, grey, is_light)
     height, width = bottom - top, right - left
+    if max(height / shape[0], width / shape[1]) < _BOX / _MOST_ENLARGED:
+        raise ValueError(
+            f"{path}: too small: its ink spans {_size((height, width))} pixels, and would be "
+            f"enlarged to fill {_size([round(_BOX * each) for each in shape])}."
+        )
     scale = _BOX * min(shape[0] / height, shape[1] / width)
     scaled_shape = max(1, round(height * scale)), max(1, round(width * scale))
     # In floats: of a thin line in a large image, bytes would leave only a few greys.
     ink = Image.fromarray(above[top:bottom, left:right])
-    ink = np.asarray(ink.resize(scaled_shape[::-1], Image.Resampling.BOX))
+    # A larger image's pixels are joined; between those of a smaller one there are more.
+    how = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
+    ink = np.maximum(np.asarray(ink.resize(scaled_shape[::-1], how)), 0)
     ink = np.rint(255 * (ink / ink.max())).astype(np.uint8)
     canvas = np.zeros(shape, np.uint8)
     rows, columns = (
@@ -359,14 +373,12 @@ def _find_ink(
     if _is_even(overview):
         ground = np.float32(np.median(_border(overview)))
         above = overview - ground
-        noise = _NOISE * float(np.median(np.abs(_border(above))))
-        is_ink = _ink(path, above, noise)
+        is_ink = _ink(path, above)
         above = np.maximum(grey - ground, 0)
     else:
         ground = _uneven_ground(overview)
         above = _reflected(overview, ground, is_light)
-        noise = _NOISE * float(np.median(np.abs(above)))
-        is_ink = _ink(path, above, noise)
+        is_ink = _ink(path, above)
         above = np.maximum(_reflected(grey, _large(ground, grey.shape), is_light), 0)
         # What is no ink is no paper's either: a shadow's edge leaves a line.
         near = binary_dilation(is_ink, np.ones((3, 3)))
@@ -382,20 +394,33 @@ def _reflected(grey: np.ndarray, ground: np.ndarray, is_light: bool) -> np.ndarr
     return above * (255 / np.maximum(255 - ground, 16)) if is_light else above
 
 
-def _ink(path: Path, above: np.ndarray, noise: float) -> np.ndarray:
-    """Where ink is, bool [H, W]: what is strong, and what is weaker and joined to it."""
-    from scipy.ndimage import label, sum_labels
+def _ink(path: Path, above: np.ndarray) -> np.ndarray:
+    """Where ink is, bool [H, W]: all that is far enough above the ground and no speck."""
+    from scipy.ndimage import find_objects, label, sum_labels
 
-    contrast, least = float(above.max()), max(_LEAST_CONTRAST, noise)
-    if contrast < least:
-        raise ValueError(
-            f"{path}: a blank image: nothing stands out from its ground by more than "
-            f"{contrast:.0f} of 255 greys, and its noise reaches {noise:.0f}."
-        )
+    contrast, noise = float(above.max()), _noise(above)
     strokes, count = label(above >= max(_INK * contrast, noise), np.ones((3, 3)))
     masses = sum_labels(above, strokes, np.arange(1, count + 1))
-    kept = np.concatenate([[False], masses >= _SPECK * masses.max()])
-    return kept[strokes]
+    sizes = [
+        max(each.stop - each.start for each in box) for box in find_objects(strokes)
+    ]
+    is_stroke = np.array(sizes) >= _DIRT * min(above.shape)
+    least = max(_LEAST_CONTRAST, noise)
+    if contrast < least or not is_stroke.any():
+        found = (
+            f"its highest contrast is {contrast:.0f}, and its noise reaches {noise:.0f}"
+        )
+        if contrast >= _SEEN and noise > contrast:
+            raise ValueError(
+                f"{path}: ink can't be told from so uneven a ground: of 255 greys {found}."
+            )
+        what = "nothing" if contrast < least else "nothing but specks"
+        raise ValueError(
+            f"{path}: a blank image: {what} stands out from its ground by {least:.0f} of 255 "
+            f"greys; {found}."
+        )
+    is_stroke &= masses >= _SPECK * masses[is_stroke].max()
+    return np.concatenate([[False], is_stroke])[strokes]
 
 
 def _uneven_ground(overview: np.ndarray) -> np.ndarray:
@@ -466,6 +491,6 @@ def _border(grey: np.ndarray) -> np.ndarray:
     return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def _size(shape: Sequence[int]) -> str:
     height, width = shape
     return f"{width} x {height}"
