@@ -441,12 +441,13 @@ def _uneven_ground(overview: np.ndarray) -> np.ndarray:
 
 
 def _large(overview: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Of the size `shape` again."""
     from PIL import Image
 
     if overview.shape == shape:
         return overview
     image = Image.fromarray(overview)
-    return np.asarray(image.resize(shape[::-1], Image.Resampling.BILINEAR))
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def _extent(is_ink: np.ndarray, axis: int, shape: tuple[int, ...]) -> tuple[int, int]:
