@@ -393,6 +393,8 @@ SHADES = {
     "most of it": shadow(ACROSS - 0.2, 1e-3),
     "vignette": 1 - FROM_MIDDLE,
 }
+FINGER = np.minimum(shadow(DOWN - 0.7 - (ACROSS - 0.15), 0.02), 1)
+FINGER = np.maximum(FINGER, shadow(DOWN - 0.7 + (ACROSS - 0.15), 0.02))  # a right angle
 
 
 def photo(ink, light, noise, darkness=0.8):
@@ -436,6 +438,22 @@ def test_shadows_on_paper_are_no_ink(read, light, noise):
         match=r"a blank image: nothing .*stands out .* contrast is \d+, .* noise .*\.$",
     ):
         read(photo(np.zeros_like(light), light, noise))
+
+
+def test_the_corner_of_a_shadow_is_no_ink(read):
+    want, _ = read(photo(SEVEN, np.ones_like(FINGER), 0))
+    got, _ = read(photo(SEVEN, FINGER, 2))
+    assert np.abs(got.astype(int) - want).mean() < 5
+    with pytest.raises(ValueError, match=r"uneven light: .* passes into its ground"):
+        read(photo(np.zeros_like(FINGER), FINGER, 2))
+
+
+def test_ink_as_wide_as_a_shadow_is_told_on_even_paper_alone(read):
+    wide = drawn((70, 35), (130, 35), (90, 115), width=50)
+    _, done = read(photo(wide, np.ones_like(wide), 3))
+    assert "cropped to 111 x 131" in done
+    with pytest.raises(ValueError, match=r"uneven light: .* wider than a quarter"):
+        read(photo(wide, SHADES["slope"], 3))
 
 
 def test_dirt_is_no_ink(read):
