@@ -347,7 +347,7 @@ def _centred(
     scale = _BOX * min(shape[0] / height, shape[1] / width)
     scaled_shape = max(1, round(height * scale)), max(1, round(width * scale))
     # In floats: of a thin line in a large image, bytes would leave only a few greys.
-    ink = Image.fromarray(above[top:bottom, left:right])
+    ink = Image.fromarray(above)
     # A larger image's pixels are joined; between those of a smaller one there are more.
     how = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
     ink = np.maximum(np.asarray(ink.resize(scaled_shape[::-1], how)), 0)
@@ -368,32 +368,39 @@ def _centred(
 def _find_ink(
     path: Path, grey: np.ndarray, is_light: bool
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """What stands out from the ground, float32 [H, W], and its box: (left, top, right, bottom)."""
+    """What stands out from the ground where ink is, float32, and where: (left, top, right, bottom)."""
     from scipy.ndimage import binary_dilation
 
     overview = _overview(grey)
-    if _is_even(overview):
-        ground = np.float32(np.median(_border(overview)))
-        above = overview - ground
-        is_ink = _ink(path, above)
-        above = np.maximum(grey - ground, 0)
+    even = _is_even(overview)
+    if even:
+        ground = np.full((1, 1), np.median(_border(overview)), np.float32)
+        is_ink = _ink(path, overview - ground)
     else:
         ground = _uneven_ground(overview)
-        above = _reflected(overview, ground, is_light)
-        is_ink = _outlined(path, _ink(path, above), overview, ground)
-        above = np.maximum(_reflected(grey, _large(ground, grey.shape), is_light), 0)
-        # What is no ink is no paper's either: a shadow's edge leaves a line.
-        near = binary_dilation(is_ink, np.ones((3, 3)))
-        above *= _large(near.astype(np.float32), grey.shape)
+        is_ink = _ink(path, _reflected(overview, ground, is_light))
+        is_ink = _outlined(path, is_ink, overview, ground)
     top, bottom = _extent(is_ink, 0, grey.shape)
     left, right = _extent(is_ink, 1, grey.shape)
-    return above, (left, top, right, bottom)
+    crop = np.s_[top:bottom, left:right]
+    if even:
+        above = grey[crop] - ground
+    else:
+        above = _reflected(grey[crop], _large(ground, grey.shape)[crop], is_light)
+        # What is no ink is no paper's either: a shadow's edge leaves a line.
+        near = binary_dilation(is_ink, np.ones((3, 3))).astype(np.float32)
+        above *= _large(near, grey.shape)[crop]
+    return np.maximum(above, 0, out=above), (left, top, right, bottom)
 
 
 def _reflected(grey: np.ndarray, ground: np.ndarray, is_light: bool) -> np.ndarray:
     """How far the ink is above its ground; of dark ink the share of the light that it takes."""
     above = grey - ground
-    return above * (255 / np.maximum(255 - ground, 16)) if is_light else above
+    if is_light:
+        light = 255 - ground
+        above *= 255
+        above /= np.maximum(light, 16, out=light)
+    return above
 
 
 def _ink(path: Path, above: np.ndarray) -> np.ndarray:
