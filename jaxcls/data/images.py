@@ -9,7 +9,7 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +28,18 @@ _LEAST_CONTRAST = 16  # of 255, between ink and ground
 _NEAR = 0.75 / 28  # of the side: centres of mass of training images that are centred
 _NEAR_ENOUGH = 1.5 / 28  # of the side: a picture that is left where it is
 _SMALLEST, _LARGEST = 10 / 28, 22 / 28  # its ink's longer side, then
+_SEEN = 64  # of 255: a contrast that the eye takes for ink, whatever the noise
+_MOST_ENLARGED = 3  # times; of smaller digits more than one in ten is taken for another
 _INK = 0.25  # of that contrast: enough above the ground to count as ink
-_INK_UNEVEN = (
-    0.45  # where the ground was modelled: half a step remains at a shadow's edge
-)
-_MODEL = 64  # pixels of the longer side, in which an uneven ground is modelled
+_EVEN = 0.1  # of that contrast: a ground whose border differs less is of one grey
+_STROKE = 1 / 4  # of the shorter side: what is narrower is ink, what is wider ground
+_STEP = 0.3  # of a stroke's contrast: what is around it is at least so much darker
+_PASSES = 0.05  # of a stroke's outline, where it need not be
+_SPECK = 1 / 50  # of the largest stroke: what is smaller is dirt
+_DIRT = (
+    1 / 28
+)  # of the shorter side: what is shorter is dirt; a pixel of MNIST's images
 _FRAME = 3  # pixels of the widest frame, in an overview
-_NOISE = 6 * 1.4826  # six standard deviations, from the median deviation
 
 
 def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
@@ -101,8 +106,8 @@ def read_image(
         by mass".
 
     Raises:
-        ValueError: there is no such file, it is not a whole image or too large, or it is
-            blank.
+        ValueError: there is no such file, it is not a whole image or too large, it is blank,
+            or its ink is too small or can't be told from shadows.
     """
     path = Path(path)
     check_file(path, "an image")
@@ -110,14 +115,14 @@ def read_image(
     if grey.min() == grey.max():
         raise ValueError(f"{path}: a blank image: all its pixels are of one grey.")
     grey, done = _without_frame(grey)
-    is_light = _ground_is_light(grey, light_ground, shape)
+    is_light = _ground_is_light(grey, light_ground, shape, centre)
     found = f"{_size(grey.shape)}, {'dark on light' if is_light else 'light on dark'}"
     if is_light != light_ground:
         done.append("inverted")
     if is_light:
         grey = 255 - grey
     if centre and not (grey.shape == shape and _is_centred(grey)):
-        grey, more = _centred(path, grey, shape)
+        grey, more = _centred(path, grey, shape, is_light)
         done += more
     elif grey.shape != shape:
         grey, more = _whole(grey, shape)
@@ -154,21 +159,49 @@ def _frame(lines: np.ndarray, widest: int) -> int:
     return 0
 
 
-def _ground_is_light(grey: np.ndarray, wanted: bool, shape: tuple[int, int]) -> bool:
+def _ground_is_light(
+    grey: np.ndarray, wanted: bool, shape: tuple[int, int], centre: bool
+) -> bool:
     """Whether three quarters of the border are on the light side of the greys.
 
-    If neither side has them, a picture of the wanted size is as it is wanted, and of another
-    it is asked what departs furthest from the ground as its border has it.
+    If neither side has them, a picture of the wanted size is as it is wanted. Of another, and
+    where the light may be uneven, each pixel is compared with the lightest and the darkest
+    around it: near a stroke more of them are ground than ink, and at a shadow's edge as many
+    are light as dark.
     """
+    from scipy.ndimage import maximum_filter, minimum_filter
+
     border, middle = _border(grey), (int(grey.min()) + int(grey.max())) / 2
     light = float(np.mean(border > middle))
-    if light >= 0.75 or light <= 0.25:
-        return light >= 0.75
+    is_clear = light >= 0.75 or light <= 0.25
     if grey.shape == shape:
-        return wanted
+        return light >= 0.75 if is_clear else wanted
     overview = _overview(grey)
-    above = overview - _from_border(overview)
-    return bool(-above.min() > above.max())
+    if is_clear and (_is_even(overview) or not centre):
+        return light >= 0.75
+    size = max(3, min(overview.shape) // 4 | 1)
+    most, least = (
+        each(overview, size, mode="nearest").astype(np.float32)
+        for each in (maximum_filter, minimum_filter)
+    )
+    return bool(np.mean(overview - (most + least) / 2) > 0)
+
+
+def _is_even(overview: np.ndarray) -> bool:
+    """Whether the border is of one grey, but for noise and a little ink."""
+    border = _border(overview).astype(np.float32)
+    away = np.abs(border - np.median(border))
+    contrast = np.abs(overview - np.median(border)).max()
+    longer = int(np.argmax(overview.shape))
+    steps = np.abs(np.diff(overview.astype(np.float32), axis=longer))
+    noise = 3 * 1.4826 * float(np.median(steps)) / math.sqrt(2)
+    return bool(np.mean(away <= max(_EVEN * contrast, noise)) >= 0.95)
+
+
+def _noise(above: np.ndarray) -> float:
+    """Six standard deviations of what is below the ground, where no ink is."""
+    below = np.minimum(above, 0)
+    return 6 * math.sqrt(np.sum(below**2) / max(1, np.count_nonzero(below)))
 
 
 def _overview(grey: np.ndarray) -> np.ndarray:
@@ -296,23 +329,28 @@ def _high_bytes(pixels: np.ndarray, transparent: int | None) -> np.ndarray:
 
 
 def _centred(
-    path: Path, grey: np.ndarray, shape: tuple[int, int]
+    path: Path, grey: np.ndarray, shape: tuple[int, int], is_light: bool
 ) -> tuple[np.ndarray, list[str]]:
-    """MNIST's rule; from the ground up to the brightest ink, greys are stretched to 0..255."""
+    """MNIST's rule; from the ground up to the brightest ink, greys are stretched to 0..255.
+
+    `is_light`: whether the picture, here light on dark, was dark on light.
+    """
     from PIL import Image
 
-    ground, floor, (left, top, right, bottom) = _find_ink(path, grey)
+    above, (left, top, right, bottom) = _find_ink(path, grey, is_light)
     height, width = bottom - top, right - left
+    if max(height / shape[0], width / shape[1]) < _BOX / _MOST_ENLARGED:
+        raise ValueError(
+            f"{path}: too small: its ink spans {_size((height, width))} pixels, and would be "
+            f"enlarged to fill {_size([round(_BOX * each) for each in shape])}."
+        )
     scale = _BOX * min(shape[0] / height, shape[1] / width)
     scaled_shape = max(1, round(height * scale)), max(1, round(width * scale))
     # In floats: of a thin line in a large image, bytes would leave only a few greys.
-    if isinstance(ground, np.ndarray):
-        ground = np.asarray(
-            Image.fromarray(ground).resize(grey.shape[::-1], Image.Resampling.BILINEAR)
-        )[top:bottom, left:right]
-    above = np.maximum(grey[top:bottom, left:right] - np.float32(ground), floor) - floor
-    ink = Image.fromarray(above).resize(scaled_shape[::-1], Image.Resampling.BOX)
-    ink = np.asarray(ink)
+    ink = Image.fromarray(above)
+    # A larger image's pixels are joined; between those of a smaller one there are more.
+    how = Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX
+    ink = np.maximum(np.asarray(ink.resize(scaled_shape[::-1], how)), 0)
     ink = np.rint(255 * (ink / ink.max())).astype(np.uint8)
     canvas = np.zeros(shape, np.uint8)
     rows, columns = (
@@ -328,76 +366,138 @@ def _centred(
 
 
 def _find_ink(
-    path: Path, grey: np.ndarray
-) -> tuple[float | np.ndarray, float, tuple[int, int, int, int]]:
-    """The ground's grey or greys, what above it is none, and where ink is: (left, top, right,
-    bottom)."""
+    path: Path, grey: np.ndarray, is_light: bool
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """What stands out from the ground where ink is, float32, and where: (left, top, right, bottom)."""
+    from scipy.ndimage import binary_dilation
+
     overview = _overview(grey)
-    border = _border(overview)
-    ground, share, floor = float(np.median(border)), _INK, 0.0
-    noise = _NOISE * float(np.median(np.abs(border - ground)))
-    contrast = float(overview.max()) - ground
-    is_even = np.mean(border >= ground + max(_INK * contrast, noise)) <= 0.05
-    if contrast < noise or not is_even:
-        ground = _uneven_ground(overview)
-        above = overview - ground
-        noise = _NOISE * float(np.median(np.abs(above)))
-        contrast, share = float(above.max()), _INK_UNEVEN
-        floor = share * contrast / 2
+    even = _is_even(overview)
+    if even:
+        ground = np.full((1, 1), np.median(_border(overview)), np.float32)
+        is_ink = _ink(path, overview - ground)
     else:
-        above = overview - np.float32(ground)
-    least = max(_LEAST_CONTRAST, noise)
-    if contrast < least:
-        raise ValueError(
-            f"{path}: a blank image: nothing stands out from its ground by "
-            f"{least:.0f} of 255 greys."
-        )
-    is_ink = above >= max(share * contrast, noise)
+        ground = _uneven_ground(overview)
+        is_ink = _ink(path, _reflected(overview, ground, is_light))
+        is_ink = _outlined(path, is_ink, overview, ground)
     top, bottom = _extent(is_ink, 0, grey.shape)
     left, right = _extent(is_ink, 1, grey.shape)
-    return ground, floor, (left, top, right, bottom)
+    crop = np.s_[top:bottom, left:right]
+    if even:
+        above = grey[crop] - ground
+    else:
+        above = _reflected(grey[crop], _large(ground, grey.shape)[crop], is_light)
+        # What is no ink is no paper's either: a shadow's edge leaves a line.
+        near = binary_dilation(is_ink, np.ones((3, 3))).astype(np.float32)
+        above *= _large(near, grey.shape)[crop]
+    return np.maximum(above, 0, out=above), (left, top, right, bottom)
+
+
+def _reflected(grey: np.ndarray, ground: np.ndarray, is_light: bool) -> np.ndarray:
+    """How far the ink is above its ground; of dark ink the share of the light that it takes."""
+    above = grey - ground
+    if is_light:
+        light = 255 - ground
+        above *= 255
+        above /= np.maximum(light, 16, out=light)
+    return above
+
+
+def _ink(path: Path, above: np.ndarray) -> np.ndarray:
+    """Where ink is, bool [H, W]: all that is far enough above the ground and no speck."""
+    from scipy.ndimage import find_objects, label, sum_labels
+
+    contrast, noise = float(above.max()), _noise(above)
+    strokes, count = label(above >= max(_INK * contrast, noise), np.ones((3, 3)))
+    masses = sum_labels(above, strokes, np.arange(1, count + 1))
+    sizes = [
+        max(each.stop - each.start for each in box) for box in find_objects(strokes)
+    ]
+    is_stroke = np.array(sizes) >= _DIRT * min(above.shape)
+    least = max(_LEAST_CONTRAST, noise)
+    if contrast < least or not is_stroke.any():
+        found = (
+            f"its highest contrast is {contrast:.0f}, and its noise reaches {noise:.0f}"
+        )
+        if contrast >= _SEEN and noise > contrast:
+            raise ValueError(
+                f"{path}: ink can't be told from so uneven a ground: of 255 greys {found}."
+            )
+        what = "nothing" if contrast < least else "nothing but specks"
+        raise ValueError(
+            f"{path}: a blank image: {what} stands out from its ground by {least:.0f} of 255 "
+            f"greys; {found}."
+        )
+    is_stroke &= masses >= _SPECK * masses[is_stroke].max()
+    return np.concatenate([[False], is_stroke])[strokes]
+
+
+def _outlined(
+    path: Path, is_ink: np.ndarray, overview: np.ndarray, ground: np.ndarray
+) -> np.ndarray:
+    """Of the ink what is ink: a stroke stands out from all that is around it.
+
+    A shadow's corner, which is too narrow for the ground, passes into the shadow, and ink that
+    is too wide to be ink into what is taken for ground.
+    """
+    from scipy.ndimage import (
+        binary_dilation,
+        label,
+        maximum_filter,
+        sum_labels,
+        uniform_filter,
+    )
+
+    def within(greys: np.ndarray) -> np.ndarray:
+        """The mean of the ink's pixels that are near."""
+        return uniform_filter(greys * is_ink, 7) / np.maximum(nearby, 1e-6)
+
+    strokes, count = label(is_ink, np.ones((3, 3)))
+    numbers = np.arange(1, count + 1)
+    nearby = uniform_filter(is_ink.astype(np.float32), 7)
+    grey = overview.astype(np.float32)
+    passes = within(grey) - grey < _STEP * within(grey - ground)
+    # Two pixels off there is none of a blurred edge's.
+    off = binary_dilation(is_ink, np.ones((3, 3)), 2)
+    around = np.where(off, 0, maximum_filter(strokes, 7))
+    share = sum_labels(passes, around, numbers) / np.maximum(
+        sum_labels(np.ones_like(grey), around, numbers), 1
+    )
+    masses = sum_labels(grey - ground, strokes, numbers)
+    is_stroke = share <= _PASSES
+    if not is_stroke[np.argmax(masses)]:
+        raise ValueError(
+            f"{path}: uneven light: what stands out most passes into its ground, as a shadow's "
+            "corner does, or ink wider than a quarter of the picture; photograph it in even light."
+        )
+    return np.concatenate([[False], is_stroke])[strokes]
 
 
 def _uneven_ground(overview: np.ndarray) -> np.ndarray:
-    """[H, W] float32: of two models of the ground the one that leaves less.
+    """[H, W] float32, the greys of the ground: without what is narrow and bright.
 
-    From the border inwards, exact for slopes and for shadows' edges along an axis; and the
-    median around each pixel, for other shadows.
+    An opening, which leaves slopes and shadows with hard edges as they are: they are ground
+    as far as a square fits into them, which may reach over the border.
     """
-    models = _from_border(overview), _median_around(overview)
-    return min(models, key=lambda model: float(np.abs(overview - model).sum()))
+    from PIL import Image, ImageFilter
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    size = round(min(overview.shape) * _STROKE) | 1
+    smooth = Image.fromarray(overview).filter(ImageFilter.MedianFilter(5))
+    smooth = np.pad(np.asarray(smooth), size, mode="edge")
+    opened = maximum_filter(minimum_filter(smooth, size), size)
+    opened = opened[size:-size, size:-size].astype(np.float32)
+    return opened + np.median(overview - opened)
 
 
-def _from_border(overview: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import median_filter
-
-    top, bottom, left, right = (
-        median_filter(line.astype(np.float32), len(line) // 5 | 1, mode="nearest")
-        for line in (overview[0], overview[-1], overview[:, 0], overview[:, -1])
-    )
-    down, across = (np.linspace(0, 1, n, dtype=np.float32) for n in overview.shape)
-    down = down[:, None]
-    rows = top * (1 - down) + bottom * down
-    columns = left[:, None] * (1 - across) + right[:, None] * across
-    corners = (top[0] * (1 - across) + top[-1] * across) * (1 - down)
-    corners = corners + (bottom[0] * (1 - across) + bottom[-1] * across) * down
-    return rows + columns - corners
-
-
-def _median_around(overview: np.ndarray) -> np.ndarray:
+def _large(overview: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Of the size `shape` again."""
     from PIL import Image
-    from scipy.ndimage import median_filter
 
-    scale = min(1.0, _MODEL / max(overview.shape))
-    height, width = (max(1, round(size * scale)) for size in overview.shape)
-    small = Image.fromarray(overview).resize((width, height), Image.Resampling.BOX)
-    around = median_filter(
-        np.asarray(small), size=(height // 2 | 1, width // 2 | 1), mode="nearest"
-    )
-    large = Image.fromarray(around.astype(np.float32)).resize(
-        overview.shape[::-1], Image.Resampling.BILINEAR
-    )
-    return np.asarray(large)
+    if overview.shape == shape:
+        return overview
+    image = Image.fromarray(overview)
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def _extent(is_ink: np.ndarray, axis: int, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -442,6 +542,6 @@ def _border(grey: np.ndarray) -> np.ndarray:
     return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def _size(shape: Sequence[int]) -> str:
     height, width = shape
     return f"{width} x {height}"

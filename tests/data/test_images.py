@@ -1,6 +1,8 @@
 """data.images: files of every kind as MNIST's images are, and what is no image."""
 
 import contextlib
+import itertools
+import json
 import struct
 import tracemalloc
 import warnings
@@ -11,7 +13,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from jaxcls.cli import main, predict
 from jaxcls.data.images import learned, read_image
+from jaxcls.runs import load_run
 
 DIGITS = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)  # light on dark
 SMALL = np.zeros((28, 28), np.uint8)
@@ -351,6 +355,179 @@ def test_ink_alone_on_a_transparent_ground(read, ink):
     image.putalpha(Image.fromarray(page))
     got, _ = read(image)
     np.testing.assert_allclose(got.astype(int), read(page)[0], atol=1)
+
+
+def drawn(*corners, shape=(150, 200), width=12.0):
+    """Strokes from corner to corner (x, y): the share of each pixel that is ink."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    nearest = np.full(shape, np.inf)
+    for (ax, ay), (bx, by) in itertools.pairwise(corners):
+        dx, dy = bx - ax, by - ay
+        along = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy), 0, 1)
+        nearest = np.minimum(
+            nearest, np.hypot(x - ax - along * dx, y - ay - along * dy)
+        )
+    return np.clip((width + 1) / 2 - nearest, 0, 1)
+
+
+SEVEN = drawn((70, 35), (130, 35), (90, 115))
+NINE = drawn((132, 70), (80, 76), (72, 40), (128, 34), (132, 70), (120, 118))  # a loop
+ACROSS = np.linspace(0, 1, 200)[None] + np.zeros((150, 1))
+DOWN = np.linspace(0, 1, 150)[:, None] + np.zeros((1, 200))
+FROM_MIDDLE = (ACROSS - 0.5) ** 2 + (DOWN - 0.5) ** 2  # 0.5 in the corners
+
+
+def shadow(place, width):
+    """Half of the light, where `place` is above 0: an edge of `width`, both in sides."""
+    return 1 - 0.5 * np.clip(place / width + 0.5, 0, 1)
+
+
+SHADES = {
+    "slope": 1 - 0.5 * ACROSS,
+    "slope to a corner": 1 - 0.25 * (ACROSS + DOWN),
+    "hard half": shadow(ACROSS - 0.5, 1e-3),
+    "soft half": shadow(0.45 - DOWN, 0.15),
+    "hard third": shadow(DOWN - 0.68, 1e-3),
+    "slanting half": shadow(ACROSS - 0.4 - 0.3 * DOWN, 0.01),
+    "corner": shadow(0.8 - ACROSS - DOWN, 0.02),
+    "most of it": shadow(ACROSS - 0.2, 1e-3),
+    "vignette": 1 - FROM_MIDDLE,
+}
+FINGER = np.minimum(shadow(DOWN - 0.7 - (ACROSS - 0.15), 0.02), 1)
+FINGER = np.maximum(FINGER, shadow(DOWN - 0.7 + (ACROSS - 0.15), 0.02))  # a right angle
+
+
+def photo(ink, light, noise, darkness=0.8):
+    grey = 225 * (1 - darkness * ink) * light
+    grey = grey + np.random.default_rng(0).normal(0, noise, grey.shape)
+    return np.rint(np.clip(grey, 0, 255)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("ink", [SEVEN, NINE], ids=["seven", "nine"])
+@pytest.mark.parametrize("light", SHADES.values(), ids=SHADES)
+def test_ink_is_the_same_in_every_light(read, ink, light):
+    want, _ = read(photo(ink, np.ones_like(light), 0))
+    got, done = read(photo(ink, light, 3))
+    assert "dark on light: inverted, cropped to " in done
+    assert np.abs(got.astype(int) - want).mean() < 5
+    # Where it was white or black it is so still: a shadow's edge leaves no line.
+    assert (got[want == 0] < 64).all() and (got[want > 200] > 128).all()
+
+
+@pytest.mark.parametrize("light", SHADES.values(), ids=SHADES)
+def test_a_faint_pen_in_a_jpeg_is_found_in_every_light(read, light):
+    faint = photo(SEVEN, light, 1.5, darkness=0.4)
+    _, done = read(faint, "own.jpg", quality=75)
+    width, height = map(int, done.split("cropped to ")[1].split(",")[0].split(" x "))
+    assert abs(width - 73) <= 3 and abs(height - 93) <= 3
+
+
+def test_chalk_on_an_uneven_board_is_light_on_dark(read):
+    want, _ = read(photo(SEVEN, np.ones_like(SEVEN), 0))
+    board = 30 + 50 * ACROSS + np.random.default_rng(0).normal(0, 3, SEVEN.shape)
+    got, done = read((board + 140 * SEVEN).clip(0, 255).astype(np.uint8))
+    assert "light on dark: cropped" in done
+    assert np.abs(got.astype(int) - want).mean() < 5
+
+
+@pytest.mark.parametrize("noise", [1, 5])
+@pytest.mark.parametrize("light", SHADES.values(), ids=SHADES)
+def test_shadows_on_paper_are_no_ink(read, light, noise):
+    with pytest.raises(
+        ValueError,
+        match=r"a blank image: nothing .*stands out .* contrast is \d+, .* noise .*\.$",
+    ):
+        read(photo(np.zeros_like(light), light, noise))
+
+
+def test_the_corner_of_a_shadow_is_no_ink(read):
+    want, _ = read(photo(SEVEN, np.ones_like(FINGER), 0))
+    got, _ = read(photo(SEVEN, FINGER, 2))
+    assert np.abs(got.astype(int) - want).mean() < 5
+    with pytest.raises(ValueError, match=r"uneven light: .* passes into its ground"):
+        read(photo(np.zeros_like(FINGER), FINGER, 2))
+
+
+def test_ink_as_wide_as_a_shadow_is_told_on_even_paper_alone(read):
+    wide = drawn((70, 35), (130, 35), (90, 115), width=50)
+    _, done = read(photo(wide, np.ones_like(wide), 3))
+    assert "cropped to 111 x 131" in done
+    with pytest.raises(ValueError, match=r"uneven light: .* wider than a quarter"):
+        read(photo(wide, SHADES["slope"], 3))
+
+
+def test_dirt_is_no_ink(read):
+    page = photo(SEVEN, np.ones_like(SEVEN), 0)
+    want, _ = read(page)
+    page[140, 10] = page[8:11, 180:183] = 20
+    np.testing.assert_array_equal(read(page)[0], want)
+    page[20:130, 40:150] = 225
+    with pytest.raises(ValueError, match="blank image: nothing but specks stands out"):
+        read(page)
+
+
+def test_what_is_not_blank_is_not_called_so(read):
+    grey = np.random.default_rng(0).normal(128, 35, (150, 200)).clip(0, 255)
+    with pytest.raises(
+        ValueError, match=r"ink can't be told from so uneven a ground: of 255 .*\.$"
+    ):
+        read(grey.astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [10, 14, 20])
+def test_small_pictures_are_enlarged(read, size):
+    whole = np.zeros((140, 140))
+    whole[:, :] = drawn((40, 25), (100, 25), (60, 115), shape=(140, 140), width=16)
+    page = photo(whole, 1, 0)
+    want, _ = read(page)
+    small = Image.fromarray(page).resize((size, size), Image.Resampling.BOX)
+    got, done = read(np.asarray(small))
+    assert f"{size} x {size}, dark on light: inverted, cropped to " in done
+    overlap = np.corrcoef(got.ravel(), want.ravel())[0, 1]
+    assert overlap > 0.8 and got.max() == 255
+    got, _ = read(np.asarray(small), centre=False)
+    assert got.shape == (28, 28)
+
+
+@pytest.mark.parametrize("size", [4, 6, 8])
+def test_pictures_that_are_too_small_are_refused(read, size):
+    page = np.full((size, size), 250, np.uint8)
+    page[1:-1, size // 2] = 0
+    with pytest.raises(
+        ValueError,
+        match=rf"own\.png: too small: its ink spans 1 x {size - 2} pixels, and would be .*\.$",
+    ):
+        read(page)
+
+
+def test_a_run_takes_pictures_as_its_training_images_are(tmp_path, capsys):
+    # As MNIST's, 20 pixels long and centred by mass, but dark on white.
+    images = np.stack([read_centred(each, tmp_path) for each in DIGITS[:60]])
+    images = 255 - images
+    labels = load_digits().target[:60] % 2
+    names = ("x_train", "y_train", "x_test", "y_test")
+    arrays = dict(zip(names, (images, labels, images, labels), strict=True))
+    np.savez(tmp_path / "own.npz", **arrays)
+    flags = ("--hidden", "--epochs", "1", "--no-plots", "--output-dir")
+    own = ("--dataset", str(tmp_path / "own.npz"))
+    assert main.train_multiclass([*own, *flags, str(tmp_path / "run")]) == 0
+    want = {"light_ground": True, "centred": True}
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["pictures"] == want
+    trained = load_run(tmp_path / "run")
+    for row, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "own.png")
+        given = predict.read(trained, tmp_path / "own.png")
+        np.testing.assert_array_equal(given.features, image[None], str(row))
+        # The other ground is brought to that of the training images.
+        Image.fromarray(255 - image).save(tmp_path / "own.png")
+        given = predict.read(trained, tmp_path / "own.png")
+        np.testing.assert_array_equal(given.features, image[None], str(row))
+
+
+def read_centred(digit, tmp_path):
+    Image.fromarray(enlarged(digit)).save(tmp_path / "large.png")
+    return read_image(tmp_path / "large.png", (28, 28), centre=True)[0]
 
 
 def test_libtiff_says_nothing_beside_our_sentence(read, tmp_path, capfd):
