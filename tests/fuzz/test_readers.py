@@ -26,7 +26,7 @@ from hypothesis.extra import numpy as hypothesis_numpy
 from PIL import Image
 
 from jaxcls import files
-from jaxcls.data import idx, images
+from jaxcls.data import idx, pixels
 from jaxcls.data.arrays import npz_names, read_npy, read_npz
 from jaxcls.data.images import read_image
 from jaxcls.data.npz import load_npz
@@ -44,9 +44,9 @@ limits = settings(
 
 @pytest.fixture(scope="module", autouse=True)
 def few_pixels():
-    most, images._MOST_PIXELS = images._MOST_PIXELS, 1_000_000  # of 60 bytes at most
+    most, pixels._MOST_PIXELS = pixels._MOST_PIXELS, 1_000_000  # of 60 bytes at most
     yield
-    images._MOST_PIXELS = most
+    pixels._MOST_PIXELS = most
 
 
 @pytest.fixture(scope="module")
