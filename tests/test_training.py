@@ -174,7 +174,7 @@ def test_batches_in_order_are_the_notes_dataloader():
     assert len(rows) == 792 and len(rows[-1]) == 9
 
 
-@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
 def test_a_scan_of_epochs_is_a_loop_of_steps(batch_size):
     data = examples()
     config = Config((6, 5, 1), bernoulli, batch_size=batch_size, dropout=True)
@@ -231,7 +231,7 @@ def test_vmap_is_a_loop_over_seeds_and_settings():
         assert_trees_close(of_many, run(keys, rates[index]))
 
 
-@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
 def test_segments_are_one_run_to_the_bit(batch_size):
     data = examples()
     config = Config((6, 5, 1), bernoulli, batch_size=batch_size, dropout=True)
@@ -263,7 +263,7 @@ def test_validation_takes_no_part_in_training():
     assert int(with_scores.validation.correct[-1]) == int(last.correct)
 
 
-@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
 def test_weights_are_repetitions(batch_size):
     # An example of weight 2 counts as two, one of weight 0 as none.
     data = examples(8)
