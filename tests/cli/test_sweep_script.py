@@ -392,17 +392,15 @@ def test_state_of_another_sweep_is_refused_by_name(swept, monkeypatch, capsys):
         stop_after(patched, 1)
         assert main.sweep([*argv, "--output-dir", "one"]) == 143
         stop_after(patched, 1)
-        assert main.sweep([*argv, "--epochs", "3", "--output-dir", "other"]) == 143
+        assert main.sweep([*argv, "--seed", "5", "--output-dir", "other"]) == 143
     shutil.rmtree("one/members")
     shutil.copytree("other/members", "one/members")
     capsys.readouterr()
     assert main.sweep(["--resume", "one"]) == 2
     told = capsys.readouterr().err
-    assert (
-        "one/members/block-000000.json belongs to another run: its epochs is 3" in told
-    )
+    assert "one/members/block-000000.json belongs to another run: its seed is 5" in told
     for name in ("metrics.json", "sweep.csv", "members.csv"):
         shutil.copy(folder / name, "other")
     assert main.sweep(["--resume", "other"]) == 2
     told = capsys.readouterr().err
-    assert "other/metrics.json belongs to another run: its epochs is 2" in told
+    assert "other/metrics.json belongs to another run: its seed is 0" in told
