@@ -36,6 +36,11 @@ OPTIMIZERS = {
 }
 
 
+# Either loss, full batches and mini-batches, with dropout and without: each once.
+FAST = {("bernoulli", "sgd", 8, True), ("categorical", "adam", None, False)}
+SLOW = pytest.mark.slow
+
+
 def examples(num_examples=25, num_classes=2):
     rng = np.random.default_rng(num_examples)
     x = rng.uniform(0, 1, (num_examples, 6)).astype(np.float32)
@@ -68,20 +73,15 @@ def batches_of(config, data, epoch):
 
 
 @pytest.mark.parametrize(
-    "name, optimizer",
+    "name, optimizer, batch_size, dropout",
     [
-        ("bernoulli", "sgd"),
-        ("categorical", "adam"),
-        pytest.param("bernoulli", "adamw", marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.parametrize(
-    "batch_size, dropout",
-    [
-        (None, False),
-        pytest.param(None, True, marks=pytest.mark.slow),
-        (8, True),
-        pytest.param(40, False, marks=pytest.mark.slow),
+        pytest.param(*each, *more, marks=() if (*each, *more) in FAST else SLOW)
+        for each in (
+            ("bernoulli", "sgd"),
+            ("categorical", "adam"),
+            ("bernoulli", "adamw"),
+        )
+        for more in ((None, False), (None, True), (8, True), (40, False))
     ],
 )
 def test_epochs_agree_with_float64(optimizer, name, batch_size, dropout):
