@@ -223,12 +223,12 @@ def test_vmap_is_a_loop_over_seeds_and_settings():
     stacked = jax.tree.map(lambda *keys: jnp.stack(keys), *all_keys)
 
     def run(keys, rate):
-        return trained(config, data, Hyperparams(rate, 0.5), keys)
+        return trained(config, data, Hyperparams(rate, 0.5), keys, num_epochs=2)
 
     many = jax.vmap(run)(stacked, rates)
     for index, keys in enumerate(all_keys):
         of_many = jax.tree.map(operator.itemgetter(index), many)
-        assert_trees_close(of_many, run(keys, rates[index]))
+        assert_trees_close(of_many, run(keys, float(rates[index])))
 
 
 @pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
