@@ -4,19 +4,26 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import jax
 import pytest
 
 from jaxcls import data
+from jaxcls.cli.compile_cache import use_compile_cache
 
-# Scripts under test keep what they compile here, and not in the user's own folder; the
-# environment is for their processes.
-CACHE = tempfile.mkdtemp(prefix="jaxcls-tests-")
-atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+# What is compiled is kept here, and not in the user's own folder: for this process, the workers
+# of pytest-xdist and the scripts under test, many of which train alike. Who sets the variable
+# keeps it from one session to the next.
+CACHE = os.environ.get("JAXCLS_TESTS_CACHE")
+if CACHE is None:
+    CACHE = tempfile.mkdtemp(prefix="jaxcls-tests-")
+    atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+    os.environ["JAXCLS_TESTS_CACHE"] = CACHE  # which the workers inherit
 os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
 jax.config.update("jax_compilation_cache_dir", CACHE)
+use_compile_cache("conftest.py")
 
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)
@@ -49,3 +56,32 @@ def x64():
     """Runs a test with float64 switched on."""
     with jax.enable_x64(True):
         yield
+
+
+_TALLIES: dict[str, Counter[str]] = {}
+
+
+@pytest.fixture(scope="session")
+def tallies():
+    """Of each reader that is fuzzed, how many inputs were "whole" and how many "refused"."""
+    return _TALLIES
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        tallies = {reader: dict(tally) for reader, tally in _TALLIES.items()}
+        session.config.workeroutput["tallies"] = tallies
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    for reader, tally in getattr(node, "workeroutput", {}).get("tallies", {}).items():
+        _TALLIES.setdefault(reader, Counter()).update(tally)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for reader, tally in _TALLIES.items():
+        terminalreporter.write_line(
+            f"fuzz: {reader} {tally.total():,} inputs, {tally['whole']:,} whole, "
+            f"{tally['refused']:,} refused"
+        )

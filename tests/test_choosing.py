@@ -126,11 +126,11 @@ def test_of_equal_epochs_the_first_is_best():
     "report_every, checkpoint_every",
     [
         (1, None),
-        (2, None),
-        (5, None),
+        pytest.param(2, None, marks=pytest.mark.slow),
+        pytest.param(5, None, marks=pytest.mark.slow),
         (None, 1),
         (2, 3),
-        (5, 2),
+        pytest.param(5, 2, marks=pytest.mark.slow),
         (100, 100),
     ],
 )

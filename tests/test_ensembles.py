@@ -48,7 +48,9 @@ def both_of(params, x, likelihood):
 
 
 @both
-@pytest.mark.parametrize("num_members", [1, 2, 5, 30])
+@pytest.mark.parametrize(
+    "num_members", [1, 5, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 30))]
+)
 @pytest.mark.parametrize("scale", [0.1, 4.0, 100.0])
 def test_agrees_with_float64(likelihood, num_members, scale):
     params, x = members(likelihood, num_members, scale), inputs()
@@ -105,7 +107,11 @@ def test_members_that_agree_add_nothing(likelihood):
 
 
 @both
-@pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    "wide",
+    [False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["float32", "float64"],
+)
 def test_the_order_of_the_members_does_not_matter(likelihood, wide):
     # In float32 sums of another order round by several times 2**-24.
     atol = 1e-14 if wide else 4e-7

@@ -1,4 +1,4 @@
-"""`scripts/gpu_check.py` on the CPU: every check runs, and tells what it finds."""
+"""`scripts/gpu_check.py` on the CPU: every kind of check runs, and tells what it finds."""
 
 import json
 import subprocess
@@ -23,13 +23,15 @@ def gpu_check(*arguments, timeout=300):
 def test_a_dry_run_passes_on_the_cpu(mnist_dir, tmp_path):
     table = tmp_path / "table.json"
     flags = ("--data-dir", mnist_dir, "--device", "cpu", "--quick", "--epochs", 2)
-    # Not the errors against float64, which are tests of their own.
-    only = ("device", "draws", "products", "A", "D", "M", "T", "sweep", "scripts")
+    # Not the errors against float64, which are tests of their own, nor what is done with every
+    # job alike.
+    only = ("device", "draws", "products", "A", "D", "sweep", "scripts")
+    only += ("M: losses", "T: losses", "M: 4 seeds")
     done = gpu_check(*flags, "--only", *only, "--json", table)
     rows = json.loads(table.read_text())
     assert done.returncode == 0, done.stdout
     assert {row["verdict"] for row in rows} == {"pass", "figure"}
-    assert len(rows) >= 20 and all(row["check"] in done.stdout for row in rows)
+    assert len(rows) >= 18 and all(row["check"] in done.stdout for row in rows)
 
 
 def test_without_data_or_a_gpu_it_says_so_in_a_sentence(mnist_dir, tmp_path):

@@ -72,16 +72,7 @@ CASES = {
         },
     ),
 }
-FAST = {"class weights and smoothing"}
 IN_FLOAT64 = {"sgd, full batch", "momentum, in order", "adamw, a schedule"}
-cases = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-        for name in CASES
-        if name not in IN_FLOAT64
-    ],
-)
 
 
 def case(name):
@@ -165,7 +156,8 @@ def assert_is_alone(got, want, tolerance):
     assert_close(got.params, params, tolerance)
 
 
-@cases
+@pytest.mark.slow  # the fast one is the first of devices and widths
+@pytest.mark.parametrize("name", [name for name in CASES if name not in IN_FLOAT64])
 def test_one_of_many_is_fit_alone(name):
     config, hyperparams, sets = case(name)
     runs = fit_many(
@@ -223,10 +215,10 @@ def one_by_one():
 @pytest.mark.parametrize(
     "num_devices, width",
     [
-        pytest.param(8, 1, marks=pytest.mark.slow),
+        (2, 2),
         *(
             pytest.param(*each, marks=pytest.mark.slow)
-            for each in ((1, 4), (2, 2), (4, 1))
+            for each in ((8, 1), (1, 4), (4, 1))
         ),
     ],
 )
@@ -469,11 +461,13 @@ def test_bad_arguments_are_named(change, error, message):
 
 
 def test_seeds_may_come_from_a_generator_or_be_numpys():
-    sets, config = examples(), Config((4, 4, 1), bernoulli, epochs=2)
-    want = fit_many((1, 200), config, Hyperparams(), sets)
+    def runs(seeds):
+        two = {"width": 2, "devices": jax.devices()[:2]}
+        return fit_many(seeds, PATIENT, Hyperparams(), TRAIN, VALIDATION, TEST, **two)
+
+    want = runs((1, 200))
     for seeds in ((seed for seed in (1, 200)), np.array([1, 200], np.uint8)):
-        got = fit_many(seeds, config, Hyperparams(), sets)
-        jax.tree.map(np.testing.assert_array_equal, got, want)
+        jax.tree.map(np.testing.assert_array_equal, runs(seeds), want)
 
 
 @pytest.mark.slow

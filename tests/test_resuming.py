@@ -127,7 +127,9 @@ def test_a_run_goes_on_to_the_same_bits(row):
     )
 
 
-@pytest.mark.parametrize("row", STRAIGHT, ids=name_of)
+@pytest.mark.parametrize(
+    "row", [STRAIGHT[0], pytest.param(STRAIGHT[1], marks=pytest.mark.slow)], ids=name_of
+)
 def test_a_run_in_segments_has_the_bits_of_one_program(row):
     config, hyperparams = configured(*row)
     straight = run(config, hyperparams)

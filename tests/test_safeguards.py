@@ -227,7 +227,11 @@ def test_decay_is_on_kernels_alone(optimizer):
 
 
 @both
-@pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    "wide",
+    [pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["float32", "float64"],
+)
 def test_a_run_agrees_with_float64(config, wide):
     # 25 examples in batches of 8: the last has one example, whose mean is its own loss.
     data, hyperparams = examples(config), all_at_work(config)
@@ -261,14 +265,11 @@ def test_a_run_agrees_with_float64(config, wide):
 
 
 def test_a_run_in_float32_stays_one_under_x64(x64):
-    values = [
-        {"clip_norm": np.float64(0.3)},
-        {"label_smoothing": np.float64(0.2)},
-        {"class_weights": WEIGHTS[THREE]},
-        {"class_weights": np.array(WEIGHTS[THREE])},
-    ]
-    for each in values:
-        state, history = run(THREE, Hyperparams(np.float64(0.5), **each))
+    # Any one that is wider would make the others' results so, too.
+    wide = {"clip_norm": np.float64(0.3), "label_smoothing": np.float64(0.2)}
+    for weights in (WEIGHTS[THREE], np.array(WEIGHTS[THREE])):
+        hyperparams = Hyperparams(np.float64(0.5), class_weights=weights, **wide)
+        state, history = run(THREE, hyperparams)
         kernel = state.params["Dense_0"]["kernel"]
         assert kernel.dtype == history.loss.dtype == np.float32
 
@@ -418,7 +419,9 @@ def test_good_values_pass():
     check_hyperparams("fit", Hyperparams(clip_norm=1), Config((6, 1), gaussian))
 
 
-@pytest.mark.parametrize("batch_size", [1, 5, 24, None])
+@pytest.mark.parametrize(
+    "batch_size", [24, None, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5))]
+)
 def test_a_weight_means_the_same_at_any_batch_size(batch_size):
     data = examples(TWO)
     weights = np.linspace(0.2, 3, 25).astype(np.float32)
@@ -446,7 +449,9 @@ def test_a_weight_means_the_same_at_any_batch_size(batch_size):
             np.testing.assert_allclose(leaf, wanted, 1e-5, 1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [4, 40, None])
+@pytest.mark.parametrize(
+    "batch_size", [40, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, None))]
+)
 def test_balanced_classes_count_alike_at_any_batch_size(batch_size):
     # Nothing to learn but the share: one of twenty examples is of class 1.
     y = (np.arange(400) % 20 == 0).astype(int)

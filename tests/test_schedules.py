@@ -63,7 +63,10 @@ def test_shares_by_hand(name, num_steps, want):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("num_steps", [*TOTALS, 101, 200])
+@pytest.mark.parametrize(
+    "num_steps",
+    [1, 10, 100, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3, 101, 200))],
+)
 def test_shares_agree_with_float64_and_have_unit_height(name, num_steps):
     got = shares(name, num_steps)
     np.testing.assert_allclose(got, oracle.shares(name, num_steps), rtol=0, atol=5e-7)
@@ -105,7 +108,9 @@ def test_a_run_agrees_with_float64_and_a_new_rate_compiles_nothing(name):
     assert other.loss[-1] != history.loss[-1]
 
 
-@pytest.mark.parametrize("name", ["warmup_cosine", "step"])
+@pytest.mark.parametrize(
+    "name", ["warmup_cosine", pytest.param("step", marks=pytest.mark.slow)]
+)
 def test_segments_change_no_bit(name):
     # The schedule is that of the whole run, also where a segment ends between epochs.
     in_segments = run(name, report_every=2)

@@ -48,7 +48,14 @@ def run(plan, devices=FOUR, **more):
     return sweep.run(plan, *SETS, devices=devices, **more)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["straight", "halved"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(False, marks=pytest.mark.slow),
+        True,
+    ],  # straight ones are the scripts' tests
+    ids=["straight", "halved"],
+)
 def swept(request):
     """A plan, what came of it, and its chunks in the order in which they were trained."""
     plan, kept = planned(halving=request.param), []

@@ -36,6 +36,11 @@ OPTIMIZERS = {
 }
 
 
+# Either loss, full batches and mini-batches, with dropout and without: each once.
+FAST = {("bernoulli", "sgd", 8, True), ("categorical", "adam", None, False)}
+SLOW = pytest.mark.slow
+
+
 def examples(num_examples=25, num_classes=2):
     rng = np.random.default_rng(num_examples)
     x = rng.uniform(0, 1, (num_examples, 6)).astype(np.float32)
@@ -68,20 +73,15 @@ def batches_of(config, data, epoch):
 
 
 @pytest.mark.parametrize(
-    "name, optimizer",
+    "name, optimizer, batch_size, dropout",
     [
-        ("bernoulli", "sgd"),
-        ("categorical", "adam"),
-        pytest.param("bernoulli", "adamw", marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.parametrize(
-    "batch_size, dropout",
-    [
-        (None, False),
-        pytest.param(None, True, marks=pytest.mark.slow),
-        (8, True),
-        pytest.param(40, False, marks=pytest.mark.slow),
+        pytest.param(*each, *more, marks=() if (*each, *more) in FAST else SLOW)
+        for each in (
+            ("bernoulli", "sgd"),
+            ("categorical", "adam"),
+            ("bernoulli", "adamw"),
+        )
+        for more in ((None, False), (None, True), (8, True), (40, False))
     ],
 )
 def test_epochs_agree_with_float64(optimizer, name, batch_size, dropout):
@@ -174,7 +174,7 @@ def test_batches_in_order_are_the_notes_dataloader():
     assert len(rows) == 792 and len(rows[-1]) == 9
 
 
-@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
 def test_a_scan_of_epochs_is_a_loop_of_steps(batch_size):
     data = examples()
     config = Config((6, 5, 1), bernoulli, batch_size=batch_size, dropout=True)
@@ -223,15 +223,15 @@ def test_vmap_is_a_loop_over_seeds_and_settings():
     stacked = jax.tree.map(lambda *keys: jnp.stack(keys), *all_keys)
 
     def run(keys, rate):
-        return trained(config, data, Hyperparams(rate, 0.5), keys)
+        return trained(config, data, Hyperparams(rate, 0.5), keys, num_epochs=2)
 
     many = jax.vmap(run)(stacked, rates)
     for index, keys in enumerate(all_keys):
         of_many = jax.tree.map(operator.itemgetter(index), many)
-        assert_trees_close(of_many, run(keys, rates[index]))
+        assert_trees_close(of_many, run(keys, float(rates[index])))
 
 
-@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
 def test_segments_are_one_run_to_the_bit(batch_size):
     data = examples()
     config = Config((6, 5, 1), bernoulli, batch_size=batch_size, dropout=True)
@@ -263,7 +263,7 @@ def test_validation_takes_no_part_in_training():
     assert int(with_scores.validation.correct[-1]) == int(last.correct)
 
 
-@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
 def test_weights_are_repetitions(batch_size):
     # An example of weight 2 counts as two, one of weight 0 as none.
     data = examples(8)

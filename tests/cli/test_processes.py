@@ -17,7 +17,7 @@ import sys
 from jaxcls.cli import processes
 from jaxcls.cli.flags import SweepFlags
 
-processes._START_SECONDS = 2
+processes._START_SECONDS = int(sys.argv[2])
 processes.join(SweepFlags(**eval(sys.argv[1])), "sweep.py")
 print("joined")
 """
@@ -98,9 +98,9 @@ def test_another_host_or_none_is_a_sentence(initialized):
     assert initialized == []
 
 
-def started(settings, **environment):
+def started(settings, seconds=2, **environment):
     return subprocess.Popen(
-        [sys.executable, "-c", ALONE, repr(settings)],
+        [sys.executable, "-c", ALONE, repr(settings), str(seconds)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -141,7 +141,8 @@ def test_what_a_launcher_left_in_a_shell_is_named():
 
 def test_two_of_one_number_are_a_sentence():
     port = free_port()
-    first = started(flags(f"127.0.0.1:{port}"))
+    # Long enough that it is still there once the second has begun, on a busy machine, too.
+    first = started(flags(f"127.0.0.1:{port}"), 60)
     second = None
     try:
         for _ in range(200):

@@ -51,8 +51,8 @@ def binary(*argv):
     return main.train_binary(argv)
 
 
-def cut_off(flags, monkeypatch, after=1):
-    """Begins a run in `run`, which breaks off at the checkpoint after `after` others."""
+def cut_off(flags, monkeypatch, after=1, folder="run"):
+    """Begins a run, which breaks off at the checkpoint after `after` others."""
 
     def fit_until(*arguments, on_checkpoint, **settings):
         seen = []
@@ -67,7 +67,22 @@ def cut_off(flags, monkeypatch, after=1):
 
     with monkeypatch.context() as patched:
         patched.setattr(train, "fit", fit_until)
-        assert binary(*flags, "--output-dir", "run") == 2
+        assert binary(*flags, "--output-dir", str(folder)) == 2
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """Puts into `run` a copy of a run that was cut off; each is begun once."""
+    folders = {}
+
+    def copied(flags, after=1):
+        if (flags, after) not in folders:
+            folders[flags, after] = tmp_path_factory.mktemp("cut") / "run"
+            with pytest.MonkeyPatch.context() as patched:
+                cut_off(flags, patched, after, folders[flags, after])
+        shutil.copytree(folders[flags, after], "run")
+
+    return copied
 
 
 def metrics(folder):
@@ -97,8 +112,8 @@ def test_a_run_cut_off_goes_on_to_the_same_bits(flags, straight, monkeypatch, ca
     assert_equal_runs("run", straight(flags))
 
 
-def test_a_run_without_a_checkpoint_begins_again(straight, monkeypatch, capsys):
-    cut_off(FULL, monkeypatch, after=0)
+def test_a_run_without_a_checkpoint_begins_again(straight, cut, capsys):
+    cut(FULL, after=0)
     assert binary("--resume", "run") == 0
     assert "run: on from epoch 0" in capsys.readouterr().out
     assert_equal_runs("run", straight(FULL))
@@ -209,8 +224,8 @@ def test_more_patience_goes_on_to_the_bits_of_a_longer_run(straight):
         (["--overwrite"], "--overwrite is for a new run"),
     ],
 )
-def test_what_would_change_the_past_is_refused(argv, message, monkeypatch, capsys):
-    cut_off(MIXED, monkeypatch)
+def test_what_would_change_the_past_is_refused(argv, message, cut, capsys):
+    cut(MIXED)
     before = {path: path.read_bytes() for path in Path("run").rglob("*.*")}
     capsys.readouterr()
     assert binary("--resume", "run", *argv) == 2
@@ -235,9 +250,9 @@ OTHERS = {
 }
 
 
-def test_every_flag_that_changes_the_past_is_refused(monkeypatch):
+def test_every_flag_that_changes_the_past_is_refused(cut):
     assert OTHERS.keys() == {field.name for field in dataclasses.fields(BinaryFlags)}
-    cut_off(FULL, monkeypatch)
+    cut(FULL)
     folder, script = Path("run"), "train_binary.py"
     flags = read_flags(BinaryFlags, read_json(folder / "config.json"), script)
     assert read_past(flags, folder, script).epoch == 3
@@ -250,8 +265,8 @@ def test_every_flag_that_changes_the_past_is_refused(monkeypatch):
             read_past(changed, folder, script)
 
 
-def test_epochs_of_a_schedule_may_change_before_any_is_done(monkeypatch):
-    cut_off(MIXED, monkeypatch, after=0)
+def test_epochs_of_a_schedule_may_change_before_any_is_done(cut):
+    cut(MIXED, after=0)
     assert binary("--resume", "run", "--epochs", "3") == 0
     assert metrics("run")["chosen"]["epochs_done"] == 3
 
@@ -285,8 +300,8 @@ def test_another_scripts_run_and_no_run_are_refused(straight, capsys):
     assert not Path("none").exists()
 
 
-def test_another_environment_is_said(monkeypatch, capsys):
-    cut_off(FULL, monkeypatch)
+def test_another_environment_is_said(cut, capsys):
+    cut(FULL)
     for path in ("run/config.json", *CHECKPOINTS.glob("*.json")):
         value = read_json(path)
         config = value.get("config", value)
@@ -348,8 +363,8 @@ def test_a_finished_run_heals(name, how, straight, capsys):
     assert_equal_runs("run", straight(MIXED))
 
 
-def test_a_damaged_checkpoint_is_passed_over_in_a_line(straight, monkeypatch, capsys):
-    cut_off(FULL, monkeypatch, after=2)
+def test_a_damaged_checkpoint_is_passed_over_in_a_line(straight, cut, capsys):
+    cut(FULL, after=2)
     path = CHECKPOINTS / "epoch-0000000006.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     capsys.readouterr()
@@ -382,8 +397,8 @@ def test_a_stop_is_a_keyboard_interrupt():
     assert issubclass(Stopped, KeyboardInterrupt)
 
 
-def test_checkpoints_of_another_run_are_refused_by_name(straight, monkeypatch, capsys):
-    cut_off(FULL, monkeypatch, after=2)
+def test_checkpoints_of_another_run_are_refused_by_name(straight, cut, capsys):
+    cut(FULL, after=2)
     other = straight((*FULL, "--momentum", "0.9", "--optimizer", "sgd"))
     name = "epoch-0000000012"
     for kind in ("json", "safetensors"):

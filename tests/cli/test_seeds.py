@@ -38,9 +38,11 @@ def history(folder):
 @pytest.mark.parametrize(
     ("many", "alone"),
     [
-        (
+        ((), ()),  # the program of most tests here
+        pytest.param(
             ("--validation-fraction", "0.2", "--patience", "2"),
             ("--split-seed", "0"),
+            marks=pytest.mark.slow,
         ),
         pytest.param(("--recipe", "d", "--epochs", "2"), (), marks=pytest.mark.slow),
     ],

@@ -61,7 +61,14 @@ def started(*flags):
     return process
 
 
-@pytest.mark.parametrize("signum", SIGNALS)
+# All three in this process are below.
+@pytest.mark.parametrize(
+    "signum",
+    [
+        pytest.param(each, marks=() if each == signal.SIGTERM else pytest.mark.slow)
+        for each in SIGNALS
+    ],
+)
 def test_a_signal_leaves_a_checkpoint_to_go_on_from(signum):
     process = started("--epochs", "1000000", "--report-every", "100")
     process.send_signal(signum)
@@ -163,9 +170,16 @@ with StopRequest().listening() if sys.argv[1] == "saves" else ending_at_once():
     ("kind", "signals", "code"),
     [
         ("saves nothing", [signal.SIGINT], -signal.SIGINT),
-        ("saves nothing", [signal.SIGTERM], -signal.SIGTERM),
+        pytest.param(
+            "saves nothing", [signal.SIGTERM], -signal.SIGTERM, marks=pytest.mark.slow
+        ),
         ("saves", [signal.SIGINT, signal.SIGTERM], 128 + signal.SIGTERM),
-        ("saves", [signal.SIGTERM, signal.SIGTERM], 128 + signal.SIGTERM),
+        pytest.param(
+            "saves",
+            [signal.SIGTERM, signal.SIGTERM],
+            128 + signal.SIGTERM,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_no_process_that_waits_inside_xla_outlives_two_signals(kind, signals, code):
