@@ -1,9 +1,8 @@
 """Settings and data for every test."""
 
-import atexit
+import contextlib
 import os
-import shutil
-import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,13 +13,15 @@ from jaxcls import data
 from jaxcls.cli.compile_cache import use_compile_cache
 
 # What is compiled is kept here, and not in the user's own folder: for this process, the workers
-# of pytest-xdist and the scripts under test, many of which train alike. Who sets the variable
-# keeps it from one session to the next.
-CACHE = os.environ.get("JAXCLS_TESTS_CACHE")
-if CACHE is None:
-    CACHE = tempfile.mkdtemp(prefix="jaxcls-tests-")
-    atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
-    os.environ["JAXCLS_TESTS_CACHE"] = CACHE  # which the workers inherit
+# of pytest-xdist, the scripts under test, many of which train alike, and the next session.
+ROOT = Path(__file__).parents[1]
+CACHE = os.environ.get("JAXCLS_TESTS_CACHE", str(ROOT / ".pytest_cache" / "programs"))
+os.makedirs(CACHE, mode=0o700, exist_ok=True)
+for entry in os.scandir(CACHE):
+    with contextlib.suppress(OSError):  # another process may remove it
+        if entry.stat().st_mtime < time.time() - 7 * 86400:
+            os.unlink(entry.path)
+os.environ["JAXCLS_TESTS_CACHE"] = CACHE
 os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
 jax.config.update("jax_compilation_cache_dir", CACHE)
 use_compile_cache("conftest.py")

@@ -125,7 +125,7 @@ def test_of_equal_epochs_the_first_is_best():
 @pytest.mark.parametrize(
     "report_every, checkpoint_every",
     [
-        (1, None),
+        pytest.param(1, None, marks=pytest.mark.slow),
         pytest.param(2, None, marks=pytest.mark.slow),
         pytest.param(5, None, marks=pytest.mark.slow),
         (None, 1),
@@ -250,6 +250,7 @@ def test_what_cannot_be_judged_is_named():
             dataclasses.replace(LAST, **change)
 
 
+@pytest.mark.slow
 def test_each_seed_under_vmap_stops_at_its_own_epoch():
     config = patient(LOSS, 2)
     all_keys = [Keys.from_seed(seed) for seed in range(4)]

@@ -321,9 +321,8 @@ def test_another_byte_order_is_named(field):
         fit(KEYS, Config((4, 1), bernoulli), Hyperparams(), data)
 
 
-@pytest.mark.parametrize(
-    "num_rows", [30, *(pytest.param(n, marks=pytest.mark.slow) for n in (7, 60))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("num_rows", [7, 30, 60])
 def test_epochs_of_data_of_another_size_count(num_rows):
     data = examples()
     fewer = Batch(data.features[:num_rows], data.targets[:num_rows])

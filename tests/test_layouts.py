@@ -269,6 +269,7 @@ def test_fit_packs_large_full_batches_alone(monkeypatch):
     assert_trees_close(got, fitted(), 2e-6)
 
 
+@pytest.mark.slow
 def test_packed_runs_go_on_to_the_same_bits():
     config = Config((250, 8, 1), bernoulli, epochs=6, dropout=True)
     hyperparams, kept = Hyperparams(0.01, 0.3), {}

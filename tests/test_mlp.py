@@ -51,6 +51,7 @@ def test_init_draws_each_layer_and_seed_anew():
     assert drawn.size == 3 * 16
 
 
+@pytest.mark.slow
 def test_init_does_not_depend_on_x64(params):
     with jax.enable_x64(True):
         wide = mlp.init(jax.random.key(0), SIZES)

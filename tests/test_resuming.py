@@ -166,6 +166,7 @@ def test_a_run_that_an_error_ends_goes_on():
     assert_trees_equal(joined(history, 3, rest), history)
 
 
+@pytest.mark.slow
 def test_how_often_a_run_reports_and_checkpoints_changes_no_bit():
     config, hyperparams = configured(*ONE)
     want = run(config, hyperparams)

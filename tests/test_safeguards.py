@@ -264,6 +264,7 @@ def test_a_run_agrees_with_float64(config, wide):
     assert state.params["Dense_0"]["kernel"].dtype == history.loss.dtype == dtype
 
 
+@pytest.mark.slow
 def test_a_run_in_float32_stays_one_under_x64(x64):
     # Any one that is wider would make the others' results so, too.
     wide = {"clip_norm": np.float64(0.3), "label_smoothing": np.float64(0.2)}

@@ -130,9 +130,8 @@ def test_training_on_rows_is_training_on_one_device(name):
         assert int(got_score.count) == 101
 
 
-@pytest.mark.parametrize(
-    "count", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 8))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
 def test_a_step_on_rows_is_a_step_on_one_device(count):
     # Masks are drawn at the size of the batch, which filling up has changed.
     data, config = examples(), Config((16, 8, 4, 1), bernoulli, dropout=True)

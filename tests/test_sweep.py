@@ -533,6 +533,7 @@ def test_the_number_of_settings_compiles_nothing():
     assert _run_round._cache_size() == before
 
 
+@pytest.mark.slow
 def test_where_all_of_a_later_rung_diverge_the_best_that_was_dropped_wins():
     data = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
     config = Config((2, 8, 1), bernoulli, epochs=9, monitor="loss")

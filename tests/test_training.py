@@ -231,7 +231,8 @@ def test_vmap_is_a_loop_over_seeds_and_settings():
         assert_trees_close(of_many, run(keys, float(rates[index])))
 
 
-@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [None, 8])
 def test_segments_are_one_run_to_the_bit(batch_size):
     data = examples()
     config = Config((6, 5, 1), bernoulli, batch_size=batch_size, dropout=True)

@@ -91,6 +91,7 @@ def test_each_script_refuses_it_with_a_sentence(monkeypatch, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits")
 def test_an_address_space_that_is_bounded(tmp_path):
     command = f'ulimit -v 4000000; exec "{sys.executable}" "$@"'

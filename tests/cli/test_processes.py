@@ -108,7 +108,7 @@ def started(settings, seconds=2, **environment):
     )
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_others_that_do_not_come_are_a_sentence(number):
     process = started(flags(f"127.0.0.1:{free_port()}", number))
     told = process.communicate(timeout=60)[1]

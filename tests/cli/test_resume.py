@@ -182,6 +182,7 @@ def test_more_epochs_go_on_to_the_bits_of_a_longer_run(straight):
     assert_equal_runs("run", straight(longer))
 
 
+@pytest.mark.slow
 def test_more_patience_goes_on_to_the_bits_of_a_longer_run(straight):
     # So large a rate that validation stops it soon, and between two reports.
     few = (*DIGITS, "--epochs", "24", "--learning-rate", "0.3", "--report-every", "5")
@@ -265,6 +266,7 @@ def test_every_flag_that_changes_the_past_is_refused(cut):
             read_past(changed, folder, script)
 
 
+@pytest.mark.slow
 def test_epochs_of_a_schedule_may_change_before_any_is_done(cut):
     cut(MIXED, after=0)
     assert binary("--resume", "run", "--epochs", "3") == 0

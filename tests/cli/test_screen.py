@@ -51,6 +51,7 @@ def test_a_note_is_short_and_ends_in_what_to_do(capsys):
     assert len(told) < 1300
 
 
+@pytest.mark.slow
 def test_a_terminal_without_a_paths_letters(tmp_path):
     done = script(
         "train_binary.py",
@@ -127,6 +128,7 @@ def test_no_file_of_a_run_gets_the_number_of_a_closed_stream(closed, tmp_path):
         assert (tmp_path / "run" / name).read_bytes() == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argv", [("evaluate.py", "run", "--json"), ("sweep.py", "-h")])
 def test_a_reader_that_has_read_enough_is_no_error(argv, tmp_path):
     assert main.train_binary([*FLAGS, str(tmp_path / "run")]) == 0

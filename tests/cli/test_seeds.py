@@ -35,16 +35,13 @@ def history(folder):
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("many", "alone"),
     [
         ((), ()),  # the program of most tests here
-        pytest.param(
-            ("--validation-fraction", "0.2", "--patience", "2"),
-            ("--split-seed", "0"),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(("--recipe", "d", "--epochs", "2"), (), marks=pytest.mark.slow),
+        (("--validation-fraction", "0.2", "--patience", "2"), ("--split-seed", "0")),
+        (("--recipe", "d", "--epochs", "2"), ()),
     ],
 )
 def test_each_run_is_what_its_seed_gives_alone(many, alone):

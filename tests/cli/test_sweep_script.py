@@ -75,6 +75,7 @@ def test_one_that_diverges_harms_no_other(swept):
             assert one == other
 
 
+@pytest.mark.slow
 def test_the_winner_is_what_the_training_script_gives(swept, capsys):
     _, folder = swept
     found = metrics(folder / "winner")
@@ -141,6 +142,7 @@ def test_halving_gives_the_same_winner_later_rungs_alone(swept):
         assert abs(float(row[name]) - float(whole[row["setting"]][name])) <= 1e-6
 
 
+@pytest.mark.slow
 def test_draws_are_of_the_ranges_and_lists_given():
     argv = (*TINY, "--draws", "6", "--learning-rate", "log-uniform:1e-3:1e-2")
     lists = (

@@ -135,6 +135,7 @@ def test_train_multiclass_end_to_end():
     }
 
 
+@pytest.mark.slow
 def test_a_run_repeats_to_the_bit():
     flags = (
         "--dataset",
@@ -178,6 +179,7 @@ def test_a_flag_beside_a_recipe_overrides_it():
     assert (flags.epochs, flags.init, flags.dropout, flags.seed) == (7, "key", 0.5, 1)
 
 
+@pytest.mark.slow
 def test_recipe_a_prints_the_notes_accuracies(mnist_dir, capsys):
     flags = ("--recipe", "a", "--no-plots", "--output-dir", "run")
     assert binary("--data-dir", str(mnist_dir), *flags) == 0

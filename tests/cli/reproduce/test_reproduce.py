@@ -136,6 +136,7 @@ def test_a_file_that_cannot_be_written_leaves_the_verdict(monkeypatch, capsys):
     assert not Path("out.json").exists()
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_how_far_a_run_is(monkeypatch, capsys, digits):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert reproduce("--only", "D.trace", "--json", "out.json") in (0, 1)
@@ -152,6 +153,7 @@ def test_figures_of_real_mnist(mnist_dir, capsys):
     assert capsys.readouterr().out.endswith("\n6 of 6 figures\n")
 
 
+@pytest.mark.slow
 def test_one_key_of_many_is_that_key_alone(digits):
     runs = Runs(None, "float32", lambda *_: None)
     many, (train, test) = runs.repeated("D"), runs.data(0, 1)
