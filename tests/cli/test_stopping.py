@@ -32,9 +32,16 @@ def in_a_new_folder(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """What a run that stops does to signals stays in its test."""
+    """What a run that stops does to signals stays in its test.
+
+    None is ignored at first, as a shell has it for what runs in its background.
+    """
     before = {each: signal.getsignal(each) for each in SIGNALS}
-    yield before
+    at_first = dict.fromkeys(SIGNALS, signal.SIG_DFL)
+    at_first[signal.SIGINT] = signal.default_int_handler
+    for each, handler in at_first.items():
+        signal.signal(each, handler)
+    yield at_first
     for each, handler in before.items():
         signal.signal(each, handler)
 
