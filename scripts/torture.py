@@ -92,6 +92,8 @@ class Flags:
 
     kills: int | None = None
     """Times to kill train_binary.py; 60 by default, 4 with --short."""
+    calls: int | None = None
+    """System calls of each command at which each fault is tried; all by default, 1 with --short."""
     seed: int = 0
     """Of the random moments and places."""
     short: bool = False
@@ -645,11 +647,13 @@ def in_time(fault: Callable, bench: Bench, folder: Path, rng: random.Random) -> 
 # ---- system calls ----
 
 
-def each_call(bench: Bench, job: str, short: bool, rng: random.Random) -> list[Row]:
-    """Tries every fault at every call of a job; if `short`, at one call of each command."""
+def each_call(
+    bench: Bench, job: str, most: int | None, rng: random.Random
+) -> list[Row]:
+    """Tries every fault at every system call of a job, or at `most` of each command."""
     home = bench.home / job.replace(" ", "-").strip("-")
     return calls.at_each_call(
-        job, home, bench.environment, bench.home / "digits.npz", short, rng
+        job, home, bench.environment, bench.home / "digits.npz", most, rng
     )
 
 
@@ -660,6 +664,7 @@ def try_all(home: Path, flags: Flags) -> tuple[list[Row], int]:
     """Tries everything, two things at a time; returns also how many runs were found equal."""
     short, epochs = flags.short, EPOCHS_IF_SHORT if flags.short else EPOCHS
     count = (4 if short else 60) if flags.kills is None else flags.kills
+    most = 1 if short and flags.calls is None else flags.calls
     benches = [Bench(home / "binary", "train_binary.py", BINARY, epochs)]
     bench = benches[0]
 
@@ -681,7 +686,7 @@ def try_all(home: Path, flags: Flags) -> tuple[list[Row], int]:
         partial(damages, bench, True, short),
         *([] if short else [partial(no_way_on, bench)]),
         *(
-            partial(each_call, bench, name, short)
+            partial(each_call, bench, name, most)
             for name in (calls.IN_SHORT if short else calls.JOBS)
         ),
     ]

@@ -316,16 +316,16 @@ def at_each_call(
     home: Path,
     environment: dict,
     data: Path,
-    short: bool,
+    most: int | None,
     rng: random.Random,
 ) -> list[Row]:
-    """Tries every fault at every call of a job's commands; if `short`, at one call each."""
+    """Tries every fault at every call of a job's commands, or at `most` random ones of each."""
     home.mkdir()
     rows: list[Row] = []
     preparing = Row(f"{name}: a fault at each call on its folder")
     with trying(preparing):
         for command, found in _commands(name, home, environment, data):
-            rows.append(_tried(command, found, short, rng))
+            rows.append(_tried(command, found, most, rng))
     return [preparing] if preparing.problems or preparing.untried else rows
 
 
@@ -363,13 +363,15 @@ def _killed(command: Command, found: list[Call]) -> Path:
     return folder
 
 
-def _tried(command: Command, found: list[Call], short: bool, rng: random.Random) -> Row:
+def _tried(
+    command: Command, found: list[Call], most: int | None, rng: random.Random
+) -> Row:
     counts, missed = [], 0
     row = Row(f"{command.name}: a fault at each call on its folder")
     for fault in FAULTS:
         wanted = chosen(found, fault)
-        if short:
-            wanted = [rng.choice(wanted)]
+        if most is not None:
+            wanted = rng.sample(wanted, min(most, len(wanted)))
         say(f"{command.name}: {FAULTS[fault]} at {len(wanted)} calls")
         counts.append(f"{len(wanted)} of {FAULTS[fault]}")
         for call in wanted:
