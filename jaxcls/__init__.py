@@ -1,37 +1,74 @@
 """jaxcls: train small classifiers in JAX, as pure functions."""
 
-from jaxcls import data as data
-from jaxcls import ensembles as ensembles
-from jaxcls import interop as interop
-from jaxcls import layouts as layouts
-from jaxcls import losses as losses
-from jaxcls import metrics as metrics
-from jaxcls import mlp as mlp
-from jaxcls import scores as scores
-from jaxcls import sweep as sweep
-from jaxcls.batches import Batch as Batch
-from jaxcls.config import Config as Config
-from jaxcls.config import Hyperparams as Hyperparams
-from jaxcls.config import Keys as Keys
-from jaxcls.fitting import Report as Report
-from jaxcls.fitting import fit as fit
-from jaxcls.likelihoods import Likelihood as Likelihood
-from jaxcls.likelihoods import bernoulli as bernoulli
-from jaxcls.likelihoods import categorical as categorical
-from jaxcls.likelihoods import class_probabilities as class_probabilities
-from jaxcls.likelihoods import gaussian as gaussian
-from jaxcls.many import Runs as Runs
-from jaxcls.many import fit_many as fit_many
-from jaxcls.metrics import Metrics as Metrics
-from jaxcls.runs import Run as Run
-from jaxcls.runs import load_run as load_run
-from jaxcls.sharding import shard_rows as shard_rows
-from jaxcls.training import History as History
-from jaxcls.training import TrainState as TrainState
-from jaxcls.training import chosen_params as chosen_params
-from jaxcls.training import evaluate as evaluate
-from jaxcls.training import init_state as init_state
-from jaxcls.training import train_epochs as train_epochs
-from jaxcls.training import train_step as train_step
+from jaxcls import (
+    data,
+    ensembles,
+    interop,
+    layouts,
+    losses,
+    metrics,
+    mlp,
+    scores,
+    sweep,
+)
+from jaxcls.batches import Batch
+from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.fitting import Report, fit
+from jaxcls.likelihoods import (
+    Likelihood,
+    bernoulli,
+    categorical,
+    class_probabilities,
+    gaussian,
+)
+from jaxcls.many import Runs, fit_many
+from jaxcls.metrics import Metrics
+from jaxcls.runs import Run, load_run
+from jaxcls.sharding import shard_rows
+from jaxcls.training import (
+    History,
+    TrainState,
+    chosen_params,
+    evaluate,
+    init_state,
+    train_epochs,
+    train_step,
+)
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "Config",
+    "History",
+    "Hyperparams",
+    "Keys",
+    "Likelihood",
+    "Metrics",
+    "Report",
+    "Run",
+    "Runs",
+    "TrainState",
+    "bernoulli",
+    "categorical",
+    "chosen_params",
+    "class_probabilities",
+    "data",
+    "ensembles",
+    "evaluate",
+    "fit",
+    "fit_many",
+    "gaussian",
+    "init_state",
+    "interop",
+    "layouts",
+    "load_run",
+    "losses",
+    "metrics",
+    "mlp",
+    "scores",
+    "shard_rows",
+    "sweep",
+    "train_epochs",
+    "train_step",
+]
