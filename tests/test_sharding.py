@@ -18,6 +18,7 @@ from jaxcls import (
     evaluate,
     fit,
     init_state,
+    layouts,
     mlp,
     train_epochs,
     train_step,
@@ -179,9 +180,9 @@ def test_fit_on_rows_is_fit_on_one_device(count):
         return state, history, reports
 
     want, rows = fitted(data), over(count, data)
-    compiled = train_epochs._cache_size()
+    compiled = layouts.train_epochs._cache_size()
     got = fitted(rows)
-    assert train_epochs._cache_size() == compiled + 1
+    assert layouts.train_epochs._cache_size() == compiled + 1
     assert_trees_close(got, want)
     assert [int(score.correct) for _, score in got[2]] == [
         int(score.correct) for _, score in want[2]
