@@ -116,7 +116,9 @@ def train_step(
 ) -> tuple[TrainState, Array]:
     """Takes one step down the batch's mean loss.
 
-    The learning rate is taken as it is given: it is `train_epochs` that follows a schedule.
+    The learning rate is taken as it is given: it is `train_epochs` that follows a schedule. The
+    mean is over the batch's own weights, where `train_epochs`, which knows them all, divides by
+    the mean weight of the whole set.
 
     Args:
         state: before the step.

@@ -150,6 +150,7 @@ def read(trained: Run, path: Path) -> Input:
         trained.image_shape,
         centre=trained.centred,
         light_ground=trained.light_ground,
+        plain_ground=trained.plain_ground,
     )
     return Input(str(path), image[None], done, True)
 

@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 def show(*lines: str) -> None:
     """Lines beside a training, which goes on where they can't be written."""
     with bearable():
-        hand_out(*lines)
+        _write(sys.stdout, _text(lines))
 
 
 def hand_out(*lines: str) -> None:
@@ -48,7 +48,19 @@ def hand_out(*lines: str) -> None:
     Raises:
         OSError: they can't be written; BrokenPipeError where no one reads on.
     """
-    _write(sys.stdout, "".join(f"{printable(line)}\n" for line in lines))
+    try:
+        _write(sys.stdout, _text(lines))
+    except OSError as error:
+        if error.errno in _GONE:
+            raise
+        raise OSError(
+            f"standard output can't be written ({error.strerror}), and the rest of the result is "
+            "lost; make room for it, or send it elsewhere, and run this again."
+        ) from None
+
+
+def _text(lines: tuple[str, ...]) -> str:
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def note(script: str, text: str) -> None:

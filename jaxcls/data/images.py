@@ -11,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxcls.data.ink import INK, OVERVIEW, border, find_ink, ground_is_light
+from jaxcls.data.ink import (
+    INK,
+    LEAST_CONTRAST,
+    OVERVIEW,
+    border,
+    find_ink,
+    ground_is_light,
+)
 from jaxcls.data.pixels import read_grey
 
 _BOX = 20 / 28
@@ -19,22 +26,25 @@ _NEAR = 0.75 / 28  # of the side: centres of mass of training images that are ce
 _NEAR_ENOUGH = 1.5 / 28  # of the side: a picture that is left where it is
 _SMALLEST, _LARGEST = 10 / 28, 22 / 28  # its ink's longer side, then
 _MOST_ENLARGED = 3  # times; of smaller digits more than one in ten is taken for another
+_PLAIN = 8  # of 255: how far a border of black or white may be from it
 _FRAME = 3  # pixels of the widest frame, in an overview
 
 
 def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
     """What training images [N, D] are, which a picture must become: None if they are no bytes.
 
-    `light_ground`: whether most have a light border. `centred`: whether nearly all have their
-    centre of mass in the middle, and ink of 20/28 of the size, as MNIST's.
+    `light_ground`: whether most have a light border. `plain_ground`: whether it is all black or
+    all white. `centred`: whether nearly all have their centre of mass in the middle, and ink of
+    20/28 of the size, as MNIST's.
 
     >>> learned(np.full((2, 4), 255, np.uint8), (2, 2))
-    {'light_ground': True, 'centred': False}
+    {'light_ground': True, 'plain_ground': True, 'centred': False}
     """
     if shape is None or features.dtype != np.uint8:
         return None
     images = features[:: max(1, len(features) // 1_000)].reshape(-1, *shape)
-    light = bool(np.median([np.median(border(each)) for each in images]) > 127)
+    edge = float(np.median([np.median(border(each)) for each in images]))
+    light, plain = edge > 127, min(edge, 255 - edge) <= _PLAIN
     inked = (255 - each if light else each for each in images)
     placed = [_placed(each) for each in inked if each.any()]
     offsets, extents = np.reshape(placed, (-1, 2)).T
@@ -43,7 +53,7 @@ def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
         and np.quantile(offsets, 0.95) <= _NEAR
         and abs(np.median(extents) - _BOX) < 1.5 / 28
     )
-    return {"light_ground": light, "centred": centred}
+    return {"light_ground": light, "plain_ground": plain, "centred": centred}
 
 
 def _placed(grey: np.ndarray) -> tuple[float, float]:
@@ -64,6 +74,7 @@ def read_image(
     *,
     centre: bool,
     light_ground: bool = False,
+    plain_ground: bool = False,
 ) -> tuple[np.ndarray, str]:
     """An image file of any format and size as [H, W] uint8, as the training images are.
 
@@ -79,6 +90,8 @@ def read_image(
             whose ink is so already stays. If not, the image is scaled whole, and what its
             aspect leaves free is ground.
         light_ground: whether dark ink on light ground is wanted.
+        plain_ground: whether a ground of black or white is wanted also of an image that is
+            scaled whole: its own is taken off, and the ink stretched to 255 greys.
 
     Returns:
         The image, and a phrase that says what was done, sizes as width x height:
@@ -104,6 +117,15 @@ def read_image(
         grey, more = _centred(path, grey, shape, is_light)
         done += more
     elif grey.shape != shape:
+        if plain_ground:
+            ink = _without_ground(path, grey, is_light)
+            done += [] if np.array_equal(ink, grey) else ["ground taken off"]
+            grey = ink
+        elif np.ptp(grey) < LEAST_CONTRAST:
+            raise ValueError(
+                f"{path}: a blank image: its greys differ by {np.ptp(grey)} of 255, and by "
+                f"{LEAST_CONTRAST} where something can be seen."
+            )
         grey, more = _whole(grey, shape)
         done += more
     if light_ground:
@@ -180,6 +202,14 @@ def _centred(
         f"scaled to {_size(scaled_shape)}",
         "centred by mass",
     ]
+
+
+def _without_ground(path: Path, grey: np.ndarray, is_light: bool) -> np.ndarray:
+    """The ink where it is, on a ground of 0, stretched to 0..255."""
+    above, (left, top, right, bottom) = find_ink(path, grey, is_light)
+    ink = np.zeros(grey.shape, np.uint8)
+    ink[top:bottom, left:right] = np.rint(255 * (above / above.max()))
+    return ink
 
 
 def _place_by_mass(ink: np.ndarray, shape: tuple[int, int]) -> list[int]:

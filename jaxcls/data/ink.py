@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 OVERVIEW = 512  # pixels of the longer side, in which the ink is looked for
-_LEAST_CONTRAST = 16  # of 255, between ink and ground
+LEAST_CONTRAST = 16  # of 255, between ink and ground
 _SEEN = 64  # of 255: a contrast that the eye takes for ink, whatever the noise
 INK = 0.25  # of that contrast: enough above the ground to count as ink
 _EVEN = 0.1  # of that contrast: a ground whose border differs less is of one grey
@@ -107,7 +107,7 @@ def _ink(path: Path, above: np.ndarray) -> np.ndarray:
         max(each.stop - each.start for each in box) for box in find_objects(strokes)
     ]
     is_stroke = np.array(sizes) >= _DIRT * min(above.shape)
-    least = max(_LEAST_CONTRAST, noise)
+    least = max(LEAST_CONTRAST, noise)
     if contrast < least or not is_stroke.any():
         found = (
             f"its highest contrast is {contrast:.0f}, and its noise reaches {noise:.0f}"

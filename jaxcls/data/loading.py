@@ -28,6 +28,7 @@ def load(
         classes: the labels to keep, in this order; all by default.
 
     Raises:
+        TypeError: the name is none.
         ValueError: the name, a file or a class is wrong.
         OSError: files can't be read or fetched.
 
@@ -35,6 +36,10 @@ def load(
     >>> train.class_names
     ('3', '8')
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(
+            f"data.load: dataset must be a name or a path, got {type(name).__name__}."
+        )
     name = os.fspath(name)
     if name in FAMILY:
         folder = data_dir or os.environ.get(_VARIABLE)

@@ -47,6 +47,7 @@ class Run:
         image_shape: (height, width) of an example that is an image, or None.
         takes_bytes: whether it was trained on bytes 0 to 255, divided by 255.
         light_ground: whether the training images have dark ink on light ground.
+        plain_ground: whether that ground is all black or all white.
         centred: whether they are centred by mass in a box of 20/28, as MNIST's are.
         epoch: epochs after which the parameters stood; of an ensemble the most of any network.
         source: the file that they come from.
@@ -61,6 +62,7 @@ class Run:
     image_shape: tuple[int, int] | None
     takes_bytes: bool
     light_ground: bool
+    plain_ground: bool
     centred: bool
     epoch: int
     source: Path
@@ -274,9 +276,13 @@ def described(record: dict) -> Run:
     # A run of 0.1.0 keeps no such field: light on dark, and only MNIST's were centred.
     old = {"light_ground": False, "centred": record.get("dataset") == "mnist"}
     pictures = record.get("pictures") or old
+    # One of before that was learned has no `plain_ground`.
     light_ground, centred = pictures["light_ground"], pictures["centred"]
-    if type(light_ground) is not bool or type(centred) is not bool:
-        raise ValueError("pictures: light_ground and centred must be true or false.")
+    plain_ground = pictures.get("plain_ground", False)
+    if any(type(each) is not bool for each in (light_ground, centred, plain_ground)):
+        raise ValueError(
+            "pictures: light_ground, plain_ground and centred must be true or false."
+        )
     return Run(
         config=config,
         params={},
@@ -286,6 +292,7 @@ def described(record: dict) -> Run:
         image_shape=shape,
         takes_bytes=takes_bytes,
         light_ground=light_ground,
+        plain_ground=plain_ground,
         centred=centred,
         epoch=0,
         source=Path(),

@@ -284,6 +284,7 @@ def try_call(command: Command, call: Call, fault: str) -> None:
     )
     log.unlink()
     if not came:
+        shutil.rmtree(folder, ignore_errors=True)
         raise Missed
     _check_end(fault, code, err, said)
     try:
@@ -326,7 +327,7 @@ def at_each_call(
     with trying(preparing):
         for command, found in _commands(name, home, environment, data):
             rows.append(_tried(command, found, most, rng))
-    return [preparing] if preparing.problems or preparing.untried else rows
+    return [preparing, *rows] if preparing.problems or preparing.untried else rows
 
 
 def _commands(
@@ -345,7 +346,8 @@ def _commands(
     others = [begun.resuming(_killed(begun, found))]
     if name == "a run":
         other = Command(name, home, f"{arguments} --seed 7", environment)
-        other.run(home / "other")
+        if other.run(home / "other") != (0, ""):
+            raise Broken(f"{name}: the other run does not end well")
         others.append(begun.overwriting(home / "other"))
     for command in others:
         found = _calls_of(command)
@@ -356,10 +358,15 @@ def _commands(
 def _killed(command: Command, found: list[Call]) -> Path:
     """What a kill leaves in the middle: some state, or a picture, and more to do."""
     middle = PICTURE if "pictures" in command.name else STATE
-    first = next(i for i, call in enumerate(found) if middle.search(call.what))
-    call = next(each for each in found[first + 1 :] if each.changes)
+    places = [i for i, call in enumerate(found) if middle.search(call.what)]
+    if not places:
+        raise Broken(f"{command.name}: it leaves nothing to go on from")
+    call = next(each for each in found[places[0] + 1 :] if each.changes)
     folder = command.new()
-    command.run(folder, *traced(folder.with_suffix(".strace"), *injected(call, KILL)))
+    log = folder.with_suffix(".strace")
+    code, _ = command.run(folder, *traced(log, *injected(call, KILL)))
+    if code == 0:
+        raise Broken(f"{folder}: no kill came at {call.what!r}")
     return folder
 
 
@@ -381,5 +388,8 @@ def _tried(
                 row.times += 1
             except Missed:
                 missed += 1
+    # Where strace counts otherwise each time, next to nothing would be tried.
+    if missed > row.times // 10:
+        row.problems.append(f"{row.what}: {missed} faults came elsewhere")
     row.note = f" ({', '.join(counts)}; {missed} missed)"
     return row

@@ -32,6 +32,7 @@ def read(tmp_path):
         shape=(28, 28),
         centre=True,
         light_ground=False,
+        plain_ground=False,
         **options,
     ):
         path = tmp_path / name
@@ -41,7 +42,13 @@ def read(tmp_path):
             if isinstance(image, np.ndarray):
                 image = Image.fromarray(image)
             image.save(path, **options)
-        return read_image(path, shape, centre=centre, light_ground=light_ground)
+        return read_image(
+            path,
+            shape,
+            centre=centre,
+            light_ground=light_ground,
+            plain_ground=plain_ground,
+        )
 
     return save_and_read
 
@@ -132,7 +139,7 @@ def test_thin_lines_in_a_large_image_are_ink(read):
 
 def test_other_images_are_scaled_whole(read):
     image, done = read(
-        np.full((56, 56), 90, np.uint8) + np.eye(56, dtype=np.uint8), centre=False
+        np.full((56, 56), 90, np.uint8) + 20 * np.eye(56, dtype=np.uint8), centre=False
     )
     assert done == "56 x 56, light on dark: scaled to 28 x 28"
     wide = np.full((30, 60), 40, np.uint8)
@@ -300,10 +307,37 @@ def test_a_format_with_warnings_gives_none(read):
 
 def test_what_training_images_are_is_learned():
     images = DIGITS.reshape(-1, 64)
-    want = {"light_ground": False, "centred": False}
+    want = {"light_ground": False, "plain_ground": True, "centred": False}
     assert learned(images, (8, 8)) == want
     assert learned(255 - images, (8, 8)) == want | {"light_ground": True}
+    grey = images // 2 + 100
+    assert learned(grey, (8, 8)) == want | {"plain_ground": False}
     assert learned(images.astype(np.float32), (8, 8)) is None
+
+
+@pytest.mark.parametrize("row", range(0, 50, 7))
+@pytest.mark.parametrize("paper, pen", [(255, 0), (180, 100), (90, 10), (20, 120)])
+def test_ink_of_any_grey_is_as_that_of_training_images(read, row, paper, pen):
+    ink = np.pad(DIGITS[row].repeat(10, 0).repeat(10, 1), 10)
+    page = np.rint(paper + (pen - paper) * (ink / 255)).astype(np.uint8)
+    want, _ = read(np.rint(ink * (255 / ink.max())).astype(np.uint8), centre=False)
+    got, _ = read(page, centre=False, plain_ground=True)
+    # Faint ink apart from the rest may be left out.
+    np.testing.assert_allclose(got, want, atol=40)
+    assert np.abs(got.astype(int) - want).mean() < 2
+
+
+@pytest.mark.parametrize("plain_ground", [False, True])
+def test_a_picture_that_is_scaled_whole_may_be_blank_too(read, plain_ground):
+    rng = np.random.default_rng(0)
+    faint = np.full((8, 8), 200, np.uint8)
+    faint[3, 3] += 1
+    with pytest.raises(ValueError, match="a blank image: "):
+        read(faint, centre=False, plain_ground=plain_ground)
+    if plain_ground:
+        with pytest.raises(ValueError, match=r"blank|uneven"):
+            noise = rng.integers(0, 256, (90, 90)).astype(np.uint8)
+            read(noise, centre=False, plain_ground=True)
 
 
 @pytest.mark.parametrize("row", range(0, 50, 7))
@@ -511,7 +545,7 @@ def test_a_run_takes_pictures_as_its_training_images_are(tmp_path, capsys):
     flags = ("--hidden", "--epochs", "1", "--no-plots", "--output-dir")
     own = ("--dataset", str(tmp_path / "own.npz"))
     assert main.train_multiclass([*own, *flags, str(tmp_path / "run")]) == 0
-    want = {"light_ground": True, "centred": True}
+    want = {"light_ground": True, "plain_ground": True, "centred": True}
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["pictures"] == want
     trained = load_run(tmp_path / "run")

@@ -93,3 +93,9 @@ def test_a_user_without_a_home_is_told_how_to_get_mnist(monkeypatch):
     monkeypatch.setattr(Path, "expanduser", unknown)
     with pytest.raises(OSError, match=r"no home folder .* JAXCLS_DATA_DIR"):
         load_cached("mnist")
+
+
+@pytest.mark.parametrize("name", [None, b"own.npz", 3])
+def test_what_is_no_name_is_a_sentence(name):
+    with pytest.raises(TypeError, match=r"dataset must be a name or a path, got \w+\."):
+        load(name)
