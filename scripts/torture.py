@@ -27,7 +27,7 @@ from subprocess import run as run_command
 import numpy as np
 import tyro
 from faults import calls
-from faults.rows import Broken, Row, TooLate, Untried, say, table, trying
+from faults.rows import LIMIT, Broken, Row, TooLate, Untried, say, table, trying
 
 from jaxcls import data
 from jaxcls.runs import newest_checkpoint
@@ -50,7 +50,6 @@ RESULT = ("model.safetensors", "last.safetensors", "history.jsonl")
 ARRAYS, ABOUT = "checkpoints/epoch-*.safetensors", "checkpoints/epoch-*.json"
 FILES = (ARRAYS, "config.json", "history.jsonl", ABOUT, *RESULT[:2], "metrics.json")
 
-LIMIT = 600  # seconds for any process, lest one that hangs go unnoticed
 NINE_YEARS = 9 * 365 * 86400
 
 # What a script's command is put behind.
@@ -69,7 +68,7 @@ rm -r "$0" && cp -r "$disk" "$0" || exit 98
 exit $code
 """
 CLOCK_SET_BACK = f"""
-import datetime, os, runpy, sys, time
+import datetime, runpy, sys, time
 now = time.time
 time.time = lambda: now() - {NINE_YEARS}
 class Earlier(datetime.datetime):
@@ -78,7 +77,6 @@ class Earlier(datetime.datetime):
         return cls.fromtimestamp(time.time(), tz)
 datetime.datetime = Earlier
 del sys.argv[:2]
-sys.path[0] = os.path.dirname(sys.argv[0])
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -253,17 +251,11 @@ def differences(straight: Path, folder: Path) -> list[str]:
         if not file.exists() or file.read_bytes() != (straight / name).read_bytes():
             found.append(file.name)
     for name in ("config.json", "metrics.json"):
-        if without_seconds(folder / name) != without_seconds(straight / name):
+        if calls.without_seconds(folder / name) != calls.without_seconds(
+            straight / name
+        ):
             found.append(name)
     return found + [path.name for path in folder.rglob(".*.tmp")]
-
-
-def without_seconds(path: Path) -> dict | None:
-    """What a JSON file says, but for the seconds; None if it is not whole."""
-    try:
-        return json.loads(path.read_bytes()) | {"seconds": None}
-    except (OSError, ValueError):
-        return None
 
 
 def names_in(folder: Path) -> list[str]:
@@ -704,6 +696,9 @@ def try_all(home: Path, flags: Flags) -> tuple[list[Row], int]:
 
 def main(argv: list[str] | None = None) -> int:
     flags = tyro.cli(Flags, prog="torture.py", args=argv)
+    if flags.calls is not None and flags.calls < 1:
+        say(f"--calls {flags.calls}: give at least 1, or leave it out for all.")
+        return 2
     # A shell's background ignores Ctrl-C, and nohup a closed terminal; and so would the scripts,
     # which must not here.
     signal.signal(signal.SIGINT, signal.default_int_handler)

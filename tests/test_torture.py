@@ -160,6 +160,11 @@ def test_what_did_not_hold_is_told_and_kept(tmp_path, monkeypatch, capsys):
     assert out.endswith(f"a fault: it differs\nkept: {kept}\n")
 
 
+def test_no_calls_at_all_are_refused(capsys):
+    assert torture.main(["--calls", "0"]) == 2
+    assert "--calls 0: give at least 1" in capsys.readouterr().err
+
+
 def test_what_cannot_be_tried_is_not_counted_as_held(tmp_path, monkeypatch, capsys):
     row = torture.Row("a fault")
     with torture.trying(row):

@@ -20,12 +20,19 @@ _DIRT = 1 / 28  # of the shorter side: what is shorter is dirt
 def ground_is_light(
     grey: np.ndarray, wanted: bool, shape: tuple[int, int], centre: bool
 ) -> bool:
-    """Whether three quarters of the border are on the light side of the greys.
+    """Whether a picture is dark on light, by its border, or where that says nothing by its strokes.
 
-    If neither side has them, a picture of the wanted size is as it is wanted. Of another, and
+    A border is light that has three quarters of its pixels on the light side of the greys. If
+    neither side has them, a picture of the wanted size is as it is wanted. Of another, and
     where the light may be uneven, each pixel is compared with the lightest and the darkest
     around it: near a stroke more of them are ground than ink, and at a shadow's edge as many
     are light as dark.
+
+    Args:
+        grey: [H, W] uint8.
+        wanted: what training images are.
+        shape: (H, W) of training images.
+        centre: whether the ink is cut out, and so may stand in uneven light.
     """
     from scipy.ndimage import maximum_filter, minimum_filter
 

@@ -276,7 +276,7 @@ def described(record: dict) -> Run:
     # A run of 0.1.0 keeps no such field: light on dark, and only MNIST's were centred.
     old = {"light_ground": False, "centred": record.get("dataset") == "mnist"}
     pictures = record.get("pictures") or old
-    # One of before that was learned has no `plain_ground`.
+    # The first runs that keep `pictures` keep no `plain_ground`.
     light_ground, centred = pictures["light_ground"], pictures["centred"]
     plain_ground = pictures.get("plain_ground", False)
     if any(type(each) is not bool for each in (light_ground, centred, plain_ground)):

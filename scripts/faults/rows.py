@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Generator
 
+LIMIT = 600  # seconds for any process, lest one that hangs go unnoticed
+
 
 class Broken(Exception):
     """Something did not hold."""
