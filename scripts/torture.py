@@ -649,6 +649,12 @@ def each_call(
     )
 
 
+def foreign_blocks(bench: Bench, job: str, _: random.Random) -> list[Row]:
+    """Puts the blocks of runs of another seed in the place of a job's own."""
+    home = bench.home / f"{job.strip('-').replace(' ', '-')}-foreign"
+    return calls.foreign_blocks(job, home, bench.environment, bench.home / "digits.npz")
+
+
 # ---- the whole ----
 
 
@@ -681,6 +687,7 @@ def try_all(home: Path, flags: Flags) -> tuple[list[Row], int]:
             partial(each_call, bench, name, most)
             for name in (calls.IN_SHORT if short else calls.JOBS)
         ),
+        *([] if short else [partial(foreign_blocks, bench, n) for n in calls.STUDIES]),
     ]
     with ThreadPoolExecutor(2) as pool:
         jobs = [

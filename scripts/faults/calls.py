@@ -49,6 +49,7 @@ JOBS = {
         "--learning-rate log-uniform:1e-3:1e-1 --dropout 0"
     ),
 }
+STUDIES = ("--seeds", "a sweep", "a sweep by halving")
 IN_SHORT = ("a run", "--seeds", "a sweep by halving")
 # After which call a run has state to go on from, and the one with pictures some of them.
 STATE = re.compile(r'rename.*/(checkpoints/epoch|members/block)-\d+\.json"')
@@ -329,6 +330,34 @@ def at_each_call(
         for command, found in _commands(name, home, environment, data):
             rows.append(_tried(command, found, most, rng))
     return [preparing, *rows] if preparing.problems or preparing.untried else rows
+
+
+def foreign_blocks(name: str, home: Path, environment: dict, data: Path) -> list[Row]:
+    """Puts the blocks of runs that another seed's job has kept in the place of a job's own."""
+    home.mkdir()
+    row = Row(f"{name}: another's blocks of runs in the folder")
+    arguments = f"{JOBS[name]} --dataset {data}"
+    own, other = (
+        Command(name, home / seed, f"{arguments} --seed {seed}", environment)
+        for seed in "07"
+    )
+    with trying(row):
+        for command in (own, other):
+            command.home.mkdir()
+            if command.run(command.straight) != (0, ""):
+                raise Broken(f"{name}: undisturbed it does not end well")
+        mine, foreign = (_killed(each, _calls_of(each)) for each in (own, other))
+        folder = shutil.copytree(mine, home / "mixed")
+        shutil.rmtree(folder / "members")
+        shutil.copytree(foreign / "members", folder / "members")
+        code, err = own.resuming(mine).run(folder)
+        if code != 2 or err.count("\n") != 1 or "another" not in err:
+            raise Broken(f"{folder}: not refused: exit code {code}, {err!r}")
+        shutil.rmtree(folder / "members")
+        shutil.copytree(mine / "members", folder / "members")
+        own.go_on(folder)
+        row.times += 1
+    return [row]
 
 
 def _commands(
