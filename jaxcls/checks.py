@@ -39,9 +39,8 @@ def check_batch(
     It costs nothing under jit.
     """
     if not isinstance(data, Batch):
-        raise TypeError(
-            f"{caller}: {name} must be a jaxcls.Batch, got {type(data).__name__}."
-        )
+        got = "an array" if isinstance(data, jax.core.Tracer) else type(data).__name__
+        raise TypeError(f"{caller}: {name} must be a jaxcls.Batch, got {got}.")
     for field, leaf in data._asdict().items():
         optional = field == "weights" and leaf is None
         if not optional and not isinstance(leaf, (np.ndarray, jax.Array)):

@@ -106,6 +106,8 @@ def read_json(path: str | os.PathLike) -> dict:
         whole = seal is not None and seal == _seal(value)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a whole JSON file ({error}).") from None
+    if seal is None:
+        raise ValueError(f"{path}: not a file of jaxcls, as it has no seal (sha256).")
     if not whole:
         raise ValueError(f"{path}: changed or damaged since it was written.")
     return value
@@ -228,6 +230,16 @@ def restore(template, arrays: Mapping[str, np.ndarray], source: str | os.PathLik
 
 def cannot_write(path: Path, error: OSError) -> OSError:
     """An error of one sentence for a file or folder that can't be written."""
+    for part in (path, *path.parents):
+        # As a folder that is to be made: of those the system says only "exists" or "no folder".
+        if isinstance(error, FileExistsError | NotADirectoryError) and (
+            part.is_file() or (part.is_symlink() and not part.exists())
+        ):
+            what = "a file" if part.is_file() else "a link to nothing"
+            return OSError(
+                f"{path} could not be written: {part} is {what}, not a folder; name another, or "
+                "remove it."
+            )
     return OSError(f"{path} could not be written: {error.strerror or error}.")
 
 

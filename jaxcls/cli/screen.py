@@ -49,6 +49,8 @@ def hand_out(*lines: str) -> None:
         OSError: they can't be written; BrokenPipeError where no one reads on.
     """
     try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed")
         _write(sys.stdout, _text(lines))
     except OSError as error:
         if error.errno in _GONE:
@@ -98,9 +100,7 @@ def ready() -> Iterator[None]:
     character that the terminal has not is shown as an escape.
     """
     for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
+        if not _is_open(number):
             os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -114,6 +114,14 @@ def ready() -> Iterator[None]:
                 _write(stream, "")
             except OSError:
                 _drop(stream)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _write(stream: TextIO | None, text: str) -> None:

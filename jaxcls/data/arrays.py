@@ -97,6 +97,8 @@ def check_file(path: Path, kind: str) -> None:
     # By os.path, which says no where pathlib raises, as for a name too long.
     if os.path.isdir(path):
         raise ValueError(f"{path}: a folder, not {kind}.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path}: a pipe or a device, not {kind}; save it as a file.")
     if not os.path.isfile(path):
         raise ValueError(f"{path}: there is no such file.")
 

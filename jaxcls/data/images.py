@@ -15,6 +15,7 @@ from jaxcls.data.ink import (
     INK,
     LEAST_CONTRAST,
     OVERVIEW,
+    SEEN,
     border,
     find_ink,
     ground_is_light,
@@ -27,7 +28,8 @@ _NEAR_ENOUGH = 1.5 / 28  # of the side: a picture that is left where it is
 _SMALLEST, _LARGEST = 10 / 28, 22 / 28  # its ink's longer side, then
 _MOST_ENLARGED = 3  # times; of smaller digits more than one in ten is taken for another
 _PLAIN = 8  # of 255: how far a border of black or white may be from it
-_FRAME = 3  # pixels of the widest frame, in an overview
+_LINE = 3  # pixels of the widest line of a frame along some sides, in an overview
+_FRAME = 1 / 12  # of the shorter side: the widest frame along all four
 
 
 def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
@@ -79,7 +81,8 @@ def read_image(
     """An image file of any format and size as [H, W] uint8, as the training images are.
 
     Colours become grey, what is transparent the ground. A picture whose ground is not as that
-    of the training images is inverted. A dark or light frame of a few pixels is removed. At
+    of the training images is inverted. A dark or light frame is removed: along all four sides one of at most a
+    twelfth of the shorter, along two or three one of a few pixels. At
     most 50 million pixels are decoded, which takes less than 1 GB beside the file's own size.
 
     Args:
@@ -134,29 +137,40 @@ def read_image(
 
 
 def _without_frame(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Lines of one grey along two sides or more, unlike what is within, become as that is."""
-    widest = _FRAME * math.ceil(max(grey.shape) / OVERVIEW)
-    if min(grey.shape) < 4 * (widest + 1):
-        return grey, []
-    top, bottom, left, right = (
-        _frame(lines, widest) for lines in (grey, grey[::-1], grey.T, grey.T[::-1])
-    )
-    if sum(width > 0 for width in (top, bottom, left, right)) < 2:
-        return grey, []
-    height, width = grey.shape
-    inner = grey[top : height - bottom, left : width - right]
-    return np.pad(inner, ((top, bottom), (left, right)), mode="edge"), ["frame removed"]
+    """Lines of one grey along two sides or more, unlike what is within, become as that is.
+
+    Wide ones only along all sides, and round something: else they may be ink themselves.
+    """
+    wide, line = round(_FRAME * min(grey.shape)), math.ceil(max(grey.shape) / OVERVIEW)
+    for widest, least in ((wide, 4), (_LINE * line, 2)):
+        if min(grey.shape) < 4 * (widest + 1):
+            continue
+        top, bottom, left, right = (
+            _frame(lines, widest) for lines in (grey, grey[::-1], grey.T, grey.T[::-1])
+        )
+        if sum(width > 0 for width in (top, bottom, left, right)) < least:
+            continue
+        height, width = grey.shape
+        inner = grey[top : height - bottom, left : width - right]
+        if least == 4 and np.ptp(inner) < SEEN:
+            continue
+        margin = ((top, bottom), (left, right))
+        return np.pad(inner, margin, mode="edge"), ["frame removed"]
+    return grey, []
 
 
 def _frame(lines: np.ndarray, widest: int) -> int:
-    """How many of the first lines belong to a frame."""
-    within = np.median(lines[widest + 1])
+    """How many of the first lines belong to a frame, with those of a blurred edge."""
+    within = np.median(lines[2 * widest])
     for count in range(widest, 0, -1):
         line = lines[count - 1].astype(np.float32)
         away = line - within
         if np.mean(away > 48) >= 0.9 or np.mean(away < -48) >= 0.9:
-            # In a large image a line more, which may be blurred.
-            return count + (widest > _FRAME)
+            edge = (
+                np.abs(np.median(lines[count : 2 * widest], axis=1) - within) > _PLAIN
+            )
+            # In a large image a line more, which is blurred too little to be seen.
+            return count + int(edge.sum()) + (len(lines) > OVERVIEW)
     return 0
 
 

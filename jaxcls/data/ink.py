@@ -7,7 +7,7 @@ import numpy as np
 
 OVERVIEW = 512  # pixels of the longer side, in which the ink is looked for
 LEAST_CONTRAST = 16  # of 255, between ink and ground
-_SEEN = 64  # of 255: a contrast that the eye takes for ink, whatever the noise
+SEEN = 64  # of 255: a contrast that the eye takes for ink, whatever the noise
 INK = 0.25  # of that contrast: enough above the ground to count as ink
 _EVEN = 0.1  # of that contrast: a ground whose border differs less is of one grey
 _STROKE = 1 / 4  # of the shorter side: what is narrower is ink, what is wider ground
@@ -80,6 +80,7 @@ def find_ink(
         ground = _uneven_ground(overview)
         is_ink = _ink(path, _reflected(overview, ground, is_light))
         is_ink = _outlined(path, is_ink, overview, ground)
+    _check_plain(path, is_ink)
     top, bottom = _extent(is_ink, 0, grey.shape)
     left, right = _extent(is_ink, 1, grey.shape)
     crop = np.s_[top:bottom, left:right]
@@ -91,6 +92,18 @@ def find_ink(
         near = binary_dilation(is_ink, np.ones((3, 3))).astype(np.float32)
         above *= _large(near, grey.shape)[crop]
     return np.maximum(above, 0, out=above), (left, top, right, bottom)
+
+
+def _check_plain(path: Path, is_ink: np.ndarray) -> None:
+    """Raises ValueError for paper with lines: a glyph has at most one that crosses it inside."""
+    for lines in (is_ink, is_ink.T):
+        crosses = lines.mean(axis=1) >= 0.9
+        inside = int(np.sum(~crosses[:-1] & crosses[1:])) - int(crosses[-1])
+        if inside >= 2:
+            raise ValueError(
+                f"{path}: ruled or squared paper: {inside} lines cross the whole picture; use "
+                "plain paper, or cut the ink out between them."
+            )
 
 
 def _reflected(grey: np.ndarray, ground: np.ndarray, is_light: bool) -> np.ndarray:
@@ -119,7 +132,7 @@ def _ink(path: Path, above: np.ndarray) -> np.ndarray:
         found = (
             f"its highest contrast is {contrast:.0f}, and its noise reaches {noise:.0f}"
         )
-        if contrast >= _SEEN and noise > contrast:
+        if contrast >= SEEN and noise > contrast:
             raise ValueError(
                 f"{path}: ink can't be told from so uneven a ground: of 255 greys {found}."
             )

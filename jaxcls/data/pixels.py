@@ -38,12 +38,18 @@ def read_grey(path: Path) -> np.ndarray:
                         "it is a PostScript program, not pixels; save it as PNG"
                     )
                 _check_size(image)
+                # Pillow reads colours of 16 bits as their high bytes; once read, it is forgotten.
+                was_deep = ";16" in str(image.tile)
                 with _quiet(image):
                     image.load()
                 _check_size(image)  # an icon's is known only now
-                return _to_grey(ImageOps.exif_transpose(image))
+                return _to_grey(ImageOps.exif_transpose(image), was_deep)
         except UnidentifiedImageError:
             raise ValueError("it is in no image format that Pillow knows") from None
+        except OSError as error:
+            if "truncated" not in str(error):
+                raise
+            raise ValueError(f"{error}; copy or save it again, whole") from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise ValueError(_too_large()) from None
 
@@ -87,20 +93,41 @@ def _too_large() -> str:
     return f"it has more than the {_MOST_PIXELS:,} pixels allowed; scale it down"
 
 
-def _to_grey(image: "Image.Image") -> np.ndarray:
-    """[H, W] uint8 of any mode that has a white."""
+def _to_grey(image: "Image.Image", was_deep: bool) -> np.ndarray:
+    """[H, W] uint8 of any mode that has a white; `was_deep`: its colours had 16 bits."""
     from PIL import Image
 
     if image.mode.startswith("I"):
         return _high_bytes(np.asarray(image), image.info.get("transparency"))
     if image.mode == "F":
         raise ValueError("its pixels are floats, of which none is white; save bytes")
+    if was_deep:
+        image = _stretched(image)
     if not image.has_transparency_data:
         return np.array(image.convert("L"))
     image = image.convert("RGBA")
     grey, alpha = image.convert("L"), image.getchannel("A")
     ground = _ground_behind(np.asarray(grey), np.asarray(alpha))
     return np.array(Image.composite(grey, Image.new("L", image.size, ground), alpha))
+
+
+def _stretched(image: "Image.Image") -> "Image.Image":
+    """Colours of which only the low bits are used, as of 12 in 16, up to 255; not the alpha."""
+    from PIL import Image
+
+    bands = image.split()
+    colours = bands[:-1] if image.mode in ("LA", "RGBA") else bands
+    most = max(int(np.max(each)) for each in colours)
+    alpha = np.asarray(bands[-1]) if len(bands) > len(colours) else np.zeros(1)
+    if most == 0 and np.ptp(alpha):  # black ink that stands in the alpha alone
+        return image
+    if most == 0:
+        raise ValueError(
+            "of its colours of 16 bits no more than the lowest 8 are used; save it with 8 bits"
+        )
+    shift = 8 - next(each for each in (2, 4, 6, 8) if most < 1 << each)
+    colours = [Image.fromarray(np.asarray(each) << shift) for each in colours]
+    return Image.merge(image.mode, [*colours, *bands[len(colours) :]])
 
 
 def _ground_behind(grey: np.ndarray, alpha: np.ndarray) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -31,6 +32,10 @@ from jaxcls.training import TrainState, chosen_params, init_state
 
 # Examples that are scaled and put through the network at once, so that memory stays small.
 CHUNK = 10_000
+_NOT_FINITE = (
+    "the run's parameters give probabilities that are not finite; train it again, with a lower "
+    "learning rate."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
@@ -84,16 +89,15 @@ class Run:
             _probabilities if one else ensembles.probabilities, features
         )
         if not np.isfinite(found).all():
-            raise ValueError(
-                "the run's parameters give probabilities that are not finite; train it again, "
-                "with a lower learning rate."
-            )
+            raise ValueError(_NOT_FINITE)
         return found
 
     def predict(self, features: ArrayLike) -> np.ndarray:
         """The most likely label [N] of each example, one of `labels`; see `predict_proba`."""
         if self.seeds is None:
             places = self._in_chunks(_predictions, features)
+            if places.min() < 0:
+                raise ValueError(_NOT_FINITE)
         else:
             places = self.predict_proba(features).argmax(axis=1)
         return np.asarray(self.labels)[places]
@@ -157,7 +161,9 @@ class Run:
         shown = f"[N, {num_inputs}]"
         if self.image_shape is not None:
             shown += f" or [N, {', '.join(map(str, self.image_shape))}]"
-        if features.ndim == 0 or len(features) == 0:
+        if features.ndim == 0:
+            raise ValueError(f"features must be {shown}, got one number.")
+        if len(features) == 0:
             raise ValueError(f"features must be {shown} with N at least 1, got none.")
         if features.shape[1:] not in self.example_shapes:
             raise ValueError(f"features must be {shown}, got {list(features.shape)}.")
@@ -334,4 +340,7 @@ def _log_odds_of_mean(
 def _predictions(
     params: Params, features: np.ndarray, likelihood: Likelihood
 ) -> jax.Array:
-    return likelihood.predict(mlp.apply(params, features))
+    """The place [N] of the most likely class, or -1 where a logit is not finite."""
+    logits = mlp.apply(params, features)
+    is_finite = jnp.isfinite(logits).reshape(len(logits), -1).all(axis=1)
+    return jnp.where(is_finite, likelihood.predict(logits), -1)

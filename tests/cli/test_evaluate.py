@@ -190,3 +190,6 @@ def test_probabilities_that_are_not_finite_are_not_counted(runs, capsys, monkeyp
     told = capsys.readouterr()
     assert told.out == ""
     assert "give probabilities that are not finite; train it again" in told.err
+    rows = np.ones((3, run.config.layer_sizes[0]), np.float32)
+    with pytest.raises(ValueError, match="give probabilities that are not finite"):
+        run.predict(rows)

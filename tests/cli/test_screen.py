@@ -129,6 +129,22 @@ def test_no_file_of_a_run_gets_the_number_of_a_closed_stream(closed, tmp_path):
         assert (tmp_path / "run" / name).read_bytes() == content
 
 
+@pytest.mark.parametrize("command", [main.evaluate, main.predict])
+def test_a_result_that_no_one_can_get_is_an_error(
+    command, tmp_path, monkeypatch, capsys
+):
+    run, rows = tmp_path / "run", tmp_path / "rows.npy"
+    assert main.train_binary([*FLAGS, str(run)]) == 0
+    np.save(rows, np.zeros((1, 784), np.uint8))
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it that starts with >&-
+    files = [str(rows)] if command is main.predict else []
+    assert command([str(run), *files]) == 2
+    told = capsys.readouterr().err
+    assert "standard output can't be written (it is closed)" in told
+    assert told.count("\n") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("argv", [("evaluate.py", "run", "--json"), ("sweep.py", "-h")])
 def test_a_reader_that_has_read_enough_is_no_error(argv, tmp_path):

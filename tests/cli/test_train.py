@@ -352,10 +352,17 @@ WRONG = {
     ),
     "seed below 0": (["--seed", "-1"], "seed must lie in 0..2**32-1, got -1"),
     "no gpu": (["--device", "gpu"], "device gpu: jax sees no GPU here"),
-    "output is a file": (["--output-dir", "file"], "file could not be written: "),
+    "output is a file": (
+        ["--output-dir", "file"],
+        "file could not be written: file is a file, not a folder; name another, or remove it.",
+    ),
     "output in a file": (
         ["--output-dir", "file/run"],
-        "file/run could not be written: ",
+        "file/run could not be written: file is a file, not a folder; name another",
+    ),
+    "output a link to nothing": (
+        ["--output-dir", "link/run"],
+        "link/run could not be written: link is a link to nothing, not a folder; name another",
     ),
     "output in /proc": (
         ["--output-dir", "/proc/run"],
@@ -374,6 +381,7 @@ def test_what_is_wrong_is_said_in_one_line(argv, message, capsys):
     if "--device" in argv and jax.default_backend() == "gpu":
         pytest.skip("needs a machine without a GPU")
     Path("file").write_text("")
+    Path("link").symlink_to("nothing")
     argv = [*(["--dataset", "digits"] if "--data" not in " ".join(argv) else []), *argv]
     if "--output-dir" not in argv:
         argv += ["--output-dir", "run"]
@@ -404,6 +412,17 @@ def test_standard_output_may_be_closed():
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert metrics()["test"]["count"] == 71
+
+
+@pytest.mark.slow
+def test_what_jax_may_forbid_is_not_forbidden_to_a_script():
+    forbidden = {
+        "JAX_TRANSFER_GUARD": "disallow",
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    }
+    done = run_script("train_binary.py", *SHORT, "--dropout", "0.5", **forbidden)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_wrong_words_on_the_command_line_end_with_2(capsys):

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from sklearn.datasets import load_digits
 
 from jaxcls.cli import main, predict
@@ -229,14 +229,14 @@ def test_noise_alone_is_blank(read):
         read(paper)
 
 
-def png(width, height, content):
-    """A PNG whose header claims any size."""
+def png(width, height, content, sort=(8, 0)):
+    """A PNG whose header claims any size; `sort`: bits, and PNG's number of the colours."""
 
     def chunk(kind, body):
         sum_ = zlib.crc32(kind + body)
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", sum_)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, *sort, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
@@ -366,13 +366,41 @@ def test_ink_on_uneven_paper_is_found(read, light):
     assert "inverted, cropped to 30 x 160" in done
 
 
-@pytest.mark.parametrize("width", [1, 2, 3])
-def test_a_dark_frame_is_no_ink(read, width):
-    page = 255 - enlarged(DIGITS[5])
-    framed = np.pad(page[width:-width, width:-width], width, constant_values=10)
+@pytest.mark.parametrize("frame", [10, 120])
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 11])
+def test_a_dark_frame_is_no_ink(read, width, frame):
+    page = np.full((200, 200), 255, np.uint8)
+    page[25:185, 25:185] = 255 - enlarged(DIGITS[5])
+    framed = np.pad(page[width:-width, width:-width], width, constant_values=frame)
     got, done = read(framed)
     np.testing.assert_array_equal(got, read(page)[0])
     assert "frame removed, inverted" in done
+
+
+@pytest.mark.parametrize("width", [1, 6, 20])
+def test_a_blurred_frame_is_no_ink(read, width):
+    page = np.full((280, 280), 235, np.uint8)
+    page[40:240, 120:150] = 10
+    done = []
+    for image in (page, np.pad(page, width, constant_values=120)):
+        blurred = Image.fromarray(image).filter(ImageFilter.GaussianBlur(1.5))
+        done.append(read(np.asarray(blurred))[1].rpartition("cropped")[2])
+    assert done[0] == done[1]
+
+
+def test_a_rectangle_that_fills_its_picture_is_ink(read):
+    zero = np.pad(np.full((80, 60), 255, np.uint8), 6)
+    assert "frame" not in read(zero)[1]
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_ruled_paper_is_told(read, squared):
+    page = 255 - enlarged(DIGITS[5])
+    page[20::60] = 60
+    if squared:
+        page[:, 20::60] = 60
+    with pytest.raises(ValueError, match=r"ruled or squared paper: [457] lines"):
+        read(page.T if squared else page)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
@@ -380,6 +408,28 @@ def test_bits_are_taken_as_they_are_used(read, bits):
     page = 255 - enlarged(DIGITS[5])
     got, _ = read(page.astype(np.uint16) << (bits - 8))
     np.testing.assert_array_equal(got, read(page)[0])
+
+
+COLOURS = {"grey and alpha": (4, 2), "colours": (2, 3), "colours and alpha": (6, 4)}
+
+
+def deep_png(pixels, kind):
+    """Greys of 16 bits as each colour of a PNG file, opaque."""
+    number, bands = COLOURS[kind]
+    page = np.repeat(pixels.astype(">u2")[..., None], bands, axis=2)
+    if "alpha" in kind:
+        page[..., -1] = 0xFFFF
+    rows = b"".join(b"\0" + row.tobytes() for row in page)
+    return png(pixels.shape[1], pixels.shape[0], rows, (16, number))
+
+
+@pytest.mark.parametrize("kind", COLOURS)
+def test_bits_of_colours_are_taken_as_they_are_used(read, kind):
+    page = (255 - enlarged(DIGITS[5])).astype(np.uint16)
+    got, _ = read(deep_png(page << 4, kind))
+    np.testing.assert_allclose(got.astype(int), read(page)[0], atol=16)
+    with pytest.raises(ValueError, match="no more than the lowest 8 are used; save"):
+        read(deep_png(page, kind))
 
 
 @pytest.mark.parametrize("ink", [255, 0])

@@ -78,7 +78,7 @@ def test_bytes_images_and_floats_are_one(folder, test_set):
             r"must be \[N, 784\] or \[N, 28, 28\], got \[2, 5\]",
         ),
         (np.zeros((0, 784), np.uint8), "N at least 1"),
-        (np.uint8(3), "N at least 1"),
+        (np.uint8(3), "got one number"),
         (np.zeros((1, 784), int), "must be uint8 or floats, got int64"),
         (np.full((1, 784), np.nan), "must be finite in float32, got nan in row 0, col"),
         (np.full((1, 784), 254.0), r"floats in \[0, 1\] as bytes divided by 255, got"),
