@@ -9,7 +9,6 @@ from jaxcls import (
     metrics,
     mlp,
     scores,
-    sweep,
 )
 from jaxcls.batches import Batch
 from jaxcls.config import Config, Hyperparams, Keys
@@ -21,10 +20,11 @@ from jaxcls.likelihoods import (
     class_probabilities,
     gaussian,
 )
-from jaxcls.many import Runs, fit_many
 from jaxcls.metrics import Metrics
 from jaxcls.runs import Run, load_run
-from jaxcls.sharding import shard_rows
+from jaxcls.study import sweep
+from jaxcls.study.engine import Runs
+from jaxcls.study.many import fit_many
 from jaxcls.training import (
     History,
     TrainState,
@@ -67,7 +67,6 @@ __all__ = [
     "metrics",
     "mlp",
     "scores",
-    "shard_rows",
     "sweep",
     "train_epochs",
     "train_step",

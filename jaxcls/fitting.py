@@ -21,7 +21,6 @@ from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
 from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.layouts import arranged, score, train_epochs
 from jaxcls.metrics import Metrics
-from jaxcls.sharding import mesh_of, replicate
 from jaxcls.training import History, TrainState, init_state
 
 
@@ -62,7 +61,7 @@ def fit(
         keys: `Keys.from_seed(seed)`.
         config: static.
         hyperparams: traced.
-        train: the training set, arrays of NumPy or JAX, also over devices as of `shard_rows`.
+        train: the training set, arrays of NumPy or JAX.
         validation: scored after each epoch into the history; with `config.monitor` it chooses
             the parameters that `chosen_params(state)` gives.
         state: to start or resume from; `init_state(keys, config)` by default. Its epochs count,
@@ -92,8 +91,10 @@ def fit(
     _check_settings(keys, config, hyperparams)
     report_every = _check_every("report_every", report_every, config)
     checkpoint_every = _check_every("checkpoint_every", checkpoint_every, config)
+    _check_on_one_device("train", train)
     check_data("fit", "train", train, config)
     if validation is not None:
+        _check_on_one_device("validation", validation)
         check_data("fit", "validation", validation, config)
     elif config.monitor is not None:
         raise ValueError(
@@ -109,16 +110,8 @@ def fit(
             "it was made with."
         )
     state = jax.tree.map(jnp.asarray, state)  # also one that was kept with NumPy
-    mesh = mesh_of(train)
-    if mesh is not None:
-        # Every segment then finds the state where the one before it left it, and none compiles
-        # anew; and data that are spread are not brought together beside a state on one device.
-        state = replicate(state, mesh)
-        if validation is not None and mesh_of(validation) is None:
-            validation = replicate(validation, mesh)
     num_steps = steps_per_epoch(train, config)
     _check_num_steps(state, config, num_steps)
-    _check_spread(train, num_steps, config)
     data = arranged(state.params, train, config)
     validation = None if validation is None else beside(state.params, validation)
     begun, done = state, int(state.epoch)
@@ -231,16 +224,13 @@ def _check_num_steps(state: TrainState, config: Config, num_steps: int) -> None:
         )
 
 
-def _check_spread(train: Batch, num_steps: int, config: Config) -> None:
-    spread = (
-        isinstance(train.features, Array) and not train.features.is_fully_replicated
-    )
-    if spread and num_steps > 1:
-        raise ValueError(
-            f"fit: train lies over several devices, which is for full batches, and "
-            f"Config.batch_size {config.batch_size} is less than its {len(train.targets)} rows; "
-            "pass the examples as they were before shard_rows."
-        )
+def _check_on_one_device(name: str, data: Batch) -> None:
+    for leaf in jax.tree.leaves(data):
+        if isinstance(leaf, Array) and len(leaf.sharding.device_set) > 1:
+            raise ValueError(
+                f"fit: {name} lies over {len(leaf.sharding.device_set)} devices, and a run is trained "
+                "on one; pass arrays of NumPy, or many runs to fit_many."
+            )
 
 
 def _check_settings(keys: Keys, config: Config, hyperparams: Hyperparams) -> None:

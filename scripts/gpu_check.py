@@ -58,8 +58,11 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import jaxcls  # noqa: E402
-from jaxcls import Config, Hyperparams, Keys, many, mlp, planning  # noqa: E402
-from jaxcls.sharding import member_mesh  # noqa: E402
+from jaxcls import Config, Hyperparams, Keys, mlp  # noqa: E402
+from jaxcls.study import planning  # noqa: E402
+from jaxcls.study.devices import member_mesh  # noqa: E402
+from jaxcls.study.engine import Members, joined, place, train_members  # noqa: E402
+from jaxcls.study.many import per_member  # noqa: E402
 
 A = Config((784, 32, 1), jaxcls.bernoulli, "sgd", epochs=500)
 D = dataclasses.replace(A, batch_size=16, shuffle=False, dropout=True, epochs=2)
@@ -307,18 +310,17 @@ def sweep(models: int, width: int | None) -> tuple[bool, str]:
     )
     mesh, width = member_mesh([GPU]), width or planned
     rates = jnp.geomspace(3e-4, 3e-3, models)
-    members = many.Members(
-        np.arange(models, dtype=np.uint32), many.each(Hyperparams(rates, 0.5), models)
+    members = Members(
+        np.arange(models, dtype=np.uint32), per_member(Hyperparams(rates, 0.5), models)
     )
-    sets, which = many.place(mesh, train, None), range(many.num_chunks(models, width))
+    sets = place(mesh, train, None)
     for _ in range(2):  # the first compiles
         start = time.perf_counter()
-        parts = many.run_chunks(
-            members, width, which, sets, 1, config=config, mesh=mesh, keep=False
+        trained = train_members(
+            members, width, sets, 1, config=config, mesh=mesh, keep=False
         )
-        scores = [runs.scores["train"] for _, some in parts for runs in some]
         seconds = time.perf_counter() - start
-    accuracy = float(np.concatenate([each.accuracy for each in scores]).mean())
+    accuracy = float(np.mean(joined(trained).scores["train"].accuracy))
     need = planning.memory_needed(config, train, None, None, width=width, devices=[GPU])
     peak = (GPU.memory_stats() or {}).get("peak_bytes_in_use")
     told = (

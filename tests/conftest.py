@@ -24,7 +24,7 @@ for entry in os.scandir(CACHE):
 os.environ["JAXCLS_TESTS_CACHE"] = CACHE
 os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
 jax.config.update("jax_compilation_cache_dir", CACHE)
-use_compile_cache("conftest.py")
+use_compile_cache()
 
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)

@@ -6,7 +6,7 @@ import json
 import signal
 from pathlib import Path
 
-from jaxcls.cli import members
+from jaxcls.cli import keeping
 
 
 def table(folder, name="seeds.csv"):
@@ -29,7 +29,7 @@ def handlers_kept():
 
 def stop_after(monkeypatch, calls):
     """Makes the `calls`-th round of runs the one in which a signal asks for a stop."""
-    keep, made = members.Keeper.keep, []
+    keep, made = keeping.Keeper.keep, []
 
     def stopping(self, done):
         made.append(done)
@@ -37,4 +37,4 @@ def stop_after(monkeypatch, calls):
             self._request.signum = 15
         keep(self, done)
 
-    monkeypatch.setattr(members.Keeper, "keep", stopping)
+    monkeypatch.setattr(keeping.Keeper, "keep", stopping)

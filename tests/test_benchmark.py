@@ -145,15 +145,15 @@ def test_a_first_round_is_a_part_of_the_same_program(
     job = dataclasses.replace(job, models=9, scores_only=True)
     calls = []
 
-    def run_chunks(members, width, which, *_, mesh, **__):
-        calls.append((len(members.seeds), width, mesh.size, list(which)))
-        metrics = with_jaxcls.jaxcls.Metrics(1.0, np.ones(width), np.full(width, 4))
-        runs = with_jaxcls.many.Runs(
-            None, None, None, None, {"train": metrics}, *2 * [None]
+    def train_members(members, width, *_, mesh, chunks, **__):
+        calls.append((len(members.seeds), width, mesh.size, list(chunks)))
+        metrics = with_jaxcls.jaxcls.Metrics(
+            np.ones(width), np.ones(width), np.full(width, 4)
         )
-        return [([chunk], [runs]) for chunk in which]
+        runs = with_jaxcls.jaxcls.Runs(*4 * [None], {"train": metrics}, *2 * [None])
+        return dict.fromkeys(chunks, runs)
 
-    monkeypatch.setattr(with_jaxcls.many, "run_chunks", run_chunks)
+    monkeypatch.setattr(with_jaxcls, "train_members", train_members)
     with_jaxcls.first_round(job, data, 1)
     assert with_jaxcls.train(job, data, 1).accuracies == [0.25]
     (*first, chunks), (*whole, all_chunks) = calls

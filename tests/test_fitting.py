@@ -19,7 +19,8 @@ from jaxcls import (
 )
 from jaxcls.interop import pytorch
 from jaxcls.layouts import train_epochs
-from jaxcls.many import fit_many
+from jaxcls.study.devices import member_mesh, replicate
+from jaxcls.study.many import fit_many
 
 KEYS = Keys.from_seed(0)
 
@@ -369,3 +370,12 @@ def test_where_a_resumed_run_diverges_is_told_by_its_epoch():
     data.features[32:48] = np.float32(3e38) * np.sign(data.features[32:48])
     with pytest.raises(FloatingPointError, match=r"from step 3 of epoch 3 on"):
         fit(KEYS, config, Hyperparams(), data, state=state)
+
+
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_data_over_several_devices_are_refused(name):
+    config = Config((2, 1), bernoulli, epochs=1)
+    data = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
+    wide = replicate(data, member_mesh(jax.devices()[:2]))
+    with pytest.raises(ValueError, match=f"fit: {name} lies over 2 devices, and a run"):
+        fit(Keys.from_seed(0), config, Hyperparams(), **{"train": data, name: wide})

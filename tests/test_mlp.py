@@ -184,3 +184,15 @@ def test_bad_arguments_are_named(params, x):
         mlp.apply(params, x, masks=(jnp.ones((1, 5), bool), jnp.ones((1, 4), bool)))
     with pytest.raises(TypeError, match=r"mlp\.draw_masks: key must be a typed key"):
         mlp.draw_masks(jnp.zeros(2, jnp.uint32), 0.5, (1,), params)
+
+
+def test_masks_of_more_rows_begin_with_those_of_fewer():
+    params = mlp.init(jax.random.key(0), (16, 33, 1))
+    few, more = (
+        mlp.draw_masks(
+            jax.random.key(1), 0.5, (1, size), params
+        )  # as train_epochs does
+        for size in (101, 104)
+    )
+    for mask, longer in zip(few, more, strict=True):
+        np.testing.assert_array_equal(longer[:, :101], mask)

@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from jaxcls import Batch, Config, Hyperparams, Keys, bernoulli, evaluate, fit, init_state
-from jaxcls.many import fit_many
+from jaxcls.study.many import fit_many
 from jaxcls.runs import newest_checkpoint, write_checkpoint
 
 rng = np.random.default_rng(3)

@@ -18,7 +18,7 @@ _MOST_PROGRAMS = 2000
 _NAMED = "JAX_COMPILATION_CACHE_DIR"
 
 
-def use_compile_cache(script: str) -> None:
+def use_compile_cache() -> None:
     """Has jax keep what it compiles, so that the same job compiles once.
 
     Where JAX_COMPILATION_CACHE_DIR names a folder it is that one, unless others may write to
@@ -32,7 +32,6 @@ def use_compile_cache(script: str) -> None:
         folder = Path(named)
         if folder.is_dir() and not _is_private(folder):
             note(
-                script,
                 f"{_NAMED} {folder} is not used: others may write there, and what it holds "
                 "is run as it is; name a folder of your own.",
             )

@@ -24,7 +24,7 @@ from jaxcls.scores import (
     roc_auc,
 )
 
-_KINDS = {"train_binary.py": BinaryFlags, "train_multiclass.py": MulticlassFlags}
+_KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,12 +154,12 @@ def _data(trained: Run, given: EvaluateFlags) -> Data:
         raise ValueError(
             f"the run was made by {script}, whose data are not known here."
         )
-    flags = read_flags(_KINDS[script], record, script)
+    flags = read_flags(_KINDS[script], record)
     if given.data_dir is not None:
         flags = dataclasses.replace(flags, data_dir=given.data_dir)
     if given.dataset is not None:
         flags = dataclasses.replace(flags, dataset=str(given.dataset))
-    data = load_data(flags, "evaluate.py")
+    data = load_data(flags)
     if data_digest(data) != record.get("data_sha256"):
         raise ValueError(
             f"the data found ({data.name}) are not those that the run was trained on; name them "

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 # Flags that say nothing of the run itself, which its folder does not keep.
 NOT_KEPT = {
@@ -18,6 +18,9 @@ NOT_KEPT = {
 @dataclasses.dataclass(frozen=True)
 class TrainFlags:
     """Flags that every training script has."""
+
+    SCRIPT: ClassVar[str]
+    """The name by which `config.json` knows who trained the run."""
 
     dataset: str | None = None
     """mnist, fashion_mnist, kmnist, digits, or the path of an .npz file with x_train, y_train,
@@ -96,6 +99,8 @@ class TrainFlags:
 class BinaryFlags(TrainFlags):
     """Train and score a classifier of two classes, by default MNIST's 0 and 1, 784-32-1."""
 
+    SCRIPT: ClassVar[str] = "train_binary.py"
+
     likelihood: Literal["bernoulli", "categorical"] = "bernoulli"
     """One output and sigmoid BCE, or two outputs and softmax cross entropy."""
     recipe: Literal["a", "b", "c", "d"] | None = None
@@ -108,11 +113,15 @@ class BinaryFlags(TrainFlags):
 class MulticlassFlags(TrainFlags):
     """Train and score a classifier of K classes, by default MNIST's 0, 1 and 2, 784-32-3."""
 
+    SCRIPT: ClassVar[str] = "train_multiclass.py"
+
 
 @dataclasses.dataclass(frozen=True)
 class SweepFlags:
     """Train many settings with several seeds each, rank them on a validation set, and score the
     best on the test set."""
+
+    SCRIPT: ClassVar[str] = "sweep.py"
 
     dataset: str | None = None
     """As of train_multiclass.py."""

@@ -52,7 +52,7 @@ class Job(NamedTuple):
     params: Params
 
 
-def load_data(flags: TrainFlags, script: str) -> Data:
+def load_data(flags: TrainFlags) -> Data:
     """Loads the dataset and the classes that the flags ask for, and splits for validation.
 
     Flags that are wrong whatever the data are refused before these are looked for.
@@ -72,7 +72,7 @@ def load_data(flags: TrainFlags, script: str) -> Data:
             data_dir=flags.data_dir, classes=classes
         )
         if notice is not None:
-            note(script, notice)
+            note(notice)
     labels = train.labels
     if binary and len(labels) != 2:
         raise ValueError(
@@ -96,19 +96,18 @@ def data_digest(data: Data) -> str:
     return sha256.hexdigest()
 
 
-def prepare(flags: TrainFlags, data: Data, script: str) -> Job:
+def prepare(flags: TrainFlags, data: Data) -> Job:
     """Checks the settings against the data and draws the starting weights."""
     likelihood, num_train = _likelihood(flags), len(data.train.targets)
     batch_size = None if flags.batch_size == "full" else flags.batch_size
     if batch_size is not None and batch_size > num_train:
         note(
-            script,
             f"batch_size {batch_size:,} is more than the {num_train:,} training examples; the "
             "full batch is used.",
         )
         batch_size = None
     for each in _notes(flags, data):
-        note(script, each)
+        note(each)
     layer_sizes = (
         data.train.features.shape[1],
         *flags.hidden,
@@ -194,19 +193,17 @@ def _hyperparams(
     )
 
 
-def about(flags: TrainFlags, job: Job, script: str, device: str) -> dict:
+def about(flags: TrainFlags, job: Job, device: str) -> dict:
     """Everything needed to repeat the run, as `config.json` keeps it."""
     settings = {
         field.name: getattr(job.config, field.name)
         for field in dataclasses.fields(job.config)
     }
     settings["likelihood"] = job.config.likelihood.name
-    return surroundings(flags, job.data, script, device) | as_json(settings)
+    return surroundings(flags, job.data, device) | as_json(settings)
 
 
-def surroundings(
-    flags: TrainFlags | SweepFlags, data: Data, script: str, device: str
-) -> dict:
+def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dict:
     """What `config.json` keeps of flags and data, and of where they are used."""
     named = data.name
     kept = {
@@ -220,7 +217,7 @@ def surroundings(
         "classes": data.train.labels,
     }
     config = {
-        "script": script,
+        "script": flags.SCRIPT,
         "flags": kept | found,
         "dataset": named,
         "data_sha256": data_digest(data),

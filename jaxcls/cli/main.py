@@ -1,6 +1,10 @@
-"""The scripts' entry points: exit codes, and one sentence for what went wrong."""
+"""The commands: `jaxcls train-binary` and the like, or scripts of the same names.
+
+What they end with is here: exit codes, and one sentence for what went wrong.
+"""
 
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
 
 import jax
@@ -9,66 +13,103 @@ from jaxcls.cli import train
 from jaxcls.cli.compile_cache import use_compile_cache
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags
 from jaxcls.cli.parsing import parse
-from jaxcls.cli.screen import note, ready
+from jaxcls.cli.screen import hand_out, name_program, note, ready
 from jaxcls.cli.signals import Stopped, ending_at_once
 
 
-def train_binary(argv: Sequence[str] | None = None) -> int:
-    """Runs `scripts/train_binary.py`; returns its exit code."""
-    script = "train_binary.py"
-    return _main(script, lambda: train.run(parse(BinaryFlags, script, argv), script))
+def train_binary(
+    argv: Sequence[str] | None = None, called: str = "train_binary.py"
+) -> int:
+    """Trains and scores a classifier of two classes; returns the exit code."""
+    return _main(called, lambda: train.run(parse(BinaryFlags, called, argv)))
 
 
-def train_multiclass(argv: Sequence[str] | None = None) -> int:
-    """Runs `scripts/train_multiclass.py`; returns its exit code."""
-    script = "train_multiclass.py"
+def train_multiclass(
+    argv: Sequence[str] | None = None, called: str = "train_multiclass.py"
+) -> int:
+    """Trains and scores a classifier of K classes; returns the exit code."""
     return _main(
-        script, lambda: train.run(parse(MulticlassFlags, script, argv), script)
+        called,
+        lambda: train.run(parse(MulticlassFlags, called, argv)),
     )
 
 
-def sweep(argv: Sequence[str] | None = None) -> int:
-    """Runs `scripts/sweep.py`; returns its exit code."""
+def sweep(argv: Sequence[str] | None = None, called: str = "sweep.py") -> int:
+    """Trains many settings with several seeds each, and ranks them; returns the exit code."""
     from jaxcls.cli import sweep as command
 
-    script = "sweep.py"
-    return _main(script, lambda: command.run(parse(SweepFlags, script, argv), script))
+    return _main(called, lambda: command.run(parse(SweepFlags, called, argv)))
 
 
-def evaluate(argv: Sequence[str] | None = None) -> int:
-    """Runs `scripts/evaluate.py`; returns its exit code."""
+def evaluate(argv: Sequence[str] | None = None, called: str = "evaluate.py") -> int:
+    """Scores a trained run on all its data; returns the exit code."""
     from jaxcls.cli import evaluate as command
 
-    script = "evaluate.py"
     return _main(
-        script, lambda: command.run(parse(command.EvaluateFlags, script, argv))
+        called,
+        lambda: command.run(parse(command.EvaluateFlags, called, argv)),
     )
 
 
-def predict(argv: Sequence[str] | None = None) -> int:
-    """Runs `scripts/predict.py`; returns its exit code."""
+def predict(argv: Sequence[str] | None = None, called: str = "predict.py") -> int:
+    """Predicts the classes of images and arrays; returns the exit code."""
     from jaxcls.cli import predict as command
 
-    script = "predict.py"
     return _main(
-        script, lambda: command.run(parse(command.PredictFlags, script, argv), script)
+        called,
+        lambda: command.run(parse(command.PredictFlags, called, argv)),
     )
 
 
-def reproduce(argv: Sequence[str] | None = None) -> int:
-    """Runs `scripts/reproduce.py`; returns its exit code."""
-    script = "reproduce.py"
+def reproduce(argv: Sequence[str] | None = None, called: str = "reproduce.py") -> int:
+    """Computes every figure of the course notes, and compares; returns the exit code."""
 
     def job() -> int:
-        from jaxcls.cli.reproduce import command
+        from jaxcls.cli import reproduce as command
 
         # Two devices also where there is no GPU, for the notes' error of data on another
         # device than the network. It must be said before jax looks for devices.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", 2)
-        return command.run(parse(command.ReproduceFlags, script, argv))
+        return command.run(parse(command.ReproduceFlags, called, argv))
 
-    return _main(script, job)
+    return _main(called, job)
+
+
+COMMANDS = {
+    "train-binary": train_binary,
+    "train-multiclass": train_multiclass,
+    "sweep": sweep,
+    "evaluate": evaluate,
+    "predict": predict,
+    "reproduce": reproduce,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command `jaxcls`, whose first word names one of `COMMANDS`.
+
+    Returns:
+        The exit code.
+    """
+    name, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    if name in COMMANDS:
+        return COMMANDS[name](rest[:-1], f"jaxcls {name}")
+    with ready():
+        if name not in ("-h", "--help"):
+            given = (
+                "no command was given" if not name else f"there is no command {name}"
+            )
+            note(
+                f"{given}; name one of {', '.join(COMMANDS)}, or --help.",
+                about="jaxcls",
+            )
+            return 2
+        width = max(map(len, COMMANDS))
+        hand_out("usage: jaxcls COMMAND [flags]; jaxcls COMMAND --help lists them.", "")
+        for name, command in COMMANDS.items():
+            hand_out(f"  {name:{width}}  {(command.__doc__ or '').partition(';')[0]}.")
+    return 0
 
 
 # What a variable of jax's may forbid, so that code under test shows it, these commands do: data
@@ -80,19 +121,20 @@ _NOT_FORBIDDEN = {
 }
 
 
-def _main(script: str, job: Callable[[], int | None]) -> int:
+def _main(called: str, job: Callable[[], int | None]) -> int:
+    name_program(called)
     with ready():
         for name, value in _NOT_FORBIDDEN.items():
             jax.config.update(name, value)
         try:
             with ending_at_once():
-                use_compile_cache(script)
+                use_compile_cache()
                 return job() or 0
         except Stopped as stop:
-            note(script, str(stop))
+            note(str(stop))
             return 128 + stop.signum
         except KeyboardInterrupt:
-            note(script, "interrupted.")
+            note("interrupted.")
             return 130
         except BrokenPipeError:  # who reads the output has read enough
             return 0
@@ -100,19 +142,18 @@ def _main(script: str, job: Callable[[], int | None]) -> int:
             named = str(error)
             if error.filename:
                 named = f"{error.filename}: {error.strerror}."
-            note(script, named)
+            note(named)
             return 2
         except (ValueError, TypeError, FloatingPointError, MemoryError) as error:
-            note(script, str(error) or "there is not enough memory.")
+            note(str(error) or "there is not enough memory.")
             return 2
         except jax.errors.JaxRuntimeError as error:  # above all, no memory for it
-            note(script, f"jax could not run this: {error}")
+            note(f"jax could not run this: {error}")
             return 2
         except RuntimeError as error:
             if "can't start new thread" not in str(error):
                 raise
             note(
-                script,
                 "the system lets this process start no more threads; allow more processes or "
                 "more memory (ulimit -u, ulimit -v), or end others.",
             )

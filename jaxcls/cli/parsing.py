@@ -37,7 +37,7 @@ def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFla
     if kind is BinaryFlags and given.recipe in RECIPES:
         default = RECIPES[given.recipe]
     if given.resume is not None:
-        default = read_flags(kind, read_config(Path(given.resume))[0], prog)
+        default = read_flags(kind, read_config(Path(given.resume))[0])
     return tyro.cli(kind, prog=prog, args=argv, default=default)
 
 
@@ -57,15 +57,15 @@ def resolved(flags: Trained) -> Trained:
     )
 
 
-def read_flags(kind: type[Flags], config: dict, script: str) -> Flags:
+def read_flags(kind: type[Flags], config: dict) -> Flags:
     """The flags that a run's `config.json` keeps.
 
     Raises:
         ValueError: the run is another script's, or a flag has no value that it may have.
     """
-    if config.get("script") != script:
+    if config.get("script") != kind.SCRIPT:
         raise ValueError(
-            f"the run was made by {config.get('script')}, not by {script}; use that."
+            f"the run was made by {config.get('script')}, not by {kind.SCRIPT}; use that."
         )
     values, hints = config.get("flags"), get_type_hints(kind)
     # A flag that it lacks came with a later version, and its default is what was done.

@@ -43,7 +43,7 @@ class Input(NamedTuple):
     is_one: bool
 
 
-def run(flags: PredictFlags, script: str) -> int:
+def run(flags: PredictFlags) -> int:
     """Prints a line, or an entry of JSON, for each example.
 
     Returns:
@@ -58,12 +58,10 @@ def run(flags: PredictFlags, script: str) -> int:
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
         if trained.source.name != MODEL:
-            note(
-                script, f"the run is not finished; it is taken as of {trained.source}."
-            )
+            note(f"the run is not finished; it is taken as of {trained.source}.")
         for found in (each for path in flags.files for each in _told(trained, path)):
             if isinstance(found, str):
-                note(script, found)
+                note(found)
                 failed = True
             elif flags.json:
                 # Held back until it is known whether a comma follows.

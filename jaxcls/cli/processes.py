@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxcls.cli.flags import SweepFlags
-from jaxcls.cli.screen import note
+from jaxcls.cli.screen import note, to_go_on
 
 # A process that says nothing for so long is taken for dead, and the others end.
 HEARTBEAT_SECONDS = 30
@@ -31,14 +31,13 @@ _LAUNCHERS = {
 _ALONE = "if this one is alone, give --num-processes 1"
 
 
-def join(flags: SweepFlags, script: str) -> None:
+def join(flags: SweepFlags) -> None:
     """Joins the other processes, if flags or a launcher tell of any, before jax starts.
 
     Where the others do not come, this process ends with a sentence.
 
     Args:
         flags: of the script.
-        script: its name, for messages.
 
     Raises:
         ValueError: the flags don't fit each other, or the others can't be reached.
@@ -52,14 +51,14 @@ def join(flags: SweepFlags, script: str) -> None:
         told = f"check --coordinator, --num-processes and --process-id; {_ALONE}"
     elif launcher is not None:
         bind, told = None, f"it is {launcher} that tells of them; {_ALONE}"
-        note(script, f"waiting for the other processes of which {launcher} tells.")
+        note(f"waiting for the other processes of which {launcher} tells.")
     else:
         return
     # Its own way with SIGTERM would take the place of ours.
     jax.config.update("jax_enable_preemption_service", False)
     waited = f"the other processes of this sweep did not come within {_START_SECONDS} s"
     try:
-        with _ending_after(_START_SECONDS, script, f"{waited}; {told}."):
+        with _ending_after(_START_SECONDS, f"{waited}; {told}."):
             jax.distributed.initialize(
                 *named,
                 cluster_detection_method="deactivate" if by_flags else None,
@@ -77,11 +76,11 @@ def join(flags: SweepFlags, script: str) -> None:
 
 
 @contextlib.contextmanager
-def _ending_after(seconds: float, script: str, sentence: str) -> Iterator[None]:
+def _ending_after(seconds: float, sentence: str) -> Iterator[None]:
     """Ends the process with a sentence unless it leaves the `with` before."""
 
     def end() -> None:
-        note(script, sentence)
+        note(sentence)
         os._exit(2)
 
     timer = threading.Timer(seconds, end)
@@ -171,7 +170,7 @@ def from_first(content: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def clear_if_alone(script: str) -> Iterator[None]:
+def clear_if_alone() -> Iterator[None]:
     """Turns what jax says when another process is gone into a sentence.
 
     Raises:
@@ -185,8 +184,8 @@ def clear_if_alone(script: str) -> Iterator[None]:
             raise
         reason = str(error).strip().splitlines()[0]
         raise ConnectionError(
-            f"another process of this sweep is gone, or can't be reached ({reason}); go on with "
-            f"{script} --resume, with as many processes as there are."
+            f"another process of this sweep is gone, or can't be reached ({reason}); "
+            f"{to_go_on('FOLDER')}, with as many processes as there are."
         ) from None
 
 

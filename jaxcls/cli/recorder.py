@@ -4,7 +4,7 @@ import dataclasses
 
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
-from jaxcls.cli.screen import Progress
+from jaxcls.cli.screen import Progress, to_go_on
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.fitting import Report
 from jaxcls.runs import RunFolder, write_checkpoint
@@ -43,11 +43,10 @@ class Recorder:
         self,
         this: Training,
         flags: TrainFlags,
-        script: str,
         request: StopRequest,
         progress: Progress,
     ):
-        self.this, self.flags, self.script = this, flags, script
+        self.this, self.flags = this, flags
         self.request, self.progress = request, progress
         self.saved = this.epoch
 
@@ -89,8 +88,7 @@ class Recorder:
             path = self.this.folder.path
             raise Stopped(
                 self.request.signum,
-                f"stopped after {self.this.epoch} of {self.flags.epochs} epochs; go on with "
-                f"{self.script} --resume {path}",
+                f"stopped after {self.this.epoch} of {self.flags.epochs} epochs; {to_go_on(path)}",
             )
 
 

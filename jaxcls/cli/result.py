@@ -65,9 +65,7 @@ def due_pictures(job: Job, flags: TrainFlags) -> tuple[str, ...]:
     return PICTURES if job.data.test.image_shape is not None else PICTURES[:-1]
 
 
-def draw(
-    this: Training, params: Params, test: Batch, names: Sequence[str], script: str
-) -> None:
+def draw(this: Training, params: Params, test: Batch, names: Sequence[str]) -> None:
     """Draws the run's pictures into its folder; one that can't be drawn is told in a line.
 
     Args:
@@ -75,7 +73,6 @@ def draw(
         params: those that were scored.
         test: its test set on the device.
         names: of the pictures.
-        script: for messages.
     """
     for name in names:
         try:
@@ -83,7 +80,7 @@ def draw(
         # Whatever it is: the run's result stands, and a picture is no reason to doubt it.
         except Exception as error:
             reason = str(error) or type(error).__name__
-            note(script, f"{name} could not be drawn, the result stands: {reason}")
+            note(f"{name} could not be drawn, the result stands: {reason}")
     if names and PICTURES[-1] not in names:
         show("mistakes.png is left out: the examples are rows of numbers, not images")
 

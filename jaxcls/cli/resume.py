@@ -25,23 +25,20 @@ AnyFlags = TrainFlags | SweepFlags
 
 
 @contextlib.contextmanager
-def opened(path: Path, script: str) -> Iterator[RunFolder]:
+def opened(path: Path) -> Iterator[RunFolder]:
     """A run's folder to write to; a line says what can't be done where it lies."""
     with RunFolder(path) as folder:
         for problem in folder.problems:
-            note(script, problem)
+            note(problem)
         yield folder
 
 
-def whole_metrics(
-    folder: RunFolder, config: dict, script: str, remedy: str
-) -> dict | None:
+def whole_metrics(folder: RunFolder, config: dict, remedy: str) -> dict | None:
     """The metrics of a result that is there with all its files undamaged, else None.
 
     Args:
         folder: of the run or study.
         config: the content of its `config.json`.
-        script: for the line that says what is damaged.
         remedy: what is done about that, such as "trained anew".
 
     Raises:
@@ -50,7 +47,7 @@ def whole_metrics(
     try:
         metrics = read_metrics(folder.path)
     except ValueError as error:
-        note(script, f"{remedy}: {error}")
+        note(f"{remedy}: {error}")
         return None
     if metrics is not None:
         check_same_run(config, metrics["config"], folder.path / "metrics.json")
@@ -76,7 +73,7 @@ class Past(NamedTuple):
         return 0 if self.checkpoint is None else self.checkpoint.epoch
 
 
-def read_past(flags: TrainFlags, folder: Path, script: str) -> Past:
+def read_past(flags: TrainFlags, folder: Path) -> Past:
     """Reads the run in `folder` and checks that `flags` would not have changed its past.
 
     A damaged checkpoint is passed over for the one before it, and a line says so.
@@ -87,14 +84,14 @@ def read_past(flags: TrainFlags, folder: Path, script: str) -> Past:
     """
     config, problem = read_config(folder)
     if problem is not None:
-        note(script, f"written anew: {problem}")
+        note(f"written anew: {problem}")
     checkpoint, problems = newest_checkpoint(folder)
     for each in problems:
-        note(script, f"passed over: {each}")
+        note(f"passed over: {each}")
     if checkpoint is not None:
         check_same_run(config, checkpoint.config, checkpoint.source)
     past = Past(config, checkpoint, problem)
-    _check_flags(read_flags(type(flags), config, script), flags, past.epoch)
+    _check_flags(read_flags(type(flags), config), flags, past.epoch)
     return past
 
 
@@ -107,7 +104,7 @@ def check_data(before: dict, config: dict) -> None:
         )
 
 
-def with_its_past(before: dict, config: dict, script: str) -> dict:
+def with_its_past(before: dict, config: dict) -> dict:
     """The new `config` with the environment that the run began in, and those that it met since.
 
     The one `before` is what the run's folder has.
@@ -127,10 +124,9 @@ def with_its_past(before: dict, config: dict, script: str) -> dict:
             if began[name] != now[name]
         ]
         told = "; ".join(changed) or "some epochs were done elsewhere"
-        note(script, f"the last bits may differ from a run in one place: {told}.")
+        note(f"the last bits may differ from a run in one place: {told}.")
     if _has_older_weights(before):
         note(
-            script,
             "so far each batch's loss was divided by the weights of its own examples; from here "
             "on a class weight means the same in each batch.",
         )

@@ -1,4 +1,4 @@
-"""What a person sees: lines, progress, the result. Whatever a script prints goes through here.
+"""What a person sees: lines, progress, the result. Whatever a command prints goes through here.
 
 Text from files and paths is made printable: what would move a cursor, turn the writing or end a
 line is shown as an escape. Where the screen is gone or its disk is full, a training goes on
@@ -18,6 +18,7 @@ from jaxcls.fitting import Report
 from jaxcls.metrics import Metrics
 
 _MOST_OF_A_NOTE = 1200  # characters
+_program = "jaxcls"  # with which each note begins
 # What a reader who has gone away makes of a write: a pipe's, Windows's, a terminal's.
 _GONE = (errno.EPIPE, errno.EINVAL, errno.EIO)
 
@@ -65,9 +66,28 @@ def _text(lines: tuple[str, ...]) -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def note(script: str, text: str) -> None:
-    """One line on standard error, of bounded length; nothing where it can't be written."""
-    line = printable(" ".join(f"{script}: {text}".split()))
+def name_program(name: str) -> None:
+    """Says what the user called, for notes and for how to go on."""
+    global _program
+    _program = name
+
+
+def to_go_on(folder: str | os.PathLike) -> str:
+    """How to go on with what stopped.
+
+    >>> name_program("jaxcls")
+    >>> to_go_on("runs/mine")
+    'go on with jaxcls --resume runs/mine'
+    """
+    return f"go on with {_program} --resume {folder}"
+
+
+def note(text: str, about: str | None = None) -> None:
+    """One line on standard error, of bounded length; nothing where it can't be written.
+
+    It begins with the program's name, or with what it is `about`.
+    """
+    line = printable(" ".join(f"{about or _program}: {text}".split()))
     if len(line) > _MOST_OF_A_NOTE:
         # The end of a sentence says what to do.
         half = _MOST_OF_A_NOTE // 2
@@ -87,8 +107,8 @@ def bearable() -> Iterator[None]:
         _drop(sys.stdout)
         if error.errno not in _GONE:
             note(
-                "standard output",
                 f"it can't be written ({error.strerror}); all else goes on without it.",
+                about="standard output",
             )
 
 

@@ -14,7 +14,7 @@ from jaxcls.cli.device import choose_devices, describe
 from jaxcls.cli.evaluate import ensemble_scores
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Data, Job, about, load_data, prepare, run_name
-from jaxcls.cli.members import Keeper, numbers, scores_of, status, summaries, table
+from jaxcls.cli.keeping import Keeper, numbers, scores_of, status, summaries, table
 from jaxcls.cli.memory import memory_for_runs
 from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.resume import (
@@ -29,9 +29,7 @@ from jaxcls.cli.screen import ensemble_lines, header, note, show
 from jaxcls.cli.signals import StopRequest
 from jaxcls.data import to_batch
 from jaxcls.interop import pytorch
-from jaxcls.many import Members, Runs, each, num_chunks, place, run_chunks
 from jaxcls.mlp import Params
-from jaxcls.planning import memory_needed, plan_width
 from jaxcls.runs import (
     RunFolder,
     Shape,
@@ -42,20 +40,22 @@ from jaxcls.runs import (
     read_config,
     remove_blocks,
 )
-from jaxcls.sharding import member_mesh
-from jaxcls.sweep import Done
+from jaxcls.study.devices import member_mesh
+from jaxcls.study.engine import Members, Runs, joined, place, train_members
+from jaxcls.study.many import per_member
+from jaxcls.study.planning import memory_needed, plan_width
+from jaxcls.study.sweep import Done
 from jaxcls.training import History
 
 _PARTS = ("train", "validation", "test")
 _MOST_LINES = 2000  # of history.jsonl
 
 
-def run(flags: TrainFlags, script: str) -> None:
+def run(flags: TrainFlags) -> None:
     """Loads, trains every seed, scores and saves; or goes on with what its folder has.
 
     Args:
         flags: of the script.
-        script: its name, for messages.
 
     Raises:
         ValueError, TypeError, OSError, FloatingPointError: one sentence for the user.
@@ -65,13 +65,13 @@ def run(flags: TrainFlags, script: str) -> None:
     _check(flags)
     devices = choose_devices(flags.device)[: flags.seeds]
     with CompileClock() as clock, jax.default_device(devices[0]):
-        before = None if flags.resume is None else _past(flags.resume, flags, script)
+        before = None if flags.resume is None else _past(flags.resume, flags)
         full = resolved(flags)
-        job = prepare(full, load_data(full, script), script)
+        job = prepare(full, load_data(full))
         batches = {name: to_batch(part) for name, part in job.data.parts().items()}
         sets = (batches["train"], batches.get("validation"), batches["test"])
         seeds = range(flags.seed, flags.seed + flags.seeds)
-        config = about(flags, job, script, describe(devices[0]))
+        config = about(flags, job, describe(devices[0]))
         environment = {name: config[name] for name in ("device", "versions")}
         if before is None:
             config["width"] = plan_width(
@@ -85,11 +85,11 @@ def run(flags: TrainFlags, script: str) -> None:
             check_data(before, config)
             config["width"] = before["width"]
         path = flags.resume or flags.output_dir or new_run_path(run_name(flags, job))
-        with opened(path, script) as folder:
+        with opened(path) as folder:
             if before is None:
                 folder.clear(overwrite=flags.overwrite)
             else:
-                metrics = whole_metrics(folder, before, script, "trained anew")
+                metrics = whole_metrics(folder, before, "trained anew")
                 if metrics is not None:
                     show(
                         f"{path} is finished, {len(metrics['chosen']['seeds'])} seeds."
@@ -97,7 +97,7 @@ def run(flags: TrainFlags, script: str) -> None:
                     remove_blocks(folder.here())
                     return
                 folder.reopen()
-                config = with_its_past(before, config, script)
+                config = with_its_past(before, config)
             folder.write_config(config)
             counts = {name: len(batch.targets) for name, batch in batches.items()}
             show(header(config, counts))
@@ -105,10 +105,10 @@ def run(flags: TrainFlags, script: str) -> None:
             training = time.perf_counter()
             members = Members(
                 np.array(seeds, np.uint32),
-                each(job.hyperparams, len(seeds)),
+                per_member(job.hyperparams, len(seeds)),
                 _starts(flags, job, seeds),
             )
-            runs = _train(job, members, sets, config["width"], devices, folder, script)
+            runs = _train(job, members, sets, config["width"], devices, folder)
             seconds = {
                 "train": time.perf_counter() - training,
                 "compile": clock.seconds(),
@@ -144,10 +144,10 @@ def _check(flags: TrainFlags) -> None:
     check_new_run_flags(flags)
 
 
-def _past(path: Path, flags: TrainFlags, script: str) -> dict:
+def _past(path: Path, flags: TrainFlags) -> dict:
     """What the folder tells of its runs, none of which the flags would have changed."""
     before, _ = read_config(path)
-    check_same_flags(read_flags(type(flags), before, script), flags)
+    check_same_flags(read_flags(type(flags), before), flags)
     if type(before.get("width")) is not int:
         raise ValueError(f"{path}: its config does not say how its runs were planned.")
     return before
@@ -170,40 +170,32 @@ def _train(
     width: int,
     devices: list[jax.Device],
     folder: RunFolder,
-    script: str,
 ) -> Runs:
     """What came of every seed, those that the folder has among them."""
-    done = _known(job, sets, len(members.seeds), width, folder, script)
-    mesh = member_mesh(devices)
-    which = range(num_chunks(len(members.seeds), width))
-    left = [chunk for chunk in which if (0, 0, chunk) not in done]
-    request, go_on = StopRequest(), f"--resume {folder.path}"
+    done = _known(job, sets, len(members.seeds), width, folder)
+    request = StopRequest()
     with (
         request.listening(),
-        Keeper(folder, request, len(members.seeds), go_on, script) as keeper,
+        Keeper(folder, request, len(members.seeds)) as keeper,
     ):
         keeper.skip(sum(len(runs.epochs) for runs in done.values()))
-        for chunks, some in run_chunks(
+        mesh = member_mesh(devices)
+        trained = train_members(
             members,
             width,
-            left,
             place(mesh, *sets),
             job.config.epochs,
             config=job.config,
             mesh=mesh,
-        ):
-            new: Done = {
-                (0, 0, chunk): runs for chunk, runs in zip(chunks, some, strict=True)
-            }
-            done |= new
-            keeper.keep(new)
-    parts = [done[0, 0, chunk] for chunk in which]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+            done={chunk: runs for (_, _, chunk), runs in done.items()},
+            on_chunks=lambda new: keeper.keep(
+                {(0, 0, chunk): runs for chunk, runs in new.items()}
+            ),
+        )
+    return joined(trained)
 
 
-def _known(
-    job: Job, sets: tuple, num_runs: int, width: int, folder: RunFolder, script: str
-) -> Done:
+def _known(job: Job, sets: tuple, num_runs: int, width: int, folder: RunFolder) -> Done:
     """The chunks that the folder has, as far as they are whole and fit."""
     scored = [name for name, data in zip(_PARTS, sets, strict=True) if data]
 
@@ -217,7 +209,7 @@ def _known(
     done, problems = read_blocks(folder.path, folder.config)
     done, misfits = fitting(done, shape)
     for problem in (*problems, *misfits):
-        note(script, f"trained anew: {problem}")
+        note(f"trained anew: {problem}")
     return done
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
 from jaxcls.cli.job import Job
-from jaxcls.sweep import (
+from jaxcls.study.sweep import (
     Choice,
     LogUniform,
     Setting,

@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxcls import sweep
 from jaxcls.batches import Batch, steps_per_epoch
 from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_devices, describe
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
 from jaxcls.cli.job import Job, about, as_json, load_data, prepare, surroundings
-from jaxcls.cli.members import Keeper
+from jaxcls.cli.keeping import Keeper
 from jaxcls.cli.memory import memory_for_runs
 from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.processes import (
@@ -30,7 +29,6 @@ from jaxcls.cli.processes import (
     is_first,
     join,
 )
-from jaxcls.cli.ranking import member_rows, ranked_lines, setting_rows
 from jaxcls.cli.resume import (
     check_data,
     check_new_run_flags,
@@ -43,9 +41,8 @@ from jaxcls.cli.screen import ensemble_lines, note, show, sweep_header
 from jaxcls.cli.seeds import check_seeds, result_lines, write_result
 from jaxcls.cli.signals import StopRequest
 from jaxcls.cli.space import base_flags, flags_of, settings_of
+from jaxcls.cli.tables import member_rows, ranked_lines, setting_rows
 from jaxcls.data import to_batch
-from jaxcls.many import Runs
-from jaxcls.planning import memory_needed
 from jaxcls.runs import (
     ENSEMBLE,
     WINNER,
@@ -59,7 +56,11 @@ from jaxcls.runs import (
     read_config,
     remove_blocks,
 )
-from jaxcls.sweep import Done, Group, Outcome, Plan
+from jaxcls.study import sweep
+from jaxcls.study.engine import Runs
+from jaxcls.study.planning import memory_needed
+from jaxcls.study.ranking import FACTOR, Outcome
+from jaxcls.study.sweep import Done, Group, Plan
 from jaxcls.training import evaluate
 
 _ENSEMBLE = 5  # runs
@@ -89,12 +90,11 @@ class Task(NamedTuple):
     batches: dict[str, Batch]
 
 
-def run(flags: SweepFlags, script: str) -> None:
+def run(flags: SweepFlags) -> None:
     """Trains, ranks, scores and saves; or goes on with what the sweep's folder has.
 
     Args:
         flags: of the script.
-        script: its name, for messages.
 
     Raises:
         ValueError, TypeError, OSError, FloatingPointError: one sentence for the user.
@@ -102,16 +102,16 @@ def run(flags: SweepFlags, script: str) -> None:
     """
     start = time.perf_counter()
     _check(flags)
-    join(flags, script)
+    join(flags)
     devices = choose_devices(flags.device)
     own = next(each for each in devices if each.process_index == jax.process_index())
-    with CompileClock() as clock, jax.default_device(own), clear_if_alone(script):
-        task = _prepare(flags, devices, script)
-        with _opened(task, script) as (folder, done):
+    with CompileClock() as clock, jax.default_device(own), clear_if_alone():
+        task = _prepare(flags, devices)
+        with _opened(task) as (folder, done):
             if done is None:
                 return
             training = time.perf_counter()
-            outcomes = _train(task, folder, done, script)
+            outcomes = _train(task, folder, done)
             kept = _train_again(task, outcomes)
             if folder is None:
                 return
@@ -137,11 +137,11 @@ def _check(flags: SweepFlags) -> None:
         raise ValueError(f"memory must be a positive number of GB, got {flags.memory}.")
 
 
-def _prepare(flags: SweepFlags, devices: list[jax.Device], script: str) -> Task:
-    data = load_data(base_flags(flags, MulticlassFlags), script)
+def _prepare(flags: SweepFlags, devices: list[jax.Device]) -> Task:
+    data = load_data(base_flags(flags, MulticlassFlags))
     two = len(data.train.labels) == 2
     base = resolved(base_flags(flags, BinaryFlags if two else MulticlassFlags))
-    job = prepare(base, data, script)
+    job = prepare(base, data)
     values, settings = settings_of(flags, job)
     batches = {name: to_batch(part) for name, part in data.parts().items()}
     if jax.process_count() == 1:
@@ -155,14 +155,14 @@ def _prepare(flags: SweepFlags, devices: list[jax.Device], script: str) -> Task:
         memory=memory_for_runs(devices) if flags.memory is None else flags.memory * 1e9,
         devices=devices,
     )
-    config = surroundings(flags, data, script, describe(devices[0]))
+    config = surroundings(flags, data, describe(devices[0]))
     # By which a sweep, and every process of it, knows that it draws the same settings.
     tried = {
         "sha256_of_settings": hashlib.sha256(json.dumps(values).encode()).hexdigest()
     }
     if flags.resume is not None:
         before, _ = read_config(flags.resume)
-        check_same_flags(read_flags(SweepFlags, before, script), flags)
+        check_same_flags(read_flags(SweepFlags, before), flags)
         check_data(before, config)
         if before["plan"].get("sha256_of_settings") != tried["sha256_of_settings"]:
             raise ValueError(
@@ -193,7 +193,7 @@ def _planned_groups(path: Path, before: dict, plan: Plan) -> tuple[Group, ...]:
 
 
 @contextlib.contextmanager
-def _opened(task: Task, script: str) -> Iterator[tuple[RunFolder | None, Done | None]]:
+def _opened(task: Task) -> Iterator[tuple[RunFolder | None, Done | None]]:
     """The sweep's folder, None where another process writes; and the runs that it has.
 
     The latter are None if there is nothing left to do. What went wrong in the process that
@@ -203,7 +203,7 @@ def _opened(task: Task, script: str) -> Iterator[tuple[RunFolder | None, Done | 
         folder, done, problem = None, {}, b""
         if is_first():
             try:
-                folder, done = _open(task, stack, script)
+                folder, done = _open(task, stack)
             except (ValueError, OSError) as error:
                 problem = str(error).encode()
         problem = from_first(problem)
@@ -215,28 +215,26 @@ def _opened(task: Task, script: str) -> Iterator[tuple[RunFolder | None, Done | 
         yield folder, blocks_from_bytes(from_first(blocks_to_bytes(done or {})))
 
 
-def _open(
-    task: Task, stack: contextlib.ExitStack, script: str
-) -> tuple[RunFolder, Done | None]:
+def _open(task: Task, stack: contextlib.ExitStack) -> tuple[RunFolder, Done | None]:
     flags = task.flags
     path = flags.resume or flags.output_dir or new_run_path(f"sweep-{_data_name(task)}")
-    folder = stack.enter_context(opened(path, script))
+    folder = stack.enter_context(opened(path))
     config = task.config
     if flags.resume is None:
         folder.clear(overwrite=flags.overwrite)
     else:
         before = read_config(path)[0]
-        if whole_metrics(folder, before, script, "trained anew") is not None:
+        if whole_metrics(folder, before, "trained anew") is not None:
             show(f"{path} is finished, {len(task.values)} settings.")
             remove_blocks(folder.here())
             return folder, None
         folder.reopen()
-        config = with_its_past(before, config, script)
+        config = with_its_past(before, config)
     folder.write_config(config)
     done, problems = read_blocks(path, config)
     done, misfits = fitting(done, partial(_shape, task.plan))
     for problem in (*problems, *misfits):
-        note(script, f"trained anew: {problem}")
+        note(f"trained anew: {problem}")
     show(*sweep_header(task.config, _counts(task), _sizes(task)))
     return folder, done
 
@@ -254,15 +252,12 @@ def _shape(plan: Plan, key: tuple[int, int, int]) -> Shape | None:
     return Shape(config, least, most, ("train", "validation"), keep=False)
 
 
-def _train(
-    task: Task, folder: RunFolder | None, done: Done, script: str
-) -> list[Outcome]:
+def _train(task: Task, folder: RunFolder | None, done: Done) -> list[Outcome]:
     request = StopRequest()
-    where = "--resume FOLDER" if folder is None else f"--resume {folder.path}"
     total = _num_runs(task.plan)
     with (
         request.listening(),
-        Keeper(folder, request, total, where, script) as keeper,
+        Keeper(folder, request, total) as keeper,
     ):
         keeper.skip(sum(len(runs.epochs) for runs in done.values()))
         return sweep.run(
@@ -382,10 +377,7 @@ def _write_runs(
     flags = dataclasses.replace(flags, report_every=None, checkpoint_every=None)
     config, hyperparams = task.plan.settings[setting]
     job = task.job._replace(config=config, hyperparams=hyperparams)
-    script = (
-        "train_binary.py" if isinstance(flags, BinaryFlags) else "train_multiclass.py"
-    )
-    told = about(flags, job, script, task.config["device"]) | (also or {})
+    told = about(flags, job, task.config["device"]) | (also or {})
     if flags.seeds > 1:
         told["width"] = next(
             each.width for each in task.plan.groups if setting in each.settings
@@ -414,7 +406,7 @@ def _num_runs(plan: Plan) -> int:
     """Runs of all rungs, if none diverges."""
     counts = [len(plan.settings)]
     for _ in plan.rungs[1:]:
-        counts.append(-(-counts[-1] // sweep.FACTOR))
+        counts.append(-(-counts[-1] // FACTOR))
     return sum(counts) * len(plan.seeds)
 
 

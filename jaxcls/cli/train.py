@@ -45,19 +45,18 @@ from jaxcls.runs import (
 from jaxcls.training import chosen_params, evaluate, init_state
 
 
-def run(flags: TrainFlags, script: str) -> None:
+def run(flags: TrainFlags) -> None:
     """Loads, trains, scores, saves, and then draws; or goes on with a run in its folder.
 
     Args:
         flags: of the script.
-        script: its name, for messages.
 
     Raises:
         ValueError, TypeError, OSError, FloatingPointError: one sentence for the user.
         KeyboardInterrupt: Ctrl-C or SIGTERM; what was finished is in the run's folder.
     """
     if flags.seeds != 1:
-        seeds.run(flags, script)
+        seeds.run(flags)
         return
     start = time.perf_counter()
     check_new_run_flags(flags)
@@ -65,36 +64,36 @@ def run(flags: TrainFlags, script: str) -> None:
     device = choose_device(flags.device)
     with CompileClock() as clock, jax.default_device(device):
         if flags.resume is None:
-            job, config, seconds = _prepare(flags, script, device)
+            job, config, seconds = _prepare(flags, device)
             path = flags.output_dir or new_run_path(run_name(flags, job))
-            with opened(path, script) as folder:
+            with opened(path) as folder:
                 folder.clear(overwrite=flags.overwrite)
                 folder.write_config(config)
                 state = init_state(job.keys, job.config, job.params)
                 this = Training(
                     job, config, _ends_in(config), folder, 0, state, [], seconds
                 )
-                _train_and_score(this, flags, script, clock, start)
+                _train_and_score(this, flags, clock, start)
             return
-        with opened(flags.resume, script) as folder:
-            this = _reopened(flags, script, folder, device)
+        with opened(flags.resume) as folder:
+            this = _reopened(flags, folder, device)
             if this is not None:
-                _train_and_score(this, flags, script, clock, start)
+                _train_and_score(this, flags, clock, start)
 
 
 def _prepare(
-    flags: TrainFlags, script: str, device: jax.Device
+    flags: TrainFlags, device: jax.Device
 ) -> tuple[Job, dict, dict[str, float]]:
     """The job, what `config.json` keeps of it, and how long the data took."""
     start = time.perf_counter()
     # Unpacking files leaves the interpreter free, so that jax can start in the meantime.
     starting = threading.Thread(target=_start_jax, args=(device,))
     starting.start()
-    data = load_data(flags, script)
+    data = load_data(flags)
     starting.join()
     seconds = {"load": time.perf_counter() - start}
-    job = prepare(flags, data, script)
-    return job, about(flags, job, script, describe(device)), seconds
+    job = prepare(flags, data)
+    return job, about(flags, job, describe(device)), seconds
 
 
 def _start_jax(device: jax.Device) -> None:
@@ -103,13 +102,13 @@ def _start_jax(device: jax.Device) -> None:
 
 
 def _reopened(
-    flags: TrainFlags, script: str, folder: RunFolder, device: jax.Device
+    flags: TrainFlags, folder: RunFolder, device: jax.Device
 ) -> Training | None:
     """The run in this folder as its newest whole checkpoint left it; None if it is finished."""
-    past = read_past(flags, folder.path, script)
-    job, config, seconds = _prepare(flags, script, device)
+    past = read_past(flags, folder.path)
+    job, config, seconds = _prepare(flags, device)
     check_data(past.config, config)
-    metrics = whole_metrics(folder, past.config, script, "written anew")
+    metrics = whole_metrics(folder, past.config, "written anew")
     if not all((folder.path / name).exists() for name in due_pictures(job, flags)):
         metrics = None
     if metrics is not None and is_result_of(metrics, config):
@@ -130,7 +129,7 @@ def _reopened(
     over = is_over(state, past.epoch, job.config)
     history = kept_history(past, over)
     environment = _ends_in(config)
-    config = with_its_past(past.config, config, script)
+    config = with_its_past(past.config, config)
     folder.reopen()
     remove_checkpoints_after(folder.here(), past.epoch)
     prune_checkpoints(folder.here(), flags.keep_checkpoints)
@@ -147,14 +146,14 @@ def _ends_in(config: dict) -> dict:
 
 
 def _train_and_score(
-    this: Training, flags: TrainFlags, script: str, clock: CompileClock, start: float
+    this: Training, flags: TrainFlags, clock: CompileClock, start: float
 ) -> None:
     loading = time.perf_counter()
     batches = {name: to_batch(part) for name, part in this.job.data.parts().items()}
     this.seconds["load"] += time.perf_counter() - loading
     counts = {name: len(batch.targets) for name, batch in batches.items()}
     show(header(this.config, counts))
-    _train(this, flags, script, batches, clock)
+    _train(this, flags, batches, clock)
 
     params = chosen_params(this.state)
     scores = {
@@ -171,13 +170,12 @@ def _train_and_score(
     for name, score in scores.items():
         show(result_line(name, score))
     show(f"run folder      {this.folder.path}")
-    draw(this, params, batches["test"], due_pictures(this.job, flags), script)
+    draw(this, params, batches["test"], due_pictures(this.job, flags))
 
 
 def _train(
     this: Training,
     flags: TrainFlags,
-    script: str,
     batches: dict[str, Batch],
     clock: CompileClock,
 ) -> None:
@@ -185,7 +183,7 @@ def _train(
     start, compiled = time.perf_counter(), clock.seconds()
     request = StopRequest()
     with Progress(flags.epochs, this.epoch) as progress, request.listening():
-        recorder = Recorder(this, flags, script, request, progress)
+        recorder = Recorder(this, flags, request, progress)
         try:
             this.state, _ = fit(
                 this.job.keys,

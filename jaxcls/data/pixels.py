@@ -117,7 +117,7 @@ def _stretched(image: "Image.Image") -> "Image.Image":
 
     bands = image.split()
     colours = bands[:-1] if image.mode in ("LA", "RGBA") else bands
-    most = max(int(np.max(each)) for each in colours)
+    most = max(int(np.asarray(each).max()) for each in colours)
     alpha = np.asarray(bands[-1]) if len(bands) > len(colours) else np.zeros(1)
     if most == 0 and np.ptp(alpha):  # black ink that stands in the alpha alone
         return image

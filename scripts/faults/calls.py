@@ -58,8 +58,8 @@ PICTURE = re.compile(r'rename.*/curves\.png"')
 # Blocks of runs are kept at once, not every few seconds, of which these jobs have none.
 KEEPING = """
 import runpy, sys
-from jaxcls.cli import members
-members._SECONDS = 0
+from jaxcls.cli import keeping
+keeping._SECONDS = 0
 del sys.argv[:1]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

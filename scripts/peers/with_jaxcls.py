@@ -11,11 +11,12 @@ import numpy as np
 from common import Data, Job, Trained, main, rates  # pyrefly: ignore[missing-import]
 
 import jaxcls
-from jaxcls import many
 from jaxcls.cli.device import choose_devices
 from jaxcls.interop import pytorch
-from jaxcls.planning import plan_width, usual_memory
-from jaxcls.sharding import member_mesh
+from jaxcls.study.devices import member_mesh
+from jaxcls.study.engine import Members, joined, num_chunks, place, train_members
+from jaxcls.study.many import per_member
+from jaxcls.study.planning import plan_width, usual_memory
 
 
 def load(folder: Path, job: Job) -> Data:
@@ -126,24 +127,23 @@ def train_for_scores(
         devices=devices,
         memory=usual_memory(devices),
     )
-    chunks = many.num_chunks(job.models, width)
+    chunks = num_chunks(job.models, width)
     if rounds is not None:
         chunks = min(chunks, rounds * len(devices))
-    parts = many.run_chunks(
-        many.Members(
+    trained = train_members(
+        Members(
             np.arange(seed, seed + job.models, dtype=np.uint32),
-            many.each(hyperparams, job.models),
+            per_member(hyperparams, job.models),
         ),
         width,
-        range(chunks),
-        many.place(mesh, batch, None),
+        place(mesh, batch, None),
         config.epochs,
         config=config,
         mesh=mesh,
+        chunks=range(chunks),
         keep=False,
     )
-    accuracies = [runs.scores["train"].accuracy for _, some in parts for runs in some]
-    return Trained([float(np.concatenate(accuracies).mean())])
+    return Trained([float(np.mean(joined(trained).scores["train"].accuracy))])
 
 
 def first_round(job: Job, data: Data, seed: int) -> Trained:

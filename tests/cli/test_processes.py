@@ -18,7 +18,7 @@ from jaxcls.cli import processes
 from jaxcls.cli.flags import SweepFlags
 
 processes._START_SECONDS = int(sys.argv[2])
-processes.join(SweepFlags(**eval(sys.argv[1])), "sweep.py")
+processes.join(SweepFlags(**eval(sys.argv[1])))
 print("joined")
 """
 
@@ -39,7 +39,7 @@ def flags(coordinator, process_id=0, num_processes=2):
 
 def refused(**settings):
     with pytest.raises(ValueError) as told:
-        processes.join(SweepFlags(**settings), "sweep.py")
+        processes.join(SweepFlags(**settings))
     return str(told.value)
 
 
@@ -56,8 +56,8 @@ def initialized(monkeypatch):
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_the_first_listens_at_the_host_that_is_named_alone(host, initialized):
     port = free_port()
-    processes.join(SweepFlags(**flags(f"{host}:{port}")), "sweep.py")
-    processes.join(SweepFlags(**flags(f"{host}:{port}", process_id=1)), "sweep.py")
+    processes.join(SweepFlags(**flags(f"{host}:{port}")))
+    processes.join(SweepFlags(**flags(f"{host}:{port}", process_id=1)))
     binds = [more["coordinator_bind_address"] for more in initialized]
     assert binds == [f"{host}:{port}", None]
 
@@ -73,7 +73,7 @@ def test_a_name_that_means_loopback_here_is_listened_to_everywhere(
             "127.0.1.1" if host == "node7" else host, *rest, **more
         ),
     )
-    processes.join(SweepFlags(**flags(f"node7:{port}")), "sweep.py")
+    processes.join(SweepFlags(**flags(f"node7:{port}")))
     assert initialized[0]["coordinator_bind_address"] == f"[::]:{port}"
 
 
@@ -85,7 +85,7 @@ def test_a_port_that_is_taken_is_a_sentence(initialized):
         told = refused(**flags(f"127.0.0.1:{port}"))
         assert f"port {port} is taken here" in told and "--process-id 0" in told
         # It is the first one's alone to listen there.
-        processes.join(SweepFlags(**flags(f"127.0.0.1:{port}", 1)), "sweep.py")
+        processes.join(SweepFlags(**flags(f"127.0.0.1:{port}", 1)))
     assert len(initialized) == 1
 
 
@@ -114,7 +114,7 @@ def test_others_that_do_not_come_are_a_sentence(number):
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 2, told
     assert told == (
-        "sweep.py: the other processes of this sweep did not come within 2 s; check "
+        "jaxcls: the other processes of this sweep did not come within 2 s; check "
         "--coordinator, --num-processes and --process-id; if this one is alone, give "
         "--num-processes 1.\n"
     )

@@ -254,16 +254,16 @@ OTHERS = {
 def test_every_flag_that_changes_the_past_is_refused(cut):
     assert OTHERS.keys() == {field.name for field in dataclasses.fields(BinaryFlags)}
     cut(FULL)
-    folder, script = Path("run"), "train_binary.py"
-    flags = read_flags(BinaryFlags, read_json(folder / "config.json"), script)
-    assert read_past(flags, folder, script).epoch == 3
+    folder = Path("run")
+    flags = read_flags(BinaryFlags, read_json(folder / "config.json"))
+    assert read_past(flags, folder).epoch == 3
     for name, value in OTHERS.items():
         changed = dataclasses.replace(flags, **{name: value})
         if value is None:
-            read_past(changed, folder, script)
+            read_past(changed, folder)
             continue
         with pytest.raises(ValueError, match=f"^--(no-)?{name.replace('_', '-')}[ :]"):
-            read_past(changed, folder, script)
+            read_past(changed, folder)
 
 
 @pytest.mark.slow

@@ -37,14 +37,14 @@ def script(name, *argv, **settings):
 )
 def test_what_can_not_be_shown_is_an_escape(text, shown, capsys):
     screen.show(text)
-    screen.note("some.py", text)
+    screen.note(text, "some.py")
     told = capsys.readouterr()
     assert told.out == f"{shown}\n"
     assert told.err.count("\n") == 1 and "\x1b" not in told.err
 
 
 def test_a_note_is_short_and_ends_in_what_to_do(capsys):
-    screen.note("some.py", f"no such name: {'x' * 100_000}; give another one.")
+    screen.note(f"no such name: {'x' * 100_000}; give another one.", "some.py")
     told = capsys.readouterr().err
     assert told.startswith("some.py: no such name: xxx")
     assert told.endswith("x; give another one.\n")

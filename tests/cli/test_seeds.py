@@ -10,10 +10,10 @@ import pytest
 from many_runs import handlers_kept, metrics, stop_after, table
 
 from jaxcls import load_run
-from jaxcls.cli import main, members, seeds
+from jaxcls.cli import keeping, main, seeds
 from jaxcls.files import read_json, write_json
-from jaxcls.many import Runs
 from jaxcls.runs import read_blocks
+from jaxcls.study.engine import Runs
 from jaxcls.training import History
 
 MANY = ("--dataset", "digits", "--hidden", "6", "--epochs", "3", "--batch-size", "32")
@@ -198,7 +198,7 @@ def test_blocks_left_beside_a_result_are_removed(monkeypatch, capsys):
     argv = (*MANY, "--seeds", "5", "--output-dir", "many")
     with monkeypatch.context() as patched:
         patched.setattr(seeds, "remove_blocks", lambda _: None)
-        patched.setattr(members, "_SECONDS", 0)
+        patched.setattr(keeping, "_SECONDS", 0)
         assert binary(*argv) == 0
     assert Path("many/members/block-000000.json").exists()
     Path("many/members/notes.txt").write_text("mine")

@@ -352,7 +352,7 @@ def test_a_launcher_is_found_by_itself(monkeypatch):
     monkeypatch.setattr(
         jax.distributed, "initialize", lambda *args, **more: given.append((args, more))
     )
-    processes.join(SweepFlags(), "sweep.py")
+    processes.join(SweepFlags())
     assert given == []
     slurm = {
         "SLURM_JOB_ID": "7",
@@ -362,17 +362,17 @@ def test_a_launcher_is_found_by_itself(monkeypatch):
     }
     for name, value in slurm.items():
         monkeypatch.setenv(name, value)
-    processes.join(SweepFlags(), "sweep.py")  # alone
+    processes.join(SweepFlags())  # alone
     assert given == []
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    processes.join(SweepFlags(), "sweep.py")
+    processes.join(SweepFlags())
     ((args, more),) = given
     assert args == (None, None, None)
     assert more["cluster_detection_method"] is None
     assert more["heartbeat_timeout_seconds"] == HEARTBEAT_SECONDS
     # One step of a job of many, and one process that is alone whatever a launcher tells.
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
-    processes.join(SweepFlags(), "sweep.py")
+    processes.join(SweepFlags())
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     processes.join(SweepFlags(num_processes=1), "sweep.py")
     assert len(given) == 1

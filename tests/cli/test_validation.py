@@ -111,6 +111,6 @@ def test_balanced_weights_are_those_of_the_training_part(monkeypatch):
     y = np.repeat([0, 1], [20, 10])
     np.savez("own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     flags = resolved(BinaryFlags(dataset="own.npz", class_weights="balanced"))
-    data = job.load_data(flags, "train_binary.py")
-    weights = job.prepare(flags, data, "train_binary.py").hyperparams.class_weights
+    data = job.load_data(flags)
+    weights = job.prepare(flags, data).hyperparams.class_weights
     assert weights == (0.75, 1.5)

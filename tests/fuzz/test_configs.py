@@ -27,7 +27,6 @@ from jaxcls.runs import (
 )
 from jaxcls.training import init_state
 
-SCRIPT = "train_binary.py"
 LONG = settings.get_current_profile_name() == "long"
 limits = settings(
     max_examples=settings().max_examples if LONG else 60,
@@ -55,9 +54,9 @@ def run(tmp_path_factory):
     flags = resolved(
         BinaryFlags(dataset="digits", hidden=(3,), validation_fraction=0.2)
     )
-    data = job.load_data(flags, SCRIPT)
-    ready = job.prepare(flags, data, SCRIPT)
-    config = job.about(flags, ready, SCRIPT, describe(jax.devices()[0]))
+    data = job.load_data(flags)
+    ready = job.prepare(flags, data)
+    config = job.about(flags, ready, describe(jax.devices()[0]))
     state = init_state(ready.keys, ready.config, ready.params)
     history = [{"epoch": 1, "loss": 0.5}]
     with RunFolder(path) as folder:
@@ -122,7 +121,7 @@ def test_a_config_with_anything_in_it(run, tallies, edit):
     flags = counted(
         tallies,
         "config (flags)",
-        lambda: read_flags(BinaryFlags, changed, SCRIPT),
+        lambda: read_flags(BinaryFlags, changed),
     )
     if flags is not None:
         for name in changed["flags"].keys() - NOT_KEPT:

@@ -14,13 +14,14 @@ import pytest
 
 from jaxcls import Hyperparams, Keys, data, evaluate, fit, init_state
 from jaxcls.cli import main
-from jaxcls.cli.reproduce import command, recipes
-from jaxcls.cli.reproduce import runs as runs_module
-from jaxcls.cli.reproduce.figures import load_figures
-from jaxcls.cli.reproduce.runs import Runs
-from jaxcls.cli.reproduce.values import ERRORS, EXACT, STATISTICAL
+from jaxcls.cli import reproduce as command
+from jaxcls.notes import recipes
+from jaxcls.notes import runs as runs_module
+from jaxcls.notes.figures import load_figures
+from jaxcls.notes.runs import Runs
+from jaxcls.notes.values import ERRORS, EXACT, STATISTICAL
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "reproduce.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "reproduce.py"
 BY_HAND = [each.id for each in load_figures() if each.id[:3] in ("SM.", "CE.")]
 
 

@@ -1,9 +1,9 @@
 """The notes' data, networks and training runs in one precision."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,15 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxcls.batches import Batch
-from jaxcls.cli.reproduce.recipes import RECIPES, REPEATED
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import load, to_batch
 from jaxcls.fitting import Report, fit
 from jaxcls.interop import pytorch
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
-from jaxcls.training import evaluate, init_state, train_epochs
+from jaxcls.notes.recipes import RECIPES, REPEATED
+from jaxcls.study.many import fit_many
+from jaxcls.training import History, init_state
 
 Precision = Literal["float64", "float32"]
 # Told a run's name, how many of its epochs are done, and of how many.
@@ -119,50 +120,23 @@ class Runs:
         recipe, num_keys = REPEATED[name]
         config, every = recipe.config, recipe.report_every
         train, test = self.data(*recipe.classes)
-        all_keys = [Keys.from_seed(seed) for seed in range(num_keys)]
-        keys = jax.tree.map(lambda *each: jnp.stack(each), *all_keys)
         params = jax.tree.map(
-            lambda leaf: jnp.stack([leaf] * num_keys),
+            lambda leaf: np.stack([leaf] * num_keys),
             self.network(recipe.seed, config.layer_sizes),
         )
-        trace, test_score, shown = [], None, f"{name} with {num_keys} keys"
-        for epoch in range(0, config.epochs, every):
-            self._on_progress(shown, epoch, config.epochs)
-            done = jnp.int32(epoch)
-            params, train_score, test_score = jax.block_until_ready(
-                _segment_of_many(
-                    done, params, keys, train, test, config=config, num_epochs=every
-                )
-            )
-            trace.append(jax.device_get(train_score).accuracy)
-        self._on_progress(shown, config.epochs, config.epochs)
-        return Repeated(np.stack(trace, axis=1), jax.device_get(test_score).accuracy)
-
-
-@partial(jax.jit, static_argnames=("config", "num_epochs"))
-def _segment_of_many(
-    done: Array,
-    params: Params,
-    keys: Keys,
-    train: Batch,
-    test: Batch,
-    *,
-    config: Config,
-    num_epochs: int,
-) -> tuple[Params, Metrics, Metrics]:
-    def one(params: Params, keys: Keys) -> tuple[Params, Metrics, Metrics]:
-        # The epoch is one for all, so that the loop's bounds do not differ from key to key;
-        # besides it, plain SGD has no state.
-        state = init_state(keys, config, params)._replace(epoch=done)
-        state, _ = train_epochs(
-            state,
-            train,
-            keys,
+        shown = f"{name} with {num_keys} keys"
+        self._on_progress(shown, 0, config.epochs)
+        # The training set is also what is scored after each epoch, and judges nothing.
+        runs = fit_many(
+            range(num_keys),
+            config,
             Hyperparams(dropout_rate=_DROPOUT_RATE),
-            config=config,
-            num_epochs=num_epochs,
+            train,
+            validation=train,
+            test=test,
+            params=params,
         )
-        train_score = evaluate(state.params, train, config=config)
-        return state.params, train_score, evaluate(state.params, test, config=config)
-
-    return jax.vmap(one)(params, keys)
+        self._on_progress(shown, config.epochs, config.epochs)
+        scores = cast(Metrics, cast(History, runs.history).validation)
+        trace = np.asarray(scores.accuracy)[:, every - 1 :: every]
+        return Repeated(trace, np.asarray(runs.scores["test"].accuracy))

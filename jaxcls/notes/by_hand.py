@@ -8,8 +8,8 @@ import numpy as np
 from jax import Array
 
 from jaxcls import losses
-from jaxcls.cli.reproduce.runs import Runs
 from jaxcls.likelihoods import bernoulli, categorical, class_probabilities
+from jaxcls.notes.runs import Runs
 
 # The notes' outputs and labels: of three classes, of one output, of two outputs.
 _Z = np.array([[-2, -2, 0], [3.14, 3.14, 3.14], [0, 0, 2], [2, 2, 4], [0, 0, 0]])

@@ -9,12 +9,12 @@ from typing import Literal
 import jax
 
 from jaxcls.cli.device import choose_device, describe, versions
-from jaxcls.cli.reproduce.figures import choose, load_figures
-from jaxcls.cli.reproduce.outcomes import PRECISIONS, Outcome, judge
-from jaxcls.cli.reproduce.runs import Runs
-from jaxcls.cli.reproduce.table import as_json, lines_of
 from jaxcls.cli.screen import hand_out, on_terminal
 from jaxcls.files import write_whole
+from jaxcls.notes.figures import choose, load_figures
+from jaxcls.notes.outcomes import PRECISIONS, Outcome, judge
+from jaxcls.notes.runs import Runs
+from jaxcls.notes.table import as_json, lines_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxcls.cli.members import numbers, scores_of, status
+from jaxcls.cli.keeping import numbers, scores_of, status
 from jaxcls.cli.space import FLAGS, shown
 from jaxcls.scores import Summary
-from jaxcls.sweep import Outcome, Plan
+from jaxcls.study.ranking import Outcome
+from jaxcls.study.sweep import Plan
 
 _SHOWN = 10  # settings on the screen
 

@@ -23,7 +23,7 @@ from jaxcls import (
     init_state,
     mlp,
 )
-from jaxcls.many import fit_many
+from jaxcls.study.many import fit_many
 
 SEEDS = (0, 7, 2**32 - 1, 3, 12, 5, 100)
 
@@ -346,7 +346,7 @@ def test_packed_runs_are_fit_alone(batch_size):
 
 
 def test_the_width_is_planned_and_its_runs_are_compiled_once():
-    from jaxcls.many import _run_round
+    from jaxcls.study.engine import _run_round
 
     before = _run_round._cache_size()
     config = Config((4, 1), bernoulli, "sgd", epochs=2)

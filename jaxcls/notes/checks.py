@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from jaxcls.cli.reproduce.figures import Printed
+from jaxcls.notes.figures import Printed
 
 _FLOAT32_UNITS = 2
 _FLOAT32_DIGITS = 9

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from jaxcls import Batch, Config, Hyperparams, bernoulli, categorical, evaluate, sweep
-from jaxcls.many import Runs, fit_many
 from jaxcls.metrics import Metrics
 from jaxcls.scores import accuracy_interval
-from jaxcls.sweep import Choice, Setting, grid, settle
+from jaxcls.study.engine import Runs
+from jaxcls.study.many import fit_many
+from jaxcls.study.sweep import Choice, Setting, grid, settle
 
 SEEDS = (3, 1)
 # Full batches: their program is compiled fastest, and nearly all tests here share it.
@@ -524,7 +525,7 @@ def test_several_programs_are_one_sweep():
 
 
 def test_the_number_of_settings_compiles_nothing():
-    from jaxcls.many import _run_round
+    from jaxcls.study.engine import _run_round
 
     run(planned())
     before = _run_round._cache_size()

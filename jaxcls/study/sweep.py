@@ -6,9 +6,8 @@ three times as many, and so on (K. Jamieson and A. Talwalkar, 2016). A rung star
 a sweep goes on from scores alone, wherever it was cut off.
 """
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,40 +15,26 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxcls.batches import Batch
-from jaxcls.config import Config, Hyperparams, check_seed
-from jaxcls.hyperparam_checks import check_hyperparams
-from jaxcls.many import Members, Runs, Sets, check_sets, num_chunks, place, run_chunks
-from jaxcls.planning import plan_width, usual_memory
-from jaxcls.scores import Summary, accuracy_interval, summary
-from jaxcls.search_space import Choice as Choice
-from jaxcls.search_space import LogUniform as LogUniform
-from jaxcls.search_space import Uniform as Uniform
-from jaxcls.search_space import draw as draw
-from jaxcls.search_space import grid as grid
-from jaxcls.sharding import member_mesh
-
-NAMES = (
-    "learning_rate",
-    "dropout_rate",
-    "weight_decay",
-    "hidden",
-    "batch_size",
-    "optimizer",
-    "momentum",
+from jaxcls.config import check_seed
+from jaxcls.study.devices import member_mesh
+from jaxcls.study.engine import (
+    Members,
+    Runs,
+    Sets,
+    check_sets,
+    picked,
+    place,
+    train_members,
 )
-FACTOR = 3  # of epochs from rung to rung, and of settings the other way
-
-
-class Setting(NamedTuple):
-    """What one setting's runs are told.
-
-    Attributes:
-        config: static; its `monitor` ranks.
-        hyperparams: scalars.
-    """
-
-    config: Config
-    hyperparams: Hyperparams
+from jaxcls.study.planning import plan_width, usual_memory
+from jaxcls.study.ranking import FACTOR, Outcome, outcome_of, ranked, survivors
+from jaxcls.study.settings import Setting
+from jaxcls.study.settings import settle as settle
+from jaxcls.study.space import Choice as Choice
+from jaxcls.study.space import LogUniform as LogUniform
+from jaxcls.study.space import Uniform as Uniform
+from jaxcls.study.space import draw as draw
+from jaxcls.study.space import grid as grid
 
 
 class Group(NamedTuple):
@@ -80,74 +65,8 @@ class Plan(NamedTuple):
     rungs: tuple[int, ...]
 
 
-class Outcome(NamedTuple):
-    """What came of one setting.
-
-    Attributes:
-        setting: its number.
-        rung: the last rung that it was trained in.
-        runs: leaves [seeds].
-        loss: of the chosen params on the validation set, over the seeds that did not diverge.
-        accuracy: likewise; the interval of a single seed is that of its counts (Wilson's).
-    """
-
-    setting: int
-    rung: int
-    runs: Runs
-    loss: Summary
-    accuracy: Summary
-
-    @property
-    def num_diverged(self) -> int:
-        """Seeds whose loss or params were no longer finite."""
-        return int(np.sum(~np.asarray(self.runs.finite)))
-
-
 # What came of chunks that were trained already, by rung, group and number of the chunk.
 Done = dict[tuple[int, int, int], Runs]
-
-
-def settle(
-    values: Mapping[str, Any], config: Config, hyperparams: Hyperparams
-) -> Setting:
-    """The setting that has these values, and all else as the config and hyperparams have it.
-
-    Args:
-        values: by name, each of `NAMES`; `hidden` are the units of each hidden layer, and a
-            `dropout_rate` or `momentum` of 0 leaves dropout or momentum out of the program.
-
-    Raises:
-        TypeError, ValueError: a name or a value is wrong; the message names it.
-
-    >>> from jaxcls import bernoulli
-    >>> values = {"hidden": (64, 32), "dropout_rate": 0.5}
-    >>> setting = settle(values, Config((784, 32, 1), bernoulli), Hyperparams())
-    >>> setting.config.layer_sizes, setting.config.dropout
-    ((784, 64, 32, 1), True)
-    """
-    for name in values:
-        if name not in NAMES:
-            raise ValueError(
-                f"sweep.settle: {name!r} can't be swept; take one of {', '.join(NAMES)}."
-            )
-    changes = dict(values)
-    if "hidden" in changes:
-        sizes = config.layer_sizes
-        if not isinstance(changes["hidden"], Sequence):
-            raise TypeError(
-                f"sweep.settle: hidden must be several integers, got {changes['hidden']!r}."
-            )
-        changes["layer_sizes"] = (sizes[0], *changes.pop("hidden"), sizes[-1])
-    traced = {
-        name: changes.pop(name) for name in Hyperparams._fields if name in changes
-    }
-    hyperparams = hyperparams._replace(**traced)
-    changes["dropout"] = bool(hyperparams.dropout_rate)
-    if changes.get("optimizer", config.optimizer) != "sgd":
-        changes["momentum"] = 0.0  # it is sgd's alone
-    config = dataclasses.replace(config, **changes)
-    check_hyperparams("sweep.settle", hyperparams, config)
-    return Setting(config, hyperparams)
 
 
 def plan(
@@ -236,7 +155,7 @@ def run(
         The settings from best to worst: the later a rung dropped them the better, and behind
         them those with a seed that diverged. If the best one has such a seed, all have.
 
-    >>> from jaxcls import bernoulli
+    >>> from jaxcls import Config, Hyperparams, bernoulli
     >>> data = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
     >>> config = Config((2, 8, 1), bernoulli, epochs=20, monitor="loss")
     >>> space = {"learning_rate": Choice(1e-4, 1e-1)}
@@ -247,16 +166,16 @@ def run(
     done = dict(done or {})
     mesh = member_mesh(jax.devices() if devices is None else devices)
     sets = place(mesh, train, validation)
-    tried, ranked = tuple(range(len(plan.settings))), []
+    tried, best_first = tuple(range(len(plan.settings))), []
     for rung in range(len(plan.rungs)):
         _train_rung(plan, rung, tried, sets, mesh, done, on_chunks)
         outcomes = ranking(plan, rung, tried, done)
-        ranked = outcomes + ranked[len(outcomes) :]
+        best_first = outcomes + best_first[len(outcomes) :]
         tried = survivors(outcomes)
         if not tried:
             break
     # If all diverged in a later rung, the best is one that an earlier rung dropped.
-    return sorted(ranked, key=lambda each: each.num_diverged > 0)
+    return sorted(best_first, key=lambda outcome: outcome.num_diverged > 0)
 
 
 def run_again(
@@ -287,98 +206,82 @@ def run_again(
     rung = outcomes[0].rung
     tried = frozenset(each.setting for each in outcomes if each.rung == rung)
     found = {}
-    for group in plan.groups:
-        numbers = [each for each in group.settings if each in tried]
-        wanted = [each for each in settings if each in numbers]
+    for index, group in enumerate(plan.groups):
+        numbers = _tried_of(plan, index, tried)
+        wanted = [number for number in numbers if number in settings]
         if not wanted:
             continue
-        places = {each: _places(plan, numbers.index(each)) for each in wanted}
-        chunks = sorted({i // group.width for each in wanted for i in places[each]})
-        trained: dict[int, Runs] = {}
-        for some, runs in run_chunks(
+        places = {number: _places(plan, numbers.index(number)) for number in wanted}
+        trained = train_members(
             _members(plan, numbers),
             group.width,
-            chunks,
             sets,
             plan.rungs[rung],
             config=plan.settings[numbers[0]].config,
             mesh=mesh,
-        ):
-            trained |= zip(some, runs, strict=True)
-        for each in wanted:
-            found[each] = _picked(trained, places[each], group.width)
-    return found
-
-
-def ranking(plan: Plan, rung: int, tried: Sequence[int], done: Done) -> list[Outcome]:
-    """The settings of a rung that is done, from best to worst."""
-    outcomes = []
-    among = frozenset(tried)
-    for index, group in enumerate(plan.groups):
-        numbers = [each for each in group.settings if each in among]
-        trained = {
-            chunk: runs
-            for (r, g, chunk), runs in done.items()
-            if (r, g) == (rung, index)
+            chunks=sorted({i // group.width for some in places.values() for i in some}),
+        )
+        found |= {
+            number: picked(trained, some, group.width)
+            for number, some in places.items()
         }
-        for row, each in enumerate(numbers):
-            runs = _picked(trained, _places(plan, row), group.width)
-            outcomes.append(_outcome(each, rung, runs))
-    by_loss = plan.settings[0].config.monitor == "loss"
-
-    def merit(outcome: Outcome) -> tuple:
-        diverged = outcome.num_diverged
-        loss, accuracy = outcome.loss.mean, -outcome.accuracy.mean
-        values = (loss, accuracy) if by_loss else (accuracy, loss)
-        return diverged, np.nan_to_num(values, nan=np.inf).tolist(), outcome.setting
-
-    return sorted(outcomes, key=merit)
-
-
-def survivors(outcomes: Sequence[Outcome]) -> tuple[int, ...]:
-    """The settings that go on to the next rung: the better third, and none that diverged."""
-    most = math.ceil(len(outcomes) / FACTOR)
-    sound = [each.setting for each in outcomes if not each.num_diverged]
-    return tuple(sorted(sound[:most]))
+    return found
 
 
 def _train_rung(
     plan: Plan,
     rung: int,
-    tried: Sequence[int],
+    tried: Collection[int],
     sets: Sets,
     mesh: Mesh,
     done: Done,
     on_chunks: Callable[[Done], None] | None,
 ) -> None:
-    among = frozenset(tried)
     for index, group in enumerate(plan.groups):
-        numbers = [each for each in group.settings if each in among]
+        numbers = _tried_of(plan, index, tried)
         if not numbers:
             continue
-        members = _members(plan, numbers)
-        left = [
-            each
-            for each in range(num_chunks(len(members.seeds), group.width))
-            if (rung, index, each) not in done
-        ]
-        for chunks, runs in run_chunks(
-            members,
+
+        def tell(new: dict[int, Runs], index: int = index) -> None:
+            keyed = {(rung, index, chunk): runs for chunk, runs in new.items()}
+            done.update(keyed)
+            if on_chunks is not None:
+                on_chunks(keyed)
+
+        train_members(
+            _members(plan, numbers),
             group.width,
-            left,
             sets,
             plan.rungs[rung],
             config=plan.settings[numbers[0]].config,
             mesh=mesh,
+            done=_chunks_of(done, rung, index),
+            on_chunks=tell,
             keep=False,
-        ):
-            new = {
-                (rung, index, chunk): each
-                for chunk, each in zip(chunks, runs, strict=True)
-            }
-            done |= new
-            if on_chunks is not None:
-                on_chunks(new)
+        )
+
+
+def ranking(plan: Plan, rung: int, tried: Collection[int], done: Done) -> list[Outcome]:
+    """The settings of a rung that is done, from best to worst."""
+    outcomes = []
+    for index, group in enumerate(plan.groups):
+        trained = _chunks_of(done, rung, index)
+        for row, number in enumerate(_tried_of(plan, index, tried)):
+            runs = picked(trained, _places(plan, row), group.width)
+            outcomes.append(outcome_of(number, rung, runs))
+    return ranked(outcomes, str(plan.settings[0].config.monitor))
+
+
+def _chunks_of(done: Done, rung: int, group: int) -> dict[int, Runs]:
+    return {
+        chunk: runs for (r, g, chunk), runs in done.items() if (r, g) == (rung, group)
+    }
+
+
+def _tried_of(plan: Plan, group: int, tried: Collection[int]) -> list[int]:
+    """The settings of a group that are tried, in its order."""
+    among = frozenset(tried)
+    return [number for number in plan.groups[group].settings if number in among]
 
 
 def _members(plan: Plan, numbers: Sequence[int]) -> Members:
@@ -396,33 +299,6 @@ def _places(plan: Plan, row: int) -> range:
     """Where the runs of a group's setting stand, which is one of those tried."""
     start = row * len(plan.seeds)
     return range(start, start + len(plan.seeds))
-
-
-def _picked(trained: Mapping[int, Runs], places: Iterable[int], width: int) -> Runs:
-    """The runs at these places, out of chunks."""
-    rows = [
-        jax.tree.map(lambda leaf, i=i: leaf[i % width], trained[i // width])
-        for i in places
-    ]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
-
-
-def _outcome(setting: int, rung: int, runs: Runs) -> Outcome:
-    finite = np.asarray(runs.finite)
-    scores = runs.scores["validation"]
-    losses, accuracies = (
-        np.asarray(scores.loss)[finite],
-        np.asarray(scores.accuracy)[finite],
-    )
-    if not finite.any():
-        none = Summary(*[math.nan] * len(Summary._fields))
-        return Outcome(setting, rung, runs, none, none)
-    accuracy = summary(accuracies)
-    if len(finite) == 1:
-        correct, count = np.ravel(scores.correct)[0], np.ravel(scores.count)[0]
-        low, high = accuracy_interval(correct, count)
-        accuracy = accuracy._replace(low=low, high=high)
-    return Outcome(setting, rung, runs, summary(losses), accuracy)
 
 
 def _rungs(epochs: int, num_settings: int) -> tuple[int, ...]:

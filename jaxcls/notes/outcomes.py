@@ -5,15 +5,15 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxcls.cli.reproduce.checks import (
+from jaxcls.notes.checks import (
     agrees_in_float32,
     agrees_to_the_digit,
     lies_within,
 )
-from jaxcls.cli.reproduce.figures import Figure
-from jaxcls.cli.reproduce.recipes import REPEATED
-from jaxcls.cli.reproduce.runs import Precision, Runs
-from jaxcls.cli.reproduce.values import ERRORS, EXACT, STATISTICAL
+from jaxcls.notes.figures import Figure
+from jaxcls.notes.recipes import REPEATED
+from jaxcls.notes.runs import Precision, Runs
+from jaxcls.notes.values import ERRORS, EXACT, STATISTICAL
 
 PRECISIONS: tuple[Precision, Precision] = ("float64", "float32")
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxcls.search_space import Choice, LogUniform, Uniform, draw, grid
+from jaxcls.study.space import Choice, LogUniform, Uniform, draw, grid
 
 NUM = 4000
 SPACE = {

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from jaxcls import Batch, Config, Hyperparams, bernoulli, categorical
-from jaxcls.many import Members, _run_round, each, place
-from jaxcls.planning import memory_needed, plan_width, run_bytes
-from jaxcls.sharding import member_mesh, spread
+from jaxcls.study.devices import member_mesh, spread
+from jaxcls.study.engine import Members, _run_round, place
+from jaxcls.study.many import per_member
+from jaxcls.study.planning import memory_needed, plan_width, run_bytes
 
 
 def examples(num_examples, config):
@@ -25,7 +26,7 @@ def asked_for(config, hyperparams, sets, width, devices):
     """Bytes that XLA takes on each device, besides its arguments."""
     mesh = member_mesh(devices)
     seeds = np.arange(len(devices) * width, dtype=np.uint32)
-    members = Members(seeds, each(hyperparams, len(seeds)))
+    members = Members(seeds, per_member(hyperparams, len(seeds)))
     members = jax.tree.map(
         lambda leaf: leaf.reshape(len(devices), width, *leaf.shape[1:]), members
     )

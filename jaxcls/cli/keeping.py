@@ -7,14 +7,14 @@ from typing import Self
 import jax
 import numpy as np
 
-from jaxcls.cli.screen import bearable, on_terminal, show
+from jaxcls.cli.screen import bearable, on_terminal, show, to_go_on
 from jaxcls.cli.signals import Stopped, StopRequest
-from jaxcls.many import Runs
 from jaxcls.metrics import Metrics
 from jaxcls.runs import RunFolder, write_block
 from jaxcls.scores import Summary, summary
-from jaxcls.sharding import on_any_process
-from jaxcls.sweep import Done
+from jaxcls.study.devices import on_any_process
+from jaxcls.study.engine import Runs
+from jaxcls.study.sweep import Done
 
 _FAILED = 255  # no signal's number
 _SECONDS = 2.0  # between two blocks, and two lines of progress five times as long
@@ -28,8 +28,6 @@ class Keeper:
         folder: RunFolder | None,
         request: StopRequest,
         total: int,
-        go_on: str,
-        script: str,
     ):
         """Starts to keep.
 
@@ -37,11 +35,8 @@ class Keeper:
             folder: to write to; None where another process writes.
             request: of a stop.
             total: runs, with those that are known already.
-            go_on: what to say of how to go on after a stop.
-            script: for messages.
         """
         self._folder, self._request = folder, request
-        self._go_on, self._script = go_on, script
         self._new: Done = {}
         self._written = time.perf_counter()
         self._progress = Progress(total, quiet=folder is None)
@@ -77,7 +72,8 @@ class Keeper:
             raise OSError("the process that writes could not, and says why.")
         if signum:
             self._write()
-            raise Stopped(signum, f"stopped; go on with {self._script} {self._go_on}")
+            where = "FOLDER" if self._folder is None else self._folder.path
+            raise Stopped(signum, f"stopped; {to_go_on(where)}")
 
     def _write(self) -> None:
         if self._folder is not None and self._new:

@@ -24,11 +24,11 @@ from jaxcls.files import (
     save_arrays,
     write_json,
 )
-from jaxcls.many import Runs
 from jaxcls.metrics import Metrics
 from jaxcls.runs.folder import MEMBERS, remove_state, state_files
 from jaxcls.runs.records import check_same_run
-from jaxcls.sweep import Done
+from jaxcls.study.engine import Runs
+from jaxcls.study.sweep import Done
 from jaxcls.training import History
 
 

@@ -9,10 +9,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxcls import losses, mlp
-from jaxcls.cli.reproduce.by_hand import BY_HAND
-from jaxcls.cli.reproduce.runs import Repeated, Runs
 from jaxcls.likelihoods import categorical
 from jaxcls.metrics import labels_of
+from jaxcls.notes.by_hand import BY_HAND
+from jaxcls.notes.runs import Repeated, Runs
 from jaxcls.training import evaluate
 
 _ENDS = np.array([0, 1, 2, -3, -2, -1])  # the rows that PyTorch prints of a long tensor

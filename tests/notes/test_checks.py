@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxcls.cli.reproduce.checks import (
+from jaxcls.notes.checks import (
     agrees_in_float32,
     agrees_to_the_digit,
     lies_within,

@@ -10,14 +10,14 @@ import pytest
 
 from jaxcls import losses
 from jaxcls.cli.flags import RECIPES as FLAGS
-from jaxcls.cli.reproduce import outcomes, values
-from jaxcls.cli.reproduce import runs as runs_module
-from jaxcls.cli.reproduce.figures import Figure, load_figures
-from jaxcls.cli.reproduce.outcomes import judge
-from jaxcls.cli.reproduce.recipes import RECIPES, REPEATED
-from jaxcls.cli.reproduce.runs import Repeated, Runs
-from jaxcls.cli.reproduce.table import lines_of
 from jaxcls.data import load
+from jaxcls.notes import outcomes, values
+from jaxcls.notes import runs as runs_module
+from jaxcls.notes.figures import Figure, load_figures
+from jaxcls.notes.outcomes import judge
+from jaxcls.notes.recipes import RECIPES, REPEATED
+from jaxcls.notes.runs import Repeated, Runs
+from jaxcls.notes.table import lines_of
 
 
 class Fake:

@@ -9,9 +9,8 @@ import pytest
 
 from jaxcls import Config, categorical
 from jaxcls.files import named_arrays, read_json, save_arrays, write_json
-from jaxcls.many import Runs
 from jaxcls.metrics import Metrics
-from jaxcls.runs.members import (
+from jaxcls.runs.blocks import (
     Shape,
     blocks_from_bytes,
     blocks_to_bytes,
@@ -20,6 +19,7 @@ from jaxcls.runs.members import (
     remove_blocks,
     write_block,
 )
+from jaxcls.study.engine import Runs
 from jaxcls.training import History
 
 

@@ -5,9 +5,9 @@ import textwrap
 
 import numpy as np
 
-from jaxcls.cli.reproduce.checks import rounded
-from jaxcls.cli.reproduce.figures import Printed
-from jaxcls.cli.reproduce.outcomes import Outcome
+from jaxcls.notes.checks import rounded
+from jaxcls.notes.figures import Printed
+from jaxcls.notes.outcomes import Outcome
 
 _WIDTHS = (30, 24, 24, 24, 6)
 

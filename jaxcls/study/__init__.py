@@ -1,0 +1,1 @@
+"""Many runs: what sets them apart, the one loop that trains them, and sweeps."""
