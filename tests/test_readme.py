@@ -84,10 +84,10 @@ def test_the_top_ones_commands_do_what_they_say(
         if name == "reproduce.py":  # CI runs it whole
             continue
         argv = [made[0] if each == "RUN" else each for each in argv]
-        if name in ("train_binary.py", "train_multiclass.py", "sweep.py"):
-            if "--resume" not in argv:
-                made.append(f"run-{len(made)}")
-                argv += ["--output-dir", made[-1]]
+        trains = name in ("train_binary.py", "train_multiclass.py", "sweep.py")
+        if trains and "--resume" not in argv:
+            made.append(f"run-{len(made)}")
+            argv += ["--output-dir", made[-1]]
         code = getattr(main, name.removesuffix(".py"))(argv)
         assert code == 0, (name, argv, capsys.readouterr().err)
     assert len(made) > 10

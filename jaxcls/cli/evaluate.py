@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import jax
-import numpy as np
 from tyro.conf import Positional, arg
 
 from jaxcls.cli.device import choose_device
@@ -14,15 +13,7 @@ from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
 from jaxcls.cli.job import Data, data_digest, load_data
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.screen import ensemble_lines, hand_out, printable
-from jaxcls.data import Dataset
-from jaxcls.metrics import confusion
-from jaxcls.runs import Run, load_run
-from jaxcls.scores import (
-    accuracy_interval,
-    calibration_error,
-    class_scores,
-    roc_auc,
-)
+from jaxcls.runs import Run, ensemble_scores, load_run, score
 
 _KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags)}
 
@@ -52,11 +43,14 @@ def run(flags: EvaluateFlags) -> None:
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
         data = _data(trained, flags)
-        scores = {name: score(trained, part) for name, part in data.parts().items()}
+        scores = {
+            name: score(trained, part.features, part.targets)
+            for name, part in data.parts().items()
+        }
         ensemble = None
         if len(trained.seeds or ()) > 1:
             ensemble = {
-                name: ensemble_scores(trained, part)
+                name: ensemble_scores(trained, part.features, part.targets)
                 for name, part in data.parts().items()
             }
     if flags.json:
@@ -71,80 +65,6 @@ def run(flags: EvaluateFlags) -> None:
         hand_out(*_lines(name, each, list(map(printable, trained.class_names))))
         if ensemble is not None:
             hand_out(*ensemble_lines(ensemble[name]))
-
-
-def score(trained: Run, data: Dataset) -> dict:
-    """Every score of a run on one dataset, as plain numbers and lists."""
-    probabilities = trained.predict_proba(data.features)
-    labels = trained.labels
-    predictions = _places(trained, trained.predict(data.features))
-    counts = confusion(predictions, data.targets, len(labels))
-    correct, count = int(np.trace(counts)), int(counts.sum())
-    by_class = class_scores(counts)
-    return {
-        "count": count,
-        "correct": correct,
-        "accuracy": correct / count,
-        "accuracy_interval": accuracy_interval(correct, count),
-        "precision": by_class.precision.tolist(),
-        "recall": by_class.recall.tolist(),
-        "f1": by_class.f1.tolist(),
-        "support": by_class.support.tolist(),
-        "roc_auc": (
-            # By log odds: probabilities round to 0 or 1, and would tie.
-            roc_auc(trained.log_odds(data.features), data.targets)
-            if len(labels) == 2
-            else None
-        ),
-        "calibration_error": calibration_error(probabilities, data.targets),
-        "confusion": counts.tolist(),
-    }
-
-
-def ensemble_scores(trained: Run, data: Dataset) -> dict:
-    """An ensemble's scores on one dataset beside those of its networks, each alone."""
-    together = _in_short(trained, data)
-    alone = [_in_short(each, data) for each in trained.members()]
-    unsure = trained.uncertainty(data.features)
-    right = _places(trained, trained.predict(data.features)) == data.targets
-
-    def mean_uncertainty(rows: np.ndarray) -> dict | None:
-        if not rows.any():
-            return None
-        return {
-            name: float(np.mean(values[rows], dtype=np.float64))
-            for name, values in unsure._asdict().items()
-        }
-
-    return together | {
-        "num_networks": len(alone),
-        "alone": {
-            name: float(np.mean([each[name] for each in alone]))
-            for name in ("accuracy", "calibration_error")
-        },
-        "uncertainty": {
-            "right": mean_uncertainty(right),
-            "wrong": mean_uncertainty(~right),
-        },
-    }
-
-
-def _in_short(trained: Run, data: Dataset) -> dict:
-    probabilities = trained.predict_proba(data.features)
-    correct = int((probabilities.argmax(axis=1) == data.targets).sum())
-    return {
-        "count": len(data.targets),
-        "correct": correct,
-        "accuracy": correct / len(data.targets),
-        "calibration_error": calibration_error(probabilities, data.targets),
-    }
-
-
-def _places(trained: Run, predicted: np.ndarray) -> np.ndarray:
-    """Places of predicted labels among the classes, which stand in the order that the user gave."""
-    labels = np.asarray(trained.labels)
-    order = np.argsort(labels)
-    return order[np.searchsorted(labels, predicted, sorter=order)]
 
 
 def _data(trained: Run, given: EvaluateFlags) -> Data:

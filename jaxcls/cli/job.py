@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import os
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS, Likelihood
 from jaxcls.mlp import Params
+from jaxcls.runs.records import as_json, settings_record
 
 # Variables of jax's that change no number: the device is told by itself.
 _HARMLESS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")
@@ -195,12 +195,7 @@ def _hyperparams(
 
 def about(flags: TrainFlags, job: Job, device: str) -> dict:
     """Everything needed to repeat the run, as `config.json` keeps it."""
-    settings = {
-        field.name: getattr(job.config, field.name)
-        for field in dataclasses.fields(job.config)
-    }
-    settings["likelihood"] = job.config.likelihood.name
-    return surroundings(flags, job.data, device) | as_json(settings)
+    return surroundings(flags, job.data, device) | settings_record(job.config)
 
 
 def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dict:
@@ -239,11 +234,6 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
         "elsewhere": [],
     }
     return as_json(config)
-
-
-def as_json(value: dict) -> dict:
-    """With lists for tuples, as a file has them."""
-    return json.loads(json.dumps(value))
 
 
 def run_name(flags: TrainFlags, job: Job) -> str:

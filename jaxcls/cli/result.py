@@ -16,6 +16,7 @@ from jaxcls.likelihoods import class_probabilities
 from jaxcls.metrics import Metrics, confusion
 from jaxcls.mlp import Params
 from jaxcls.runs import PICTURES
+from jaxcls.runs.records import metrics_record
 
 
 def chosen_epoch(this: Training, flags: TrainFlags) -> dict:
@@ -33,23 +34,19 @@ def chosen_epoch(this: Training, flags: TrainFlags) -> dict:
 
 def metrics_of(this: Training, chosen: dict, scores: dict[str, Metrics]) -> dict:
     """The content of `metrics.json`."""
-    data, parts = this.job.data, ("train", "validation", "test")
-    counts = {name: len(part.targets) for name, part in data.parts().items()}
-    return {
-        "dataset": data.name,
-        "classes": data.train.class_names,
-        **{f"num_{name}": counts.get(name, 0) for name in parts},
-        "config": this.config,
-        "chosen": chosen,
-        **{name: _numbers(scores.get(name)) for name in parts},
-        "seconds": this.seconds,
-        **this.environment,
-    }
+    data = this.job.data
+    return metrics_record(
+        this.config,
+        data.train.class_names,
+        {name: len(part.targets) for name, part in data.parts().items()},
+        chosen,
+        {name: _numbers(score) for name, score in scores.items()},
+        this.seconds,
+        this.environment,
+    )
 
 
-def _numbers(metrics: Metrics | None) -> dict | None:
-    if metrics is None:
-        return None
+def _numbers(metrics: Metrics) -> dict:
     return {
         "loss": float(metrics.loss),
         "accuracy": float(metrics.accuracy),

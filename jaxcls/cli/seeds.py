@@ -11,7 +11,6 @@ import numpy as np
 from jaxcls.batches import Batch, steps_per_epoch
 from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_devices, describe
-from jaxcls.cli.evaluate import ensemble_scores
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Data, Job, about, load_data, prepare, run_name
 from jaxcls.cli.keeping import Keeper, numbers, scores_of, status, summaries, table
@@ -34,12 +33,14 @@ from jaxcls.runs import (
     RunFolder,
     Shape,
     described,
+    ensemble_scores,
     fitting,
     new_run_path,
     read_blocks,
     read_config,
     remove_blocks,
 )
+from jaxcls.runs.records import SETS, metrics_record
 from jaxcls.study.devices import member_mesh
 from jaxcls.study.engine import Members, Runs, joined, place, train_members
 from jaxcls.study.many import per_member
@@ -47,7 +48,6 @@ from jaxcls.study.planning import memory_needed, plan_width
 from jaxcls.study.sweep import Done
 from jaxcls.training import History
 
-_PARTS = ("train", "validation", "test")
 _MOST_LINES = 2000  # of history.jsonl
 
 
@@ -197,7 +197,7 @@ def _train(
 
 def _known(job: Job, sets: tuple, num_runs: int, width: int, folder: RunFolder) -> Done:
     """The chunks that the folder has, as far as they are whole and fit."""
-    scored = [name for name, data in zip(_PARTS, sets, strict=True) if data]
+    scored = [name for name, data in zip(SETS, sets, strict=True) if data]
 
     def shape(key: tuple[int, int, int]) -> Shape | None:
         rung, group, chunk = key
@@ -232,7 +232,7 @@ def rows(seeds: range | list[int], runs: Runs, num_steps: int) -> list[dict]:
         }
         | {
             name: value
-            for part in _PARTS
+            for part in SETS
             if part in runs.scores
             for name, value in numbers(part, scores_of(runs, part, row)).items()
         }
@@ -282,31 +282,28 @@ def write_result(
     folder.write_history(_history(runs))
     epoch = int(runs.chosen_epoch[finite].max())
     monitor = model.config.monitor
-    counts = {name: len(part.targets) for name, part in data.parts().items()}
-    metrics = {
-        "dataset": data.name,
-        "classes": data.train.class_names,
-        **{f"num_{name}": counts.get(name, 0) for name in _PARTS},
-        "config": config,
-        "chosen": {
-            "params": "last" if monitor is None else "best",
-            "epoch": epoch,
-            "by": None if monitor is None else f"validation {monitor}",
-            "epochs_done": int(runs.epochs.max()),
-            "stopped_by": stopped_by(np.asarray(runs.epochs), model.config.epochs),
-            "seeds": model.seeds,
-        },
-        "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
-        **{
-            part: summaries(scores_of(runs, part, finite))
-            if part in runs.scores
-            else None
-            for part in _PARTS
-        },
-        "ensemble": {"test": ensemble_scores(model, data.test)},
-        "seconds": seconds,
-        **environment,
+    chosen = {
+        "params": "last" if monitor is None else "best",
+        "epoch": epoch,
+        "by": None if monitor is None else f"validation {monitor}",
+        "epochs_done": int(runs.epochs.max()),
+        "stopped_by": stopped_by(np.asarray(runs.epochs), model.config.epochs),
+        "seeds": model.seeds,
     }
+    test = data.test
+    metrics = metrics_record(
+        config,
+        data.train.class_names,
+        {name: len(part.targets) for name, part in data.parts().items()},
+        chosen,
+        {name: summaries(scores_of(runs, name, finite)) for name in runs.scores},
+        seconds,
+        environment,
+        {
+            "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
+            "ensemble": {"test": ensemble_scores(model, test.features, test.targets)},
+        },
+    )
     folder.write_result(metrics, epoch, params, None)
     return metrics
 
@@ -325,7 +322,7 @@ def stopped_by(epochs_done: np.ndarray, epochs: int) -> str:
 
 def result_lines(metrics: dict) -> list[str]:
     """A table of accuracies, the ensemble's, and which seeds diverged."""
-    lines = table({part: metrics[part] for part in _PARTS if metrics[part]})
+    lines = table({part: metrics[part] for part in SETS if metrics[part]})
     if len(metrics["chosen"]["seeds"]) > 1:
         lines += ensemble_lines(metrics["ensemble"]["test"])
     if metrics["diverged"]:

@@ -18,7 +18,7 @@ from jaxcls.batches import Batch, steps_per_epoch
 from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_devices, describe
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
-from jaxcls.cli.job import Job, about, as_json, load_data, prepare, surroundings
+from jaxcls.cli.job import Job, about, load_data, prepare, surroundings
 from jaxcls.cli.keeping import Keeper
 from jaxcls.cli.memory import memory_for_runs
 from jaxcls.cli.parsing import read_flags, resolved
@@ -56,6 +56,7 @@ from jaxcls.runs import (
     read_config,
     remove_blocks,
 )
+from jaxcls.runs.records import as_json
 from jaxcls.study import sweep
 from jaxcls.study.engine import Runs
 from jaxcls.study.planning import memory_needed

@@ -21,6 +21,8 @@ from jaxcls.runs.folder import RunFolder as RunFolder
 from jaxcls.runs.folder import new_run_path as new_run_path
 from jaxcls.runs.folder import read_metrics as read_metrics
 from jaxcls.runs.records import check_same_run as check_same_run
+from jaxcls.runs.scoring import ensemble_scores as ensemble_scores
+from jaxcls.runs.scoring import score as score
 from jaxcls.runs.trained import Run as Run
 from jaxcls.runs.trained import described as described
 from jaxcls.runs.trained import load_run as load_run

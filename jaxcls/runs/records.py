@@ -1,16 +1,22 @@
-"""What `config.json` and `metrics.json` may hold, and whether two records are of one run.
+"""What `config.json` and `metrics.json` hold, and whether two records are of one run.
 
 Whatever lies in a run's folder may have been brought there from elsewhere: a record is checked
 whole before it is used, and state is compared with the config of the run that would use it.
 """
 
+import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxcls.config import MOST_STEPS
+from jaxcls.config import MOST_STEPS, Config
+from jaxcls.likelihoods import LIKELIHOODS
 
+SETS = ("train", "validation", "test")
+# Names of `Config` that came after 0.1.0, each with the value that stands for what was done before,
+# so that older folders stay readable.
+LATER: dict[str, Any] = {}
 # What results depend on besides the flags and the data.
 ENVIRONMENT = ("device", "machine", "versions", "xla_flags", "jax_variables")
 # Flags that may be others than the run's, since no epoch that is done depends on them.
@@ -29,6 +35,77 @@ FREE_FLAGS = {
 # Far beyond what can be compiled, and no more than `planning.plan_width` gives.
 _MOST_LAYERS, _WIDEST = 1000, 4096
 _LARGEST_LABEL = 2**63
+
+
+def settings_record(config: Config) -> dict:
+    """What `config.json` keeps of a run's config.
+
+    >>> from jaxcls import bernoulli
+    >>> settings_record(Config((784, 32, 1), bernoulli))["likelihood"]
+    'bernoulli'
+    """
+    settings = {
+        field.name: getattr(config, field.name) for field in dataclasses.fields(Config)
+    }
+    return as_json(settings | {"likelihood": config.likelihood.name})
+
+
+def config_of(record: dict) -> Config:
+    """The config that a `config.json` keeps; see `settings_record`.
+
+    Raises:
+        ValueError, TypeError, KeyError: it keeps none.
+    """
+    names = [field.name for field in dataclasses.fields(Config)]
+    settings = LATER | {name: record[name] for name in names if name in record}
+    missing = [name for name in names if name not in settings]
+    if missing:
+        raise KeyError(missing[0])
+    if settings["likelihood"] not in LIKELIHOODS:
+        raise ValueError(f"no likelihood is named {settings['likelihood']!r}.")
+    settings["likelihood"] = LIKELIHOODS[settings["likelihood"]]
+    settings["layer_sizes"] = tuple(settings["layer_sizes"])
+    return Config(**settings)
+
+
+def metrics_record(
+    config: dict,
+    classes: Sequence[str],
+    counts: Mapping[str, int],
+    chosen: dict,
+    scores: Mapping[str, dict],
+    seconds: Mapping[str, float],
+    environment: dict,
+    more: dict | None = None,
+) -> dict:
+    """The content of `metrics.json`.
+
+    Args:
+        config: the content of `config.json`.
+        classes: their names.
+        counts: of the examples of each set, by its name.
+        chosen: which parameters are scored, and how they were chosen.
+        scores: of each set, by its name.
+        seconds: how long the parts took.
+        environment: the device and the versions of the process that ended the run.
+        more: what runs of several seeds tell besides.
+    """
+    return {
+        "dataset": config["dataset"],
+        "classes": classes,
+        **{f"num_{name}": counts.get(name, 0) for name in SETS},
+        "config": config,
+        "chosen": chosen,
+        **{name: scores.get(name) for name in SETS},
+        **(more or {}),
+        "seconds": seconds,
+        **environment,
+    }
+
+
+def as_json(value: dict) -> dict:
+    """With lists for tuples, as a file has them."""
+    return json.loads(json.dumps(value))
 
 
 def check_same_run(config: dict, other: Any, source: Any) -> None:

@@ -19,7 +19,6 @@ from jaxcls.config import Config, Keys
 from jaxcls.ensembles import Uncertainty
 from jaxcls.files import load_arrays, restore
 from jaxcls.likelihoods import (
-    LIKELIHOODS,
     Likelihood,
     class_probabilities,
     log_odds,
@@ -27,7 +26,7 @@ from jaxcls.likelihoods import (
 from jaxcls.mlp import Params
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
 from jaxcls.runs.folder import METRICS, MODEL, WINNER, read_metrics
-from jaxcls.runs.records import check_config, check_same_run
+from jaxcls.runs.records import check_config, check_same_run, config_of
 from jaxcls.training import TrainState, chosen_params, init_state
 
 # Examples that are scaled and put through the network at once, so that memory stays small.
@@ -263,13 +262,7 @@ def described(record: dict) -> Run:
         ValueError, TypeError, KeyError, AttributeError: it describes none.
     """
     check_config(record)
-    fields = {field.name for field in dataclasses.fields(Config)}
-    settings = {name: record[name] for name in fields}
-    if record["likelihood"] not in LIKELIHOODS:
-        raise ValueError(f"no likelihood is named {record['likelihood']!r}.")
-    settings["likelihood"] = LIKELIHOODS[record["likelihood"]]
-    settings["layer_sizes"] = tuple(record["layer_sizes"])
-    config = Config(**settings)
+    config = config_of(record)
     labels, names = tuple(record["labels"]), tuple(record["class_names"])
     shape = None if record["image_shape"] is None else tuple(record["image_shape"])
     num_classes = max(2, config.layer_sizes[-1])

@@ -32,7 +32,7 @@ def fit_many(
 
     Each differs from `fit` by the order of float32 sums: losses agree within 3e-6, with the same
     counts, for full batches; with mini-batches training amplifies the last bit, up to 1.1e-4 and
-    3 of 10,000 images in 5 epochs of ten classes of MNIST (README, "Error bars").
+    3 of 10,000 images in 5 epochs of ten classes of MNIST (`study/README.md`).
 
     They share the data and the config, and thereby one compiled program. A run whose loss or
     params are no longer finite goes on beside the others, whom it does not touch, and says so.

@@ -13,8 +13,8 @@ import sklearn.metrics
 import jaxcls
 from jaxcls.cli import evaluate as command
 from jaxcls.cli import main
-from jaxcls.cli.evaluate import score
 from jaxcls.files import read_json, write_json
+from jaxcls.runs import score
 
 DIGITS = ("--dataset", "digits", "--no-plots", "--epochs", "8")
 
@@ -122,7 +122,7 @@ def test_a_class_that_is_never_predicted_scores_0(runs):
         features=np.concatenate([zeros.features] * 2),
         targets=np.concatenate([zeros.targets, ones.targets]),
     )
-    got = score(run, both)
+    got = score(run, both.features, both.targets)
     assert got["precision"] == [0.5, 0.0] and got["recall"] == [1.0, 0.0]
     # Not 0.5 exactly: the same image in two places may differ in the last bit.
     assert got["roc_auc"] == pytest.approx(0.5, abs=0.01)

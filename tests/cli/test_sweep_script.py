@@ -374,7 +374,7 @@ def test_a_launcher_is_found_by_itself(monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
     processes.join(SweepFlags())
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
-    processes.join(SweepFlags(num_processes=1), "sweep.py")
+    processes.join(SweepFlags(num_processes=1))
     assert len(given) == 1
 
 

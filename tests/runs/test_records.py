@@ -1,12 +1,21 @@
 """runs.records: what a config can't hold is refused by name, and another run's state, too."""
 
+import dataclasses
+import json
 import re
 
 import pytest
 
+from jaxcls import Config, bernoulli
 from jaxcls.files import read_json, write_json
-from jaxcls.runs import load_run, read_config, read_metrics
-from jaxcls.runs.records import check_config, check_metrics, check_same_run
+from jaxcls.runs import load_run, read_config, read_metrics, records
+from jaxcls.runs.records import (
+    check_config,
+    check_metrics,
+    check_same_run,
+    config_of,
+    settings_record,
+)
 
 RUN = {
     "flags": {"seed": 0, "seeds": 1, "epochs": 9, "plots": True, "hidden": [4]},
@@ -193,3 +202,34 @@ def test_a_name_too_long_is_a_sentence(tmp_path):
             load_run(path)
     with pytest.raises(ValueError, match="a name too long for a file"):
         read_json(tmp_path / ("n" * 256))
+
+
+WITH_ALL = Config(
+    (784, 64, 32, 1), bernoulli, "sgd", 0.9, 16, False, True, 7, "step", "accuracy", 3
+)
+
+
+@pytest.mark.parametrize("config", [Config((2, 1), bernoulli), WITH_ALL])
+def test_a_config_comes_back_from_its_record(config):
+    assert config_of(json.loads(json.dumps(settings_record(config)))) == config
+
+
+IN_0_1_0 = {
+    *("layer_sizes", "likelihood", "optimizer", "momentum", "batch_size", "shuffle"),
+    *("dropout", "epochs", "schedule", "monitor", "patience"),
+}
+
+
+def test_each_setting_was_in_the_first_version_or_says_what_was_done_before():
+    names = {field.name for field in dataclasses.fields(Config)}
+    assert names == IN_0_1_0 | records.LATER.keys()
+
+
+def test_a_setting_that_came_later_stands_for_what_was_done(monkeypatch):
+    record = settings_record(WITH_ALL)
+    del record["schedule"]
+    with pytest.raises(KeyError, match="schedule"):
+        config_of(record)
+    monkeypatch.setitem(records.LATER, "schedule", "cosine")
+    assert config_of(record) == dataclasses.replace(WITH_ALL, schedule="cosine")
+    assert config_of(settings_record(WITH_ALL)) == WITH_ALL

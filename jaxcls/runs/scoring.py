@@ -1,0 +1,103 @@
+"""How well a trained run does on labelled examples: what `evaluate.py` prints."""
+
+import numpy as np
+
+from jaxcls.metrics import confusion
+from jaxcls.runs.trained import Run
+from jaxcls.scores import (
+    accuracy_interval,
+    calibration_error,
+    class_scores,
+    roc_auc,
+)
+
+
+def score(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+    """Every score of a run on labelled examples, as plain numbers and lists.
+
+    Args:
+        run: as `load_run` gives it.
+        features: [N, ...], as `Run.predict_proba` takes them.
+        targets: [N] places 0..K-1 of the right classes in `run.labels`.
+
+    Returns:
+        `count`, `correct`, `accuracy` and its 95% `accuracy_interval` (Wilson's); by class
+        `precision`, `recall`, `f1` and `support`; `roc_auc` of two classes, else None;
+        `calibration_error`; and `confusion` [K, K], rows the right classes.
+
+    Raises:
+        ValueError: as of `Run.predict_proba`.
+    """
+    probabilities = run.predict_proba(features)
+    labels = run.labels
+    predictions = _places(run, run.predict(features))
+    counts = confusion(predictions, targets, len(labels))
+    correct, count = int(np.trace(counts)), int(counts.sum())
+    by_class = class_scores(counts)
+    return {
+        "count": count,
+        "correct": correct,
+        "accuracy": correct / count,
+        "accuracy_interval": accuracy_interval(correct, count),
+        "precision": by_class.precision.tolist(),
+        "recall": by_class.recall.tolist(),
+        "f1": by_class.f1.tolist(),
+        "support": by_class.support.tolist(),
+        "roc_auc": (
+            # By log odds: probabilities round to 0 or 1, and would tie.
+            roc_auc(run.log_odds(features), targets) if len(labels) == 2 else None
+        ),
+        "calibration_error": calibration_error(probabilities, targets),
+        "confusion": counts.tolist(),
+    }
+
+
+def ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+    """An ensemble's scores beside those of its networks, each alone; see `score`.
+
+    Returns:
+        `count`, `correct`, `accuracy`, `calibration_error`, `num_networks`; `alone`: means over
+        the networks; `uncertainty`: means in nats over what is `right` and what is `wrong`.
+    """
+    together = _in_short(run, features, targets)
+    alone = [_in_short(member, features, targets) for member in run.members()]
+    unsure = run.uncertainty(features)
+    right = _places(run, run.predict(features)) == targets
+
+    def mean_uncertainty(rows: np.ndarray) -> dict | None:
+        if not rows.any():
+            return None
+        return {
+            name: float(np.mean(values[rows], dtype=np.float64))
+            for name, values in unsure._asdict().items()
+        }
+
+    return together | {
+        "num_networks": len(alone),
+        "alone": {
+            name: float(np.mean([each[name] for each in alone]))
+            for name in ("accuracy", "calibration_error")
+        },
+        "uncertainty": {
+            "right": mean_uncertainty(right),
+            "wrong": mean_uncertainty(~right),
+        },
+    }
+
+
+def _in_short(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+    probabilities = run.predict_proba(features)
+    correct = int((probabilities.argmax(axis=1) == targets).sum())
+    return {
+        "count": len(targets),
+        "correct": correct,
+        "accuracy": correct / len(targets),
+        "calibration_error": calibration_error(probabilities, targets),
+    }
+
+
+def _places(run: Run, predicted: np.ndarray) -> np.ndarray:
+    """Places of predicted labels among the classes, which stand in the order that the user gave."""
+    labels = np.asarray(run.labels)
+    order = np.argsort(labels)
+    return order[np.searchsorted(labels, predicted, sorter=order)]
