@@ -12,6 +12,7 @@ from jaxcls import (
 )
 from jaxcls.batches import Batch
 from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.epochs import History, train_epochs
 from jaxcls.fitting import Report, fit
 from jaxcls.likelihoods import (
     Likelihood,
@@ -25,15 +26,7 @@ from jaxcls.runs import Run, load_run
 from jaxcls.study import sweep
 from jaxcls.study.engine import Runs
 from jaxcls.study.many import fit_many
-from jaxcls.training import (
-    History,
-    TrainState,
-    chosen_params,
-    evaluate,
-    init_state,
-    train_epochs,
-    train_step,
-)
+from jaxcls.training import TrainState, chosen_params, evaluate, init_state, train_step
 
 __version__ = "0.1.0"
 

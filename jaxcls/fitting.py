@@ -18,10 +18,11 @@ from jaxcls.batches import Batch, beside, steps_per_epoch
 from jaxcls.checks import check_data
 from jaxcls.choosing import out_of_patience
 from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
+from jaxcls.epochs import History
 from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.layouts import arranged, score, train_epochs
 from jaxcls.metrics import Metrics
-from jaxcls.training import History, TrainState, init_state
+from jaxcls.training import TrainState, init_state
 
 
 class Report(NamedTuple):

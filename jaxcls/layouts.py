@@ -2,7 +2,7 @@
 
 Nearly all the time of training goes into two products of the first layer, `features @ kernel`
 and its gradient `features.T @ cotangent`. A layout says how a training program holds both
-factors: `train_epochs` here arranges the state, has the epochs of `training` run with its own
+factors: `train_epochs` here arranges the state, has `epochs.run_epochs` run with its own
 product, and puts the state back. It changes no result beyond the order in which sums are rounded,
 and `layout_of` and `arranged` are the one place where it is chosen.
 
@@ -10,19 +10,16 @@ A batch in a layout has `Packed` or `Narrowed` in the place of its features.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from jaxcls import mlp, training
 from jaxcls.batches import (
     Batch,
-    aligned_empty,
     beside,
     device_of,
     num_examples,
@@ -31,177 +28,19 @@ from jaxcls.batches import (
 )
 from jaxcls.checks import check_batch
 from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.epochs import History, check_for_epochs, run_epochs
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params, dot
-from jaxcls.training import (
-    History,
-    TrainState,
-    check_for_epochs,
-    metrics_of,
-    run_epochs,
-)
+from jaxcls.packing import Narrowed, Packed, packed_product, pays_to_pack
+from jaxcls.packing import narrow as narrow
+from jaxcls.packing import pack as pack
+from jaxcls.training import TrainState, metrics_of
 
 Tree = TypeVar("Tree")
 
-# Fewer numbers than this are multiplied so fast that packing them does not pay; of more, both
-# layouts might not fit into the memory.
-_LEAST_TO_PACK, _MOST_TO_PACK = 2**20, 2**29
-# Shares of the examples at which blocks end: a third each, but for the twentieth that needs
-# most columns. More and smaller blocks skip few zeros more, and multiply slower.
-_CUTS = (0.32, 0.64, 0.95)
-# Widths are multiples of this, so that they, and the compiled program, seldom depend on
-# which of the examples are held out for validation.
-_WIDTH = 32
-# Rows at a time while packing, which then stay in the cache, and need little memory.
-_CHUNK = 512
 # Units, and examples of a step times units, up to which the transposed kernel is the faster.
 _FEW_UNITS = 32
 _TINY = 1024
-
-
-class Block(NamedTuple):
-    """Features of some examples, which are 0 from column W on, in both layouts.
-
-    XLA on CPU multiplies fast only what lies row by row in the order of the product, and the
-    gradient's product asks for the transpose.
-
-    Attributes:
-        features: [N, W].
-        transposed: [W, N], the same numbers.
-    """
-
-    features: Array | np.ndarray
-    transposed: Array | np.ndarray
-
-
-class Packed(NamedTuple):
-    """The features of a full batch without most of its zeros.
-
-    Columns are ordered by how many examples they are not 0 in, and examples by how many of
-    these columns they need: then few examples need more than a part of the columns, and those
-    that are 0 everywhere, such as the corners of MNIST's images, are needed by none. The
-    targets and weights of such a batch stand in the same order of examples.
-
-    Attributes:
-        order: [D] the column at each place.
-        rows: [N] the example at each place.
-        blocks: the features, examples after examples.
-    """
-
-    order: Array | np.ndarray
-    rows: Array | np.ndarray
-    blocks: tuple[Block, ...]
-
-
-class Narrowed(NamedTuple):
-    """Features for mini-batches, without columns that are 0 in all examples.
-
-    Attributes:
-        kept: [W] the columns that are left.
-        dropped: [D - W] the others.
-        features: [N, W].
-    """
-
-    kept: Array | np.ndarray
-    dropped: Array | np.ndarray
-    features: Array | np.ndarray
-
-
-def pack(data: Batch) -> Batch:
-    """Packs a full batch, on the host.
-
-    Of what is packed, derivatives are taken by the kernel alone, and in reverse mode.
-
-    Args:
-        data: N examples of D features.
-
-    Returns:
-        The same with `Packed` features, in arrays of its own: two numbers for each that is not
-        left out.
-
-    Raises:
-        TypeError, ValueError: it is no batch, or its shapes don't fit each other.
-
-    >>> rng = np.random.default_rng(0)
-    >>> features = rng.random((2048, 64)) * (np.arange(64) < rng.integers(0, 64, (2048, 1)))
-    >>> [block.features.shape for block in pack(Batch(features, np.zeros(2048))).features.blocks]
-    [(655, 32), (655, 64), (635, 64), (103, 64)]
-    """
-    check_batch("layouts.pack", "data", data)
-    features = np.asarray(data.features)
-    num_examples, width = features.shape
-    starts = range(0, num_examples, _CHUNK)
-    chunks = [features[start : start + _CHUNK] for start in starts]
-    # Threads, since NumPy leaves the interpreter free while it computes and copies.
-    with ThreadPoolExecutor(4) as pool:
-        lit = sum(pool.map(lambda chunk: np.count_nonzero(chunk, axis=0), chunks))
-        order = np.argsort(-lit, kind="stable").astype(np.int32)
-        place = np.empty(width, np.min_scalar_type(width))
-        place[order] = np.arange(1, width + 1)
-        needs = pool.map(lambda chunk: (place * (chunk != 0)).max(axis=1), chunks)
-        needed = np.concatenate(list(needs))
-        rows = np.argsort(needed, kind="stable").astype(np.int32)
-        cuts = [int(share * num_examples) for share in _CUTS]
-        parts = [part for part in np.split(rows, cuts) if part.size]
-        # A block needs as many columns as its last example.
-        widths = [
-            -(-max(1, int(needed[part[-1]])) // _WIDTH) * _WIDTH for part in parts
-        ]
-        blocks = pool.map(
-            lambda part, columns: _block(features, part, order[:columns]), parts, widths
-        )
-    targets, weights = jax.tree.map(
-        lambda leaf: np.asarray(leaf)[rows], (data.targets, data.weights)
-    )
-    return Batch(cast(Any, Packed(order, rows, tuple(blocks))), targets, weights)
-
-
-def narrow(data: Batch) -> Batch:
-    """Leaves columns out that are 0 in all examples, on the host, for mini-batches on a CPU.
-
-    What is multiplied, and what a step changes, is as much less. The kernel's rows of these
-    columns get no gradient, but may decay.
-
-    Args:
-        data: N examples of D features.
-
-    Returns:
-        The same examples with `Narrowed` features of W columns, a multiple of 32; or `data` if
-        that leaves out none.
-
-    Raises:
-        TypeError, ValueError: it is no batch, or its shapes don't fit each other.
-
-    >>> data = Batch(np.eye(20, 784, dtype=np.float32), np.zeros(20))
-    >>> narrow(data).features.features.shape
-    (20, 32)
-    """
-    check_batch("layouts.narrow", "data", data)
-    features = np.asarray(data.features)
-    starts = range(0, len(features), _CHUNK)
-    chunks = [features[start : start + _CHUNK] for start in starts]
-    with ThreadPoolExecutor(4) as pool:
-        lit = sum(pool.map(lambda chunk: (chunk != 0).any(axis=0), chunks))
-    order = np.argsort(lit == 0, kind="stable").astype(np.int32)
-    width = -(-max(1, int(np.count_nonzero(lit))) // _WIDTH) * _WIDTH
-    if width >= features.shape[1]:
-        return data
-    kept, dropped = np.sort(order[:width]), np.sort(order[width:])
-    few = aligned_empty((len(features), width), features.dtype)
-    np.take(features, kept, axis=1, out=few, mode="clip")
-    return data._replace(features=cast(Any, Narrowed(kept, dropped, few)))
-
-
-def _block(features: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Block:
-    """Both layouts of features[rows][:, columns]."""
-    narrow = aligned_empty((len(rows), len(columns)), features.dtype)
-    transposed = aligned_empty((len(columns), len(rows)), features.dtype)
-    for start in range(0, len(rows), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        some = features[rows[chunk]]
-        np.take(some, columns, axis=1, out=narrow[chunk], mode="clip")
-        transposed[:, chunk] = narrow[chunk].T
-    return Block(narrow, transposed)
 
 
 class Layout(NamedTuple):
@@ -232,11 +71,6 @@ def arranged(params: Params, data: Batch, config: Config) -> Batch:
     return beside(params, data)
 
 
-def pays_to_pack(data: Batch) -> bool:
-    """Whether a CPU multiplies it so much faster packed that packing it pays."""
-    return _LEAST_TO_PACK <= np.size(data.features) <= _MOST_TO_PACK
-
-
 @partial(jax.jit, static_argnames=("config", "num_epochs"))
 def train_epochs(
     state: TrainState,
@@ -255,7 +89,7 @@ def train_epochs(
 
     >>> from jaxcls import Keys, bernoulli, init_state
     >>> config, keys = Config((2, 1), bernoulli), Keys.from_seed(0)
-    >>> data = pack(Batch(np.eye(2, dtype=np.float32), np.array([0, 1])))
+    >>> data = pack(Batch(jnp.eye(2), jnp.array([0, 1])))
     >>> state = init_state(keys, config)
     >>> _, history = train_epochs(state, data, keys, Hyperparams(), config=config, num_epochs=3)
     >>> history.loss.shape
@@ -315,7 +149,7 @@ def layout_of(data: Batch, config: Config) -> Layout:
         return Layout(
             lambda kernel: kernel[order],
             lambda kernel: kernel[inverse],
-            _packed_product,
+            packed_product,
         )
     units = config.layer_sizes[1]
     is_tiny = units <= _FEW_UNITS and step_size(data, config) * units <= _TINY
@@ -386,36 +220,6 @@ def map_first_kernel(change: Callable[..., Any], tree: Tree) -> Tree:
     return jax.tree_util.tree_map_with_path(
         at, tree, is_leaf=lambda node: isinstance(node, _Held)
     )
-
-
-@jax.custom_vjp
-def _packed_product(packed: Packed, kernel: Array) -> Array:
-    products = [
-        dot(block.features, kernel[: block.features.shape[1]])
-        for block in packed.blocks
-    ]
-    return jnp.concatenate(products)
-
-
-def _packed_forward(
-    packed: Packed, kernel: Array
-) -> tuple[Array, tuple[Packed, Array]]:
-    return _packed_product(packed, kernel), (packed, kernel)
-
-
-def _packed_backward(
-    inputs: tuple[Packed, Array], cotangent: Array
-) -> tuple[None, Array]:
-    packed, kernel = inputs
-    gradient, start = jnp.zeros(kernel.shape, cotangent.dtype), 0
-    for block in packed.blocks:
-        size, columns = block.features.shape
-        some = dot(block.transposed, cotangent[start : start + size])
-        gradient, start = gradient.at[:columns].add(some), start + size
-    return None, gradient.astype(kernel.dtype)
-
-
-_packed_product.defvjp(_packed_forward, _packed_backward)
 
 
 def _identity(kernel: Array) -> Array:

@@ -22,7 +22,8 @@ from jaxcls import (
     train_step,
 )
 from jaxcls.batches import aligned_empty
-from jaxcls.layouts import Narrowed, Packed, score, train_epochs
+from jaxcls.layouts import score, train_epochs
+from jaxcls.packing import Narrowed, Packed
 
 KEYS = Keys.from_seed(0)
 

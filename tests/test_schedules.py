@@ -6,8 +6,8 @@ import oracle
 import pytest
 
 from jaxcls import Batch, Config, Hyperparams, Keys, bernoulli, fit, init_state
+from jaxcls.epochs import train_epochs
 from jaxcls.schedules import SCHEDULES, unit_schedule
-from jaxcls.training import train_epochs
 
 KEYS = Keys.from_seed(0)
 TOTALS = [1, 2, 3, 10, 100]

@@ -4,16 +4,10 @@ import sys
 import time
 from typing import Self
 
-import jax
-import numpy as np
-
 from jaxcls.cli.screen import bearable, on_terminal, show, to_go_on
 from jaxcls.cli.signals import Stopped, StopRequest
-from jaxcls.metrics import Metrics
 from jaxcls.runs import RunFolder, write_block
-from jaxcls.scores import Summary, summary
 from jaxcls.study.devices import on_any_process
-from jaxcls.study.engine import Runs
 from jaxcls.study.sweep import Done
 
 _FAILED = 255  # no signal's number
@@ -137,66 +131,3 @@ class Progress:
             left = (self._total - self._done) / rate
             line += f", {rate:.3g} a second, {left:,.0f} s left"
         show(line)
-
-
-def status(runs: Runs, row: int, num_steps: int) -> str:
-    """How a run ended: ok, or where it diverged."""
-    if runs.finite[row]:
-        return "ok"
-    first = int(runs.first_nonfinite_step[row])
-    if first < 0:
-        return "diverged after the last step"
-    epoch, step = divmod(first, num_steps)
-    return f"diverged at step {step + 1} of epoch {epoch + 1}"
-
-
-def scores_of(runs: Runs, part: str, rows: int | np.ndarray) -> Metrics:
-    """The scores that some runs have of one set."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], runs.scores[part])
-
-
-def numbers(part: str, scores: Metrics) -> dict:
-    """A run's scores of one set, as a table has them; what is not finite is empty."""
-    loss = float(scores.loss)
-    return {
-        f"{part}_loss": loss if np.isfinite(loss) else "",
-        f"{part}_accuracy": float(scores.accuracy),
-        f"{part}_correct": int(scores.correct),
-    }
-
-
-def summaries(scores: Metrics) -> dict[str, dict]:
-    """Mean, spread, interval and range of the losses and the accuracies of some runs."""
-    return {
-        "loss": summary_json(summary(scores.loss)),
-        "accuracy": summary_json(summary(scores.accuracy)),
-    }
-
-
-def summary_json(values: Summary) -> dict[str, float | None]:
-    """By name; what one run alone does not tell is None."""
-    return {
-        name: None if np.isnan(value) else value
-        for name, value in values._asdict().items()
-    }
-
-
-def table(parts: dict[str, dict]) -> list[str]:
-    """A line for each set's accuracies, of their `summaries`.
-
-    >>> scores = Metrics(np.ones(2), np.array([5, 7]), np.array([10, 10]))
-    >>> print(*table({"test": summaries(scores)}), sep="\\n")
-                           mean     std  95% interval      range
-    test accuracy        0.6000  0.1414  -0.6706 to 1.8706  0.5000 to 0.7000
-    """
-    lines = [f"{'':20} {'mean':>6} {'std':>7}  {'95% interval':16}  range"]
-    for part, scores in parts.items():
-        each = scores["accuracy"]
-        spread = "  none  of one alone      "
-        if each["std"] is not None:
-            spread = f"{each['std']:.4f}  {each['low']:.4f} to {each['high']:.4f}"
-        lines.append(
-            f"{part + ' accuracy':20} {each['mean']:.4f}  {spread}  "
-            f"{each['least']:.4f} to {each['greatest']:.4f}"
-        )
-    return lines

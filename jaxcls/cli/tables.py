@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcls.cli.keeping import numbers, scores_of, status
+from jaxcls.cli.numbers import numbers, scores_of, status
 from jaxcls.cli.space import FLAGS, shown
 from jaxcls.scores import Summary
 from jaxcls.study.ranking import Outcome

@@ -14,13 +14,14 @@ from jax.typing import ArrayLike
 from jaxcls.batches import Batch
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import load, to_batch
+from jaxcls.epochs import History
 from jaxcls.fitting import Report, fit
 from jaxcls.interop import pytorch
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
 from jaxcls.notes.recipes import RECIPES, REPEATED
 from jaxcls.study.many import fit_many
-from jaxcls.training import History, init_state
+from jaxcls.training import init_state
 
 Precision = Literal["float64", "float32"]
 # Told a run's name, how many of its epochs are done, and of how many.

@@ -13,13 +13,13 @@ from jaxcls.runs.checkpoints import prune_checkpoints as prune_checkpoints
 from jaxcls.runs.checkpoints import read_config as read_config
 from jaxcls.runs.checkpoints import remove_checkpoints_after as remove_checkpoints_after
 from jaxcls.runs.checkpoints import write_checkpoint as write_checkpoint
-from jaxcls.runs.folder import ENSEMBLE as ENSEMBLE
-from jaxcls.runs.folder import MODEL as MODEL
-from jaxcls.runs.folder import PICTURES as PICTURES
-from jaxcls.runs.folder import WINNER as WINNER
 from jaxcls.runs.folder import RunFolder as RunFolder
 from jaxcls.runs.folder import new_run_path as new_run_path
 from jaxcls.runs.folder import read_metrics as read_metrics
+from jaxcls.runs.names import ENSEMBLE as ENSEMBLE
+from jaxcls.runs.names import MODEL as MODEL
+from jaxcls.runs.names import PICTURES as PICTURES
+from jaxcls.runs.names import WINNER as WINNER
 from jaxcls.runs.records import check_same_run as check_same_run
 from jaxcls.runs.scoring import ensemble_scores as ensemble_scores
 from jaxcls.runs.scoring import score as score

@@ -16,6 +16,7 @@ import safetensors.numpy
 
 from jaxcls import mlp
 from jaxcls.config import Config
+from jaxcls.epochs import History
 from jaxcls.files import (
     load_arrays,
     make_folder,
@@ -25,11 +26,11 @@ from jaxcls.files import (
     write_json,
 )
 from jaxcls.metrics import Metrics
-from jaxcls.runs.folder import MEMBERS, remove_state, state_files
+from jaxcls.runs.clearing import remove_state, state_files
+from jaxcls.runs.names import MEMBERS
 from jaxcls.runs.records import check_same_run
 from jaxcls.study.engine import Runs
 from jaxcls.study.sweep import Done
-from jaxcls.training import History
 
 
 class Shape(NamedTuple):

@@ -20,7 +20,8 @@ from jaxcls.files import (
     save_arrays,
     write_json,
 )
-from jaxcls.runs.folder import CHECKPOINTS, CONFIG, METRICS, remove, state_files
+from jaxcls.runs.clearing import remove, state_files
+from jaxcls.runs.names import CHECKPOINTS, CONFIG, METRICS
 from jaxcls.runs.records import check_config
 from jaxcls.training import TrainState
 

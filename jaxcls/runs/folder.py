@@ -28,8 +28,6 @@ import datetime
 import io
 import json
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -45,24 +43,23 @@ from jaxcls.files import (
     write_whole,
 )
 from jaxcls.mlp import Params
+from jaxcls.runs.clearing import remove, remove_run, state_files
 from jaxcls.runs.lock import Lock
+from jaxcls.runs.names import (
+    CONFIG,
+    ENSEMBLE,
+    HISTORY,
+    LAST,
+    METRICS,
+    MODEL,
+    PICTURES,
+    RESULTS,
+    STATE,
+    TABLES,
+    WINNER,
+)
 from jaxcls.runs.records import check_metrics
 
-CONFIG, HISTORY, METRICS, MODEL, LAST = (
-    "config.json",
-    "history.jsonl",
-    "metrics.json",
-    "model.safetensors",
-    "last.safetensors",
-)
-PICTURES = ("curves.png", "confusion.png", "mistakes.png")
-TABLES = ("seeds.csv", "members.csv", "sweep.csv")
-CHECKPOINTS, MEMBERS, WINNER, ENSEMBLE = "checkpoints", "members", "winner", "ensemble"
-_RESULTS = (METRICS, MODEL, LAST, HISTORY, *PICTURES, *TABLES)
-_STATE = {
-    CHECKPOINTS: re.compile(r"epoch-(\d{10})\.(json|safetensors)"),
-    MEMBERS: re.compile(r"block-(\d{6})\.(json|safetensors)"),
-}
 _LONGEST_NAME = 150  # bytes, of 255 that a folder's may have with what is added to it
 
 
@@ -120,7 +117,7 @@ class RunFolder:
             raise cannot_write(self.path, error) from error
         try:
             self.problems = self._what_is_missing()
-            for folder in (self.path, *(self.path / each for each in _STATE)):
+            for folder in (self.path, *(self.path / each for each in STATE)):
                 remove_leftovers(folder)
         except OSError as error:
             self._lock.release()
@@ -176,16 +173,16 @@ class RunFolder:
                 such names that are no run's.
             OSError: a file can't be removed.
         """
-        for name in (*_RESULTS, *_STATE, WINNER, ENSEMBLE, CONFIG):
+        for name in (*RESULTS, *STATE, WINNER, ENSEMBLE, CONFIG):
             if self._has(name) and not overwrite:
                 raise ValueError(
                     f"{self.path} holds a run already ({name}); name another --output-dir, go on "
                     f"with --resume {self.path}, or give --overwrite."
                 )
-        _remove_run(self.here())
+        remove_run(self.here())
 
     def _has(self, name: str) -> bool:
-        if name in _STATE:
+        if name in STATE:
             return any(state_files(self.path, name))
         path = self.path / name
         return (path / CONFIG if name in (WINNER, ENSEMBLE) else path).exists()
@@ -284,86 +281,6 @@ def read_metrics(path: Path, *, model_only: bool = False) -> dict | None:
                 f"{file}: missing, changed or damaged since it was written."
             )
     return metrics
-
-
-def state_files(folder: Path, kind: str) -> Iterator[tuple[Path, int]]:
-    """The files of a run's state and the number that each has in its name, in order.
-
-    Args:
-        folder: the run's.
-        kind: `CHECKPOINTS` or `MEMBERS`.
-    """
-    folder = folder / kind
-    # os.path, which takes a name too long for one that is not there.
-    for path in sorted(folder.iterdir()) if os.path.isdir(folder) else ():
-        match = _STATE[kind].fullmatch(path.name)
-        if match is not None:
-            yield path, int(match[1])
-
-
-def remove_state(folder: Path, kind: str) -> None:
-    """Removes a run's state of one kind, and its folder if it has nothing else.
-
-    Raises:
-        OSError: a file can't be removed.
-    """
-    # A .json file goes before its arrays: nothing looks whole that is not.
-    for path, _ in state_files(folder, kind):
-        remove(path)
-    _remove_if_empty(folder / kind)
-
-
-def remove(path: Path) -> None:
-    """Removes a file, if it is there.
-
-    Raises:
-        OSError: it can't be removed.
-    """
-    try:
-        if os.path.lexists(path):
-            path.unlink()
-    except OSError as error:
-        raise cannot_write(path, error) from error
-
-
-def _remove_run(path: Path) -> None:
-    """Removes the files of the run in a folder, of which a sealed config tells."""
-    parts = [path / each for each in (WINNER, ENSEMBLE) if (path / each).is_dir()]
-    for folder in (path, *parts):
-        _check_owned(folder)
-    for folder in parts:
-        _remove_run(folder)
-        _remove_if_empty(folder)
-    for kind in _STATE:
-        remove_state(path, kind)
-    # The config goes last: without it the rest would be nobody's.
-    for name in (*_RESULTS, CONFIG):
-        remove(path / name)
-
-
-def _check_owned(folder: Path) -> None:
-    """Raises ValueError for files in a run's place of which no sealed config tells."""
-    named = [name for name in (*_RESULTS, CONFIG) if (folder / name).exists()]
-    named += [kind for kind in _STATE if any(state_files(folder, kind))]
-    if not named:
-        return
-    try:
-        read_json(folder / CONFIG)
-    except ValueError as error:
-        raise ValueError(
-            f"{folder} holds {named[0]}, and no config of a run that it would belong to "
-            f"({str(error).rstrip('.')}); nothing was removed. Name another --output-dir, or "
-            "remove what is there yourself."
-        ) from None
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        # A link to a folder elsewhere stays.
-        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-            folder.rmdir()
-    except OSError as error:
-        raise cannot_write(folder, error) from error
 
 
 def _line(record: dict) -> str:

@@ -25,7 +25,8 @@ from jaxcls.likelihoods import (
 )
 from jaxcls.mlp import Params
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
-from jaxcls.runs.folder import METRICS, MODEL, WINNER, read_metrics
+from jaxcls.runs.folder import read_metrics
+from jaxcls.runs.names import METRICS, MODEL, WINNER
 from jaxcls.runs.records import check_config, check_same_run, config_of
 from jaxcls.training import TrainState, chosen_params, init_state
 

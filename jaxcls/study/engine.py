@@ -18,11 +18,13 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxcls.batches import Batch, steps_per_epoch
 from jaxcls.checks import check_data
 from jaxcls.config import Config, Hyperparams, Keys, split_seed
-from jaxcls.layouts import narrow, pack, pays_to_pack, score, train_epochs
+from jaxcls.epochs import History
+from jaxcls.layouts import narrow, pack, score, train_epochs
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
+from jaxcls.packing import pays_to_pack
 from jaxcls.study.devices import replicate, spread, to_host
-from jaxcls.training import History, chosen_params, init_state
+from jaxcls.training import chosen_params, init_state
 
 
 class Members(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcls.batches import Batch, step_size, steps_per_epoch
 from jaxcls.config import Config
-from jaxcls.layouts import pays_to_pack
+from jaxcls.packing import pays_to_pack
 
 _MEMORY_ON_CPU = 3e9  # bytes, unless said otherwise
 # On a CPU more runs side by side gain nothing (in mini-batches of 16 they leave its caches),

@@ -10,11 +10,11 @@ import pytest
 from many_runs import handlers_kept, metrics, stop_after, table
 
 from jaxcls import load_run
-from jaxcls.cli import keeping, main, seeds
+from jaxcls.cli import keeping, main, seeds, study_result
+from jaxcls.epochs import History
 from jaxcls.files import read_json, write_json
 from jaxcls.runs import read_blocks
 from jaxcls.study.engine import Runs
-from jaxcls.training import History
 
 MANY = ("--dataset", "digits", "--hidden", "6", "--epochs", "3", "--batch-size", "32")
 
@@ -255,7 +255,7 @@ def test_the_history_has_no_more_lines_than_it_may(epochs):
     runs = Runs(
         **none | {"epochs": np.array([1, epochs]), "history": History(loss, None)}
     )
-    lines = seeds._history(runs)
+    lines = study_result._history(runs)
     shown = [line["epoch"] for line in lines]
     assert len(lines) <= 2001 and shown[-1] == epochs
     assert epochs > 2000 or shown == list(range(1, epochs + 1))

@@ -369,8 +369,7 @@ def test_ink_on_uneven_paper_is_found(read, light):
 @pytest.mark.parametrize("frame", [10, 120])
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 11])
 def test_a_dark_frame_is_no_ink(read, width, frame):
-    page = np.full((200, 200), 255, np.uint8)
-    page[25:185, 25:185] = 255 - enlarged(DIGITS[5])
+    page = 255 - enlarged(DIGITS[5], 15, (200, 200), (40, 40))
     framed = np.pad(page[width:-width, width:-width], width, constant_values=frame)
     got, done = read(framed)
     np.testing.assert_array_equal(got, read(page)[0])
@@ -389,7 +388,7 @@ def test_a_blurred_frame_is_no_ink(read, width):
 
 
 def test_a_rectangle_that_fills_its_picture_is_ink(read):
-    zero = np.pad(np.full((80, 60), 255, np.uint8), 6)
+    zero = np.pad(np.full((80, 60), 255, np.uint8), 8)
     assert "frame" not in read(zero)[1]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcls import Config, categorical
+from jaxcls.epochs import History
 from jaxcls.files import named_arrays, read_json, save_arrays, write_json
 from jaxcls.metrics import Metrics
 from jaxcls.runs.blocks import (
@@ -20,7 +21,6 @@ from jaxcls.runs.blocks import (
     write_block,
 )
 from jaxcls.study.engine import Runs
-from jaxcls.training import History
 
 
 def floats(rng, *shape):

@@ -1,0 +1,159 @@
+"""What comes of several seeds: a table, a history, their ensemble, and `metrics.json`."""
+
+import dataclasses
+from typing import cast
+
+import jax
+import numpy as np
+
+from jaxcls.cli.job import Data
+from jaxcls.cli.numbers import numbers, scores_of, status, summaries, table
+from jaxcls.cli.screen import ensemble_lines
+from jaxcls.epochs import History
+from jaxcls.runs import (
+    RunFolder,
+    described,
+    ensemble_scores,
+)
+from jaxcls.runs.records import SETS, metrics_record
+from jaxcls.study.engine import Runs
+
+_MOST_LINES = 2000  # of history.jsonl
+
+
+def rows(seeds: range | list[int], runs: Runs, num_steps: int) -> list[dict]:
+    """A line of `seeds.csv` for each run."""
+    return [
+        {
+            "seed": seed,
+            "status": status(runs, row, num_steps),
+            "epochs_done": int(runs.epochs[row]),
+            "chosen_epoch": int(runs.chosen_epoch[row]),
+        }
+        | {
+            name: value
+            for part in SETS
+            if part in runs.scores
+            for name, value in numbers(part, scores_of(runs, part, row)).items()
+        }
+        for row, seed in enumerate(seeds)
+    ]
+
+
+def write_result(
+    folder: RunFolder,
+    config: dict,
+    environment: dict,
+    data: Data,
+    seeds: range | list[int],
+    runs: Runs,
+    seconds: dict[str, float],
+) -> dict:
+    """Writes the history, the ensemble of the runs that did not diverge, and `metrics.json`.
+
+    Args:
+        folder: to write to.
+        config: the content of its `config.json`.
+        environment: device and versions.
+        data: all of them.
+        seeds: S of them.
+        runs: leaves [S, ...], with histories and params.
+        seconds: how long the parts took.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        FloatingPointError: every run diverged.
+        OSError: a file can't be written.
+    """
+    finite = np.flatnonzero(runs.finite)
+    if len(finite) == 0:
+        raise FloatingPointError(
+            f"each of the {len(seeds)} runs diverged; try a smaller learning_rate, a clip_norm, "
+            "or features that are scaled."
+        )
+    params = jax.tree.map(lambda leaf: leaf[finite], runs.params)
+    model = dataclasses.replace(
+        described(config),
+        params=params,
+        seeds=tuple(seeds[row] for row in finite.tolist()),
+    )
+    folder.write_history(_history(runs))
+    epoch = int(runs.chosen_epoch[finite].max())
+    monitor = model.config.monitor
+    chosen = {
+        "params": "last" if monitor is None else "best",
+        "epoch": epoch,
+        "by": None if monitor is None else f"validation {monitor}",
+        "epochs_done": int(runs.epochs.max()),
+        "stopped_by": stopped_by(np.asarray(runs.epochs), model.config.epochs),
+        "seeds": model.seeds,
+    }
+    test = data.test
+    metrics = metrics_record(
+        config,
+        data.train.class_names,
+        {name: len(part.targets) for name, part in data.parts().items()},
+        chosen,
+        {name: summaries(scores_of(runs, name, finite)) for name in runs.scores},
+        seconds,
+        environment,
+        {
+            "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
+            "ensemble": {"test": ensemble_scores(model, test.features, test.targets)},
+        },
+    )
+    folder.write_result(metrics, epoch, params, None)
+    return metrics
+
+
+def stopped_by(epochs_done: np.ndarray, epochs: int) -> str:
+    """What ended the runs, where some may have ended otherwise than others.
+
+    >>> stopped_by(np.array([3, 7]), 7)
+    'patience or epochs'
+    """
+    early = epochs_done < epochs
+    if early.all():
+        return "patience"
+    return "patience or epochs" if early.any() else "epochs"
+
+
+def result_lines(metrics: dict) -> list[str]:
+    """A table of accuracies, the ensemble's, and which seeds diverged."""
+    lines = table({part: metrics[part] for part in SETS if metrics[part]})
+    if len(metrics["chosen"]["seeds"]) > 1:
+        lines += ensemble_lines(metrics["ensemble"]["test"])
+    if metrics["diverged"]:
+        lines.append(
+            f"diverged        seeds {' '.join(map(str, metrics['diverged']))}, which are left out"
+        )
+    return lines
+
+
+def _history(runs: Runs) -> list[dict]:
+    """A line per epoch, with a number per run; null where it had stopped or diverged.
+
+    Of more than `_MOST_LINES` epochs it has so many, evenly spaced, and the last.
+    """
+    history = cast(History, runs.history)
+    columns = {"loss": np.asarray(history.loss)}
+    if history.validation is not None:
+        with np.errstate(invalid="ignore"):  # 0/0 of epochs that were not done
+            columns["validation_loss"] = np.asarray(history.validation.loss)
+            columns["validation_accuracy"] = np.asarray(history.validation.accuracy)
+    last = int(runs.epochs.max())
+    every = -(-last // _MOST_LINES)
+    epochs = sorted({*range(every, last + 1, every), last}) if last else []
+    return [
+        {"epoch": epoch}
+        | {
+            name: [
+                float(value) if np.isfinite(value) else None
+                for value in column[:, epoch - 1]
+            ]
+            for name, column in columns.items()
+        }
+        for epoch in epochs
+    ]

@@ -1,0 +1,114 @@
+"""From a sweep's flags to a task: data loaded, settings made, and planned."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxcls.batches import Batch
+from jaxcls.cli.device import describe
+from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
+from jaxcls.cli.job import Job, load_data, prepare, surroundings
+from jaxcls.cli.memory import memory_for_runs
+from jaxcls.cli.parsing import read_flags, resolved
+from jaxcls.cli.processes import (
+    check_agreed,
+)
+from jaxcls.cli.resume import (
+    check_data,
+    check_same_flags,
+)
+from jaxcls.cli.space import base_flags, settings_of
+from jaxcls.data import to_batch
+from jaxcls.runs import (
+    read_config,
+)
+from jaxcls.runs.records import as_json
+from jaxcls.study import sweep
+from jaxcls.study.sweep import Group, Plan
+
+
+class Task(NamedTuple):
+    """A sweep that is ready to start.
+
+    Attributes:
+        flags: of the script.
+        base: flags of a training script that all settings share.
+        job: their data and settings, but for what is swept.
+        values: of each setting, by name.
+        plan: of the sweep.
+        config: the content of `config.json`.
+        devices: of all processes.
+        batches: the data, by part.
+    """
+
+    flags: SweepFlags
+    base: TrainFlags
+    job: Job
+    values: list[dict[str, Any]]
+    plan: Plan
+    config: dict
+    devices: list[jax.Device]
+    batches: dict[str, Batch]
+
+
+def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
+    """Loads, checks and plans; the processes that share the sweep agree on what they found.
+
+    Raises:
+        ValueError, TypeError: one sentence for the user.
+    """
+    data = load_data(base_flags(flags, MulticlassFlags))
+    two = len(data.train.labels) == 2
+    base = resolved(base_flags(flags, BinaryFlags if two else MulticlassFlags))
+    job = prepare(base, data)
+    values, settings = settings_of(flags, job)
+    batches = {name: to_batch(part) for name, part in data.parts().items()}
+    if jax.process_count() == 1:
+        devices = devices[: len(settings) * flags.seeds]  # no more than have work
+    plan = sweep.plan(
+        settings,
+        range(flags.seed, flags.seed + flags.seeds),
+        batches["train"],
+        batches["validation"],
+        halving=flags.halving,
+        memory=memory_for_runs(devices) if flags.memory is None else flags.memory * 1e9,
+        devices=devices,
+    )
+    config = surroundings(flags, data, describe(devices[0]))
+    # By which a sweep, and every process of it, knows that it draws the same settings.
+    tried = {
+        "sha256_of_settings": hashlib.sha256(json.dumps(values).encode()).hexdigest()
+    }
+    if flags.resume is not None:
+        before, _ = read_config(flags.resume)
+        check_same_flags(read_flags(SweepFlags, before), flags)
+        check_data(before, config)
+        if before["plan"].get("sha256_of_settings") != tried["sha256_of_settings"]:
+            raise ValueError(
+                f"{flags.resume}: its settings were drawn otherwise, by another version or on "
+                "another machine; go on there, or start anew."
+            )
+        plan = plan._replace(groups=_planned_groups(flags.resume, before, plan))
+    groups = [group._asdict() for group in plan.groups]
+    config["plan"] = as_json({"rungs": plan.rungs, "groups": groups}) | tried
+    agreed = {
+        name: config[name] for name in ("flags", "data_sha256", "plan", "versions")
+    }
+    agreed["flags"] = {**agreed["flags"], "data_dir": None}
+    digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()
+    check_agreed("flags, data and versions", digest)
+    return Task(flags, base, job, values, plan, config, devices, batches)
+
+
+def _planned_groups(path: Path, before: dict, plan: Plan) -> tuple[Group, ...]:
+    """The groups as the sweep began with them, so that the same digits come again."""
+    kept = before["plan"]["groups"]
+    groups = tuple(Group(tuple(each["settings"]), each["width"]) for each in kept)
+    if [each.settings for each in groups] != [each.settings for each in plan.groups]:
+        raise ValueError(
+            f"{path}: was planned by another version of jaxcls; go on with that, or start anew."
+        )
+    return groups

@@ -1,0 +1,295 @@
+"""Epochs as one program: batches in their order, masks, the schedule, and what judges between them.
+
+`train_epochs` runs the step of `training` over the batches of an epoch and the epochs of a segment, so
+that a segment is one XLA program with the data on the device.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxcls import mlp
+from jaxcls.batches import (
+    Batch,
+    epoch_rows,
+    features_dtype,
+    num_examples,
+    step_size,
+    steps_per_epoch,
+    take,
+)
+from jaxcls.checks import check_batch, check_params
+from jaxcls.choosing import (
+    after_epoch,
+    out_of_patience,
+)
+from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.hyperparam_checks import check_label_settings
+from jaxcls.metrics import Metrics
+from jaxcls.mlp import Params
+from jaxcls.schedules import unit_schedule
+from jaxcls.training import TrainState, checked_step, in_dtype_of, loss_weights, score
+
+
+class History(NamedTuple):
+    """What each epoch gave.
+
+    Attributes:
+        loss: [E] mean over the epoch's examples of the loss that is trained on, each before its
+            own step's update.
+        validation: `Metrics` with leaves [E], after each epoch, or None without a set.
+    """
+
+    loss: Array
+    validation: Metrics | None = None
+
+
+@partial(jax.jit, static_argnames=("config", "num_epochs"))
+def train_epochs(
+    state: TrainState,
+    data: Batch,
+    keys: Keys,
+    hyperparams: Hyperparams,
+    validation: Batch | None = None,
+    until: Array | int | None = None,
+    *,
+    config: Config,
+    num_epochs: int,
+) -> tuple[TrainState, History]:
+    """Trains for `num_epochs` epochs, or until patience ends, as one program.
+
+    An epoch's order comes from `fold_in(keys.shuffle, epoch)` and its masks, all in one
+    call, from `fold_in(keys.dropout, epoch)`, where the epoch is counted by the state. So
+    what an epoch does depends on the seed and its number alone, and E epochs are the same in
+    one call or in several. With `config.monitor` the validation set judges the
+    parameters after each epoch, and once `config.patience` ends no further epoch is done.
+
+    With weights, of the examples or of their classes, a step's loss is the sum of weight times
+    loss, divided by the number of its examples times the mean weight of the training set: so a
+    weight means the same at any batch size.
+
+    Args:
+        state: before; at a whole number of epochs.
+        data: the training set, on the device.
+        keys: the run's.
+        hyperparams: traced.
+        validation: scored after each epoch; it takes no part in training.
+        until: [] epochs after which to stop even if fewer than `num_epochs` are done here, so
+            that segments of several lengths share one program.
+        config: static.
+        num_epochs: E, static.
+
+    Returns:
+        The state after, and the history of these epochs; of epochs that were not done it holds
+        0, also as the count of a validation set. `epoch` of the states tells how many were.
+
+    Raises:
+        TypeError, ValueError: a shape or dtype does not fit; labels are not looked at.
+
+    >>> from jaxcls import bernoulli, init_state
+    >>> config, keys = Config((2, 1), bernoulli), Keys.from_seed(0)
+    >>> data = Batch(jnp.eye(2), jnp.array([0, 1]))
+    >>> state = init_state(keys, config)
+    >>> _, history = train_epochs(state, data, keys, Hyperparams(), config=config, num_epochs=3)
+    >>> history.loss.shape
+    (3,)
+    """
+    check_batch("train_epochs", "data", data, config)
+    check_for_epochs(state, hyperparams, validation, config, num_epochs)
+
+    def judge(params):
+        return score(params, validation, config)
+
+    return run_epochs(
+        state,
+        data,
+        keys,
+        hyperparams,
+        until,
+        config=config,
+        num_epochs=num_epochs,
+        judge=None if validation is None else judge,
+    )
+
+
+def check_for_epochs(
+    state: TrainState,
+    hyperparams: Hyperparams,
+    validation: Batch | None,
+    config: Config,
+    num_epochs: int,
+) -> None:
+    """Raises as `train_epochs` does for all that it takes but the training set."""
+    check_params("train_epochs", state.params, config)
+    check_label_settings("train_epochs", hyperparams, config)
+    if validation is not None:
+        check_batch("train_epochs", "validation", validation, config)
+    if num_epochs < 1:
+        raise ValueError(
+            f"train_epochs: num_epochs must be at least 1, got {num_epochs}."
+        )
+    if validation is None and config.monitor is not None:
+        raise ValueError(
+            f"train_epochs: Config.monitor is {config.monitor!r}, but there is no validation set."
+        )
+
+
+def run_epochs(
+    state: TrainState,
+    data: Batch,
+    keys: Keys,
+    hyperparams: Hyperparams,
+    until: Array | int | None,
+    *,
+    config: Config,
+    num_epochs: int,
+    judge: Callable[[Params], Metrics] | None,
+    apply: Callable[..., Array] = mlp.apply,
+) -> tuple[TrainState, History]:
+    """`train_epochs` of checked arguments, inside a jitted function.
+
+    Args:
+        state, data, keys, hyperparams, until, config, num_epochs: as of `train_epochs`.
+        judge: scores params on the validation set, or None without one.
+        apply: the network, as `mlp.apply`.
+    """
+    hyperparams = in_dtype_of(state.params, hyperparams)
+    first = state.epoch
+    last = (
+        first + num_epochs if until is None else jnp.minimum(first + num_epochs, until)
+    )
+    weight_sum = jnp.sum(loss_weights(data, hyperparams))
+    mean_weight = None
+    if data.weights is not None or hyperparams.class_weights is not None:
+        mean_weight = weight_sum / num_examples(data)
+
+    def one(state, epoch):
+        state, loss_sum = _train_epoch(
+            state, epoch, data, keys, hyperparams, config, apply, mean_weight
+        )
+        state = state._replace(epoch=epoch + 1)
+        scores = None
+        if judge is not None:
+            scores = judge(state.params)
+            progress = after_epoch(
+                state.progress, epoch + 1, state.params, scores, config
+            )
+            state = state._replace(progress=progress)
+        return state, History(loss_sum / weight_sum, scores)
+
+    def goes_on(carry):
+        epoch, state, _ = carry
+        return (epoch < last) & jnp.logical_not(
+            out_of_patience(state.progress, epoch, config)
+        )
+
+    def body(carry):
+        epoch, state, history = carry
+        state, entry = one(state, epoch)
+
+        def record(leaf, value):
+            return leaf.at[epoch - first].set(jnp.asarray(value, leaf.dtype))
+
+        return epoch + 1, state, jax.tree.map(record, history, entry)
+
+    dtype = _loss_dtype(state, data, hyperparams)
+    history = _blank_history(state, judge, num_epochs, dtype)
+    # Not a scan over a fixed number: XLA compiles a loop of one round otherwise than one of
+    # many, and the bits of a run would depend on the length of its segments. Of this loop it
+    # does not know how often it runs.
+    _, state, history = jax.lax.while_loop(goes_on, body, (first, state, history))
+    return state, history
+
+
+def _train_epoch(
+    state: TrainState,
+    epoch: Array,
+    data: Batch,
+    keys: Keys,
+    hyperparams: Hyperparams,
+    config: Config,
+    apply: Callable[..., Array],
+    mean_weight: Array | None,
+) -> tuple[TrainState, Array]:
+    """One epoch: the state after it, and the sum of its losses.
+
+    The mean weight is that of the whole set, or None where nothing is weighed.
+    """
+    num_steps = steps_per_epoch(data, config)
+    # A schedule follows the epochs; their steps so far may have been of data of another size.
+    ahead = epoch * num_steps - state.step
+    masks = None
+    if config.dropout:
+        key = jax.random.fold_in(keys.dropout, epoch)
+        masks = mlp.draw_masks(
+            key,
+            hyperparams.dropout_rate,
+            (num_steps, step_size(data, config)),
+            state.params,
+        )
+    if num_steps == 1:
+        # The sum over a full batch does not ask for an order, so nothing is gathered.
+        if masks is not None:
+            masks = tuple(mask[0] for mask in masks)
+        hyperparams = _scheduled(hyperparams, state.step + ahead, config, num_steps)
+        return checked_step(state, data, masks, hyperparams, config, apply)
+
+    def step(carry, inputs):
+        state, loss_sum = carry
+        (rows, real), masks = inputs
+        divisor = None if mean_weight is None else jnp.sum(real) * mean_weight
+        state, batch_loss_sum = checked_step(
+            state,
+            take(data, rows, real, config),
+            masks,
+            _scheduled(hyperparams, state.step + ahead, config, num_steps),
+            config,
+            apply,
+            divisor,
+        )
+        # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
+        return (state, loss_sum + batch_loss_sum), None
+
+    batches = epoch_rows(jax.random.fold_in(keys.shuffle, epoch), data, config)
+    zero = jnp.zeros((), _loss_dtype(state, data, hyperparams))
+    carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
+    return carry
+
+
+def _scheduled(
+    hyperparams: Hyperparams, step: Array, config: Config, num_steps: int
+) -> Hyperparams:
+    """With the learning rate of this step, in epochs of `num_steps`."""
+    if config.schedule == "constant":
+        return hyperparams
+    share = unit_schedule(config.schedule, config.epochs * num_steps)(step)
+    rate = jnp.asarray(hyperparams.learning_rate) * share
+    return hyperparams._replace(learning_rate=rate)
+
+
+def _blank_history(
+    state: TrainState,
+    judge: Callable[[Params], Metrics] | None,
+    num_epochs: int,
+    dtype: jnp.dtype,
+) -> History:
+    """With 0 for epochs that are not done: NaN would stop a healthy run under jax_debug_nans."""
+
+    def blank(leaf):
+        return jnp.zeros((num_epochs, *leaf.shape), leaf.dtype)
+
+    scores = None
+    if judge is not None:
+        scores = jax.tree.map(blank, jax.eval_shape(judge, state.params))
+    return History(jnp.zeros(num_epochs, dtype), scores)
+
+
+def _loss_dtype(state: TrainState, data: Batch, hyperparams: Hyperparams) -> jnp.dtype:
+    """The type of a sum of weighted losses."""
+    weights = loss_weights(data, hyperparams)
+    leaves = jax.tree.leaves(state.params)
+    return jnp.result_type(features_dtype(data), weights, *leaves)

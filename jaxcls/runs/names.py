@@ -1,0 +1,19 @@
+"""The names of the files of a run's folder."""
+
+import re
+
+CONFIG, HISTORY, METRICS, MODEL, LAST = (
+    "config.json",
+    "history.jsonl",
+    "metrics.json",
+    "model.safetensors",
+    "last.safetensors",
+)
+PICTURES = ("curves.png", "confusion.png", "mistakes.png")
+TABLES = ("seeds.csv", "members.csv", "sweep.csv")
+CHECKPOINTS, MEMBERS, WINNER, ENSEMBLE = "checkpoints", "members", "winner", "ensemble"
+RESULTS = (METRICS, MODEL, LAST, HISTORY, *PICTURES, *TABLES)
+STATE = {
+    CHECKPOINTS: re.compile(r"epoch-(\d{10})\.(json|safetensors)"),
+    MEMBERS: re.compile(r"block-(\d{6})\.(json|safetensors)"),
+}
