@@ -2,7 +2,7 @@
 
 import dataclasses
 from numbers import Integral, Real
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self, get_args
 
 import jax
 import numpy as np
@@ -10,10 +10,10 @@ from jax import Array
 
 from jaxcls import mlp
 from jaxcls.likelihoods import Likelihood
-from jaxcls.schedules import SCHEDULES
+from jaxcls.schedules import ScheduleName
 
-OPTIMIZERS = ("sgd", "adam", "adamw")
-MONITORS = ("loss", "accuracy")
+OptimizerName = Literal["sgd", "adam", "adamw"]
+MonitorName = Literal["loss", "accuracy"]
 MOST_STEPS = 2**31 - 1  # they are counted in int32
 
 
@@ -31,7 +31,7 @@ class Config:
         dropout: whether masks are drawn at all. Drawing at rate 0 would cost as much as at
             any other rate, hence a switch beside `Hyperparams.dropout_rate`.
         epochs: passes over the training set; at most so many with patience.
-        schedule: of the learning rate over all epochs, one of `schedules.SCHEDULES`.
+        schedule: of the learning rate over all epochs, one of `schedules.ScheduleName`.
         monitor: "loss" or "accuracy" of the validation set, by which the best parameters are
             chosen after each epoch; None keeps the last.
         patience: epochs without a better value after which training stops; None trains all.
@@ -46,14 +46,14 @@ class Config:
 
     layer_sizes: tuple[int, ...]
     likelihood: Likelihood
-    optimizer: str = "adam"
+    optimizer: OptimizerName = "adam"
     momentum: float = 0.0
     batch_size: int | None = None
     shuffle: bool = True
     dropout: bool = False
     epochs: int = 100
-    schedule: str = "constant"
-    monitor: str | None = None
+    schedule: ScheduleName = "constant"
+    monitor: MonitorName | None = None
     patience: int | None = None
 
     def __post_init__(self):
@@ -72,10 +72,10 @@ class Config:
                 f"Config: layer_sizes must end in {wanted} for the likelihood "
                 f"{self.likelihood.name!r}, got {self.layer_sizes}."
             )
-        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_choice("optimizer", self.optimizer, get_args(OptimizerName))
+        _check_choice("schedule", self.schedule, get_args(ScheduleName))
         if self.monitor is not None:
-            _check_choice("monitor", self.monitor, MONITORS)
+            _check_choice("monitor", self.monitor, get_args(MonitorName))
         if not isinstance(self.momentum, Real):
             raise TypeError(
                 f"Config: momentum must be a number, got {self.momentum!r}."

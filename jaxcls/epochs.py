@@ -22,13 +22,12 @@ from jaxcls.batches import (
     steps_per_epoch,
     take,
 )
-from jaxcls.checks import check_batch, check_params
+from jaxcls.checks import check_batch, check_judge, check_label_settings, check_params
 from jaxcls.choosing import (
     after_epoch,
     out_of_patience,
 )
 from jaxcls.config import Config, Hyperparams, Keys
-from jaxcls.hyperparam_checks import check_label_settings
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
 from jaxcls.schedules import unit_schedule
@@ -132,10 +131,7 @@ def check_for_epochs(
         raise ValueError(
             f"train_epochs: num_epochs must be at least 1, got {num_epochs}."
         )
-    if validation is None and config.monitor is not None:
-        raise ValueError(
-            f"train_epochs: Config.monitor is {config.monitor!r}, but there is no validation set."
-        )
+    check_judge("train_epochs", config, validation)
 
 
 def run_epochs(

@@ -4,6 +4,7 @@ It is the only one that knows of a host: it checks, moves data to the device, la
 segment of epochs after another and reports between them.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral
@@ -15,11 +16,10 @@ import numpy as np
 from jax import Array
 
 from jaxcls.batches import Batch, beside, steps_per_epoch
-from jaxcls.checks import check_data
+from jaxcls.checks import check_data, check_hyperparams, check_judge
 from jaxcls.choosing import out_of_patience
 from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
 from jaxcls.epochs import History
-from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.layouts import arranged, score, train_epochs
 from jaxcls.metrics import Metrics
 from jaxcls.training import TrainState, init_state
@@ -55,6 +55,7 @@ def fit(
     on_report: Callable[[Report], None] | None = None,
     checkpoint_every: int | None = None,
     on_checkpoint: Callable[[int, TrainState], None] | None = None,
+    on_segment: Callable[[int], bool] | None = None,
 ) -> tuple[TrainState, History]:
     """Trains until `config.epochs` epochs are done, or `config.patience` ends.
 
@@ -73,6 +74,9 @@ def fit(
         on_checkpoint: called with epochs done and state after each multiple of
             `checkpoint_every` and at the end, after the report. A run that goes on from
             that state goes on to the same bits.
+        on_segment: called with epochs done about once a second, or after each epoch where one
+            takes longer, and after a report. It returns whether `on_checkpoint` is to be called
+            now. It changes no parameter, whatever it returns.
 
     Returns:
         The last state, and the history [E] of the epochs done here.
@@ -97,10 +101,7 @@ def fit(
     if validation is not None:
         _check_on_one_device("validation", validation)
         check_data("fit", "validation", validation, config)
-    elif config.monitor is not None:
-        raise ValueError(
-            f"fit: Config.monitor is {config.monitor!r}, which needs a validation set to judge by."
-        )
+    check_judge("fit", config, validation)
     if state is None:
         state = init_state(keys, config)
     elif _shapes(state) != _shapes(
@@ -119,8 +120,11 @@ def fit(
     # Segments end where something is due, and share one program whatever their length.
     longest = min(report_every, checkpoint_every, config.epochs)
     segments = []
+    pace = _Pace()
     while not is_over(state, done, config):
         until = min(_next(done, report_every), _next(done, checkpoint_every))
+        if on_segment is not None:
+            until = min(until, done + pace.epochs)
         state, segment = jax.block_until_ready(
             train_epochs(
                 state,
@@ -137,20 +141,37 @@ def fit(
         segments.append(_first_epochs(segment, done - before))
         _check_finite(state, begun, num_steps)
         over = is_over(state, done, config)
-        report_due = over or done % report_every == 0
-        checkpoint_due = over or done % checkpoint_every == 0
-        if not (on_report and report_due) and not (on_checkpoint and checkpoint_due):
-            continue
-        # Also for a checkpoint alone, since it shows what the last update did.
-        report = _report(done, state, segments[-1], data, config)
-        if on_report is not None and report_due:
-            on_report(report)
+        pace.took_a_segment()
+        reported = on_report is not None and (over or done % report_every == 0)
+        if on_report is not None and reported:
+            on_report(_report(done, state, segments[-1], data, config))
+        is_wanted = on_segment is not None and on_segment(done)
+        checkpoint_due = is_wanted or over or done % checkpoint_every == 0
         if on_checkpoint is not None and checkpoint_due:
+            if not reported:  # a report shows what the last update did
+                _report(done, state, segments[-1], data, config)
             on_checkpoint(done, state)
     if not segments:
         none = None if validation is None else Metrics(*[np.zeros(0)] * 3)
         return state, History(jnp.zeros(0), none)
     return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *segments)
+
+
+class _Pace:
+    """How many epochs take about a second; at first one."""
+
+    def __init__(self):
+        self.epochs = 1
+        self._start = time.perf_counter()
+
+    def took_a_segment(self) -> None:
+        """Takes the time since the last one, in which a report may have been made, too."""
+        now = time.perf_counter()
+        if now - self._start < 0.5:
+            self.epochs = min(2 * self.epochs, MOST_STEPS)
+        elif now - self._start > 1:
+            self.epochs = max(1, self.epochs // 2)
+        self._start = now
 
 
 def _first_epochs(history: History, num_epochs: int) -> History:

@@ -1,8 +1,10 @@
 """Learning-rate schedules of unit height, by name, which `train_epochs` multiplies by the rate."""
 
+from typing import Literal
+
 import optax
 
-SCHEDULES = ("constant", "cosine", "warmup_cosine", "step")
+ScheduleName = Literal["constant", "cosine", "warmup_cosine", "step"]
 
 
 def unit_schedule(name: str, num_steps: int) -> optax.Schedule:
@@ -14,7 +16,7 @@ def unit_schedule(name: str, num_steps: int) -> optax.Schedule:
     section 4.2).
 
     Args:
-        name: one of `SCHEDULES`.
+        name: one of `ScheduleName`.
         num_steps: of the whole run; static, so that only the rate is traced.
 
     Returns:

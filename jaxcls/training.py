@@ -21,14 +21,13 @@ from jaxcls.batches import (
     features_dtype,
     weights_of,
 )
-from jaxcls.checks import check_batch, check_data, check_params
+from jaxcls.checks import check_batch, check_data, check_label_settings, check_params
 from jaxcls.choosing import (
     Progress,
     after_step,
     start_progress,
 )
 from jaxcls.config import Config, Hyperparams, Keys
-from jaxcls.hyperparam_checks import check_label_settings
 from jaxcls.metrics import Metrics, labels_of
 from jaxcls.mlp import Masks, Params
 from jaxcls.optimizers import make_optimizer

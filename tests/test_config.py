@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxcls import Config, Hyperparams, Keys, bernoulli, categorical, gaussian
-from jaxcls.hyperparam_checks import check_hyperparams
+from jaxcls.checks import check_hyperparams
 
 GOOD = Config((784, 32, 1), bernoulli)
 

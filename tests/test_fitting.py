@@ -379,3 +379,26 @@ def test_data_over_several_devices_are_refused(name):
     wide = replicate(data, member_mesh(jax.devices()[:2]))
     with pytest.raises(ValueError, match=f"fit: {name} lies over 2 devices, and a run"):
         fit(Keys.from_seed(0), config, Hyperparams(), **{"train": data, name: wide})
+
+
+def test_segments_change_no_bit():
+    config = Config((2, 8, 1), bernoulli, "adam", epochs=37, batch_size=1, dropout=True)
+    data = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
+    told = Keys.from_seed(0), config, Hyperparams(0.1, 0.3), data
+    seen, saved = [], []
+
+    def wanted(epoch):
+        seen.append(epoch)
+        return epoch % 2 == 1
+
+    want, want_history = fit(*told)
+    got, history = fit(
+        *told,
+        report_every=20,
+        on_segment=wanted,
+        on_checkpoint=lambda epoch, _: saved.append(epoch),
+    )
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    np.testing.assert_array_equal(history.loss, want_history.loss)
+    assert seen == sorted(set(seen)) and seen[0] == 1 and {20, 37} <= set(seen)
+    assert saved == [epoch for epoch in seen if epoch % 2 == 1]

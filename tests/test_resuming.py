@@ -1,13 +1,16 @@
 """Resuming: a run that goes on from a checkpoint goes on to the bits of one that never stopped."""
 
 import itertools
+from typing import get_args
 
 import jax
 import numpy as np
 import pytest
 
 from jaxcls import Batch, Config, Hyperparams, Keys, bernoulli, fit, init_state, mlp
-from jaxcls.schedules import SCHEDULES
+from jaxcls.schedules import ScheduleName
+
+SCHEDULES = get_args(ScheduleName)
 
 KEYS = Keys.from_seed(0)
 OPTIMIZERS = (("sgd", 0.0), ("sgd", 0.9), ("adam", 0.0), ("adamw", 0.0))

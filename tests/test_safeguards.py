@@ -23,7 +23,7 @@ from jaxcls import (
     train_epochs,
     train_step,
 )
-from jaxcls.hyperparam_checks import check_hyperparams
+from jaxcls.checks import check_hyperparams
 from jaxcls.optimizers import make_optimizer
 
 KEYS = Keys.from_seed(0)

@@ -1,5 +1,7 @@
 """schedules: by hand, in float64, and inside a run."""
 
+from typing import get_args
+
 import jax
 import numpy as np
 import oracle
@@ -7,7 +9,9 @@ import pytest
 
 from jaxcls import Batch, Config, Hyperparams, Keys, bernoulli, fit, init_state
 from jaxcls.epochs import train_epochs
-from jaxcls.schedules import SCHEDULES, unit_schedule
+from jaxcls.schedules import ScheduleName, unit_schedule
+
+SCHEDULES = get_args(ScheduleName)
 
 KEYS = Keys.from_seed(0)
 TOTALS = [1, 2, 3, 10, 100]

@@ -4,6 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from jaxcls.config import Config, Hyperparams, MonitorName, OptimizerName
+from jaxcls.schedules import ScheduleName
+
 # Flags that say nothing of the run itself, which its folder does not keep.
 NOT_KEPT = {
     "output_dir",
@@ -35,17 +38,17 @@ class TrainFlags:
     """Units of each hidden layer; no number for none."""
     dropout: float = 0.0
     """Share of hidden units dropped in training, before the activation."""
-    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    optimizer: OptimizerName = Config.optimizer
     """How gradients become updates."""
-    momentum: float = 0.0
+    momentum: float = Config.momentum
     """Momentum of sgd."""
-    learning_rate: float = 1e-3
+    learning_rate: float = float(Hyperparams().learning_rate)
     """Step size."""
     weight_decay: float | None = None
     """Decoupled decay of the kernels. By default 0.01 for adamw and none for the others."""
     init: Literal["key", "torch"] = "key"
     """Starting weights: from JAX's key, or those that PyTorch draws after manual_seed."""
-    schedule: Literal["constant", "cosine", "warmup_cosine", "step"] = "constant"
+    schedule: ScheduleName = Config.schedule
     """How the learning rate goes over all epochs: constant; falling to 0 along a cosine; the same
     after a rise over the first tenth; or a tenth of it from half of the epochs on and a
     hundredth from three quarters on."""
@@ -63,7 +66,7 @@ class TrainFlags:
     validation_fraction: float | None = None
     """Share of the training set that is held out to choose the best epoch by, drawn class by
     class from the seed; 0.1 with --patience, else none."""
-    monitor: Literal["loss", "accuracy"] = "loss"
+    monitor: MonitorName = "loss"
     """What of the validation set chooses the best epoch."""
     patience: int | None = None
     """Epochs without a better validation score after which training stops."""
@@ -139,7 +142,7 @@ class SweepFlags:
     """Units of the hidden layers to try, such as 32 or 128-64, or none."""
     batch_size: tuple[str, ...] = ("128",)
     """Examples a step to try; full is the full batch."""
-    optimizer: tuple[Literal["sgd", "adam", "adamw"], ...] = ("adam",)
+    optimizer: tuple[OptimizerName, ...] = (Config.optimizer,)
     """Optimizers to try."""
     momentum: tuple[str, ...] = ("0",)
     """Momenta of sgd to try."""
@@ -157,7 +160,7 @@ class SweepFlags:
     them for three times as many, and so on."""
     validation_fraction: float = 0.1
     """Share of the training set that is held out to rank by, drawn class by class."""
-    monitor: Literal["loss", "accuracy"] = "loss"
+    monitor: MonitorName = "loss"
     """What of the validation set ranks, and chooses each run's best epoch."""
     shuffle: bool = True
     """A new order of the examples each epoch."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcls import mlp
 from jaxcls.batches import Batch
-from jaxcls.checks import problem_of_scale
+from jaxcls.checks import check_hyperparams, problem_of_scale
 from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
 from jaxcls.cli.memory import check_memory
@@ -17,7 +17,6 @@ from jaxcls.cli.screen import note
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
 from jaxcls.data.images import learned
-from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS, Likelihood
 from jaxcls.mlp import Params

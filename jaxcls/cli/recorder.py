@@ -1,14 +1,18 @@
 """A training in its folder: what it writes as it goes, and how it stops when asked to."""
 
 import dataclasses
+import time
 
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
-from jaxcls.cli.screen import Progress, to_go_on
+from jaxcls.cli.progress import Progress
+from jaxcls.cli.screen import report_line, to_go_on
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.fitting import Report
 from jaxcls.runs import RunFolder, write_checkpoint
 from jaxcls.training import TrainState
+
+_SECONDS = 60.0  # between two checkpoints, at most, and an epoch
 
 
 @dataclasses.dataclass
@@ -48,7 +52,7 @@ class Recorder:
     ):
         self.this, self.flags = this, flags
         self.request, self.progress = request, progress
-        self.saved = this.epoch
+        self.saved, self._saved_at = this.epoch, time.monotonic()
 
     def report(self, report: Report) -> None:
         """Adds a line to the history and shows it."""
@@ -56,10 +60,14 @@ class Recorder:
         this.folder.add_to_history(record)
         this.history.append(record)
         this.epoch, this.state = report.epoch, report.state
-        self.progress.show(report)
-        if self.request.signum is not None:
-            self.save()
-            self.stop_if_asked()
+        line = report_line(report, self.flags.epochs)
+        self.progress.update(report.epoch, line, f"loss {report.loss:.4f}")
+
+    def segment(self, epoch: int) -> bool:
+        """Shows how far the run is; says whether it is to be saved, though no checkpoint is due."""
+        self.progress.update(epoch)
+        waits = time.monotonic() - self._saved_at > _SECONDS
+        return waits or self.request.signum is not None
 
     def checkpoint(self, epoch: int, state: TrainState) -> None:
         """Writes a checkpoint."""
@@ -80,7 +88,7 @@ class Recorder:
             this.config,
             keep=self.flags.keep_checkpoints,
         )
-        self.saved = this.epoch
+        self.saved, self._saved_at = this.epoch, time.monotonic()
 
     def stop_if_asked(self) -> None:
         """Raises Stopped once a signal has come."""

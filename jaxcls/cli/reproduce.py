@@ -2,14 +2,14 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Literal
 
 import jax
 
 from jaxcls.cli.device import choose_device, describe, versions
-from jaxcls.cli.screen import hand_out, on_terminal
+from jaxcls.cli.progress import Progress
+from jaxcls.cli.screen import hand_out
 from jaxcls.files import write_whole
 from jaxcls.notes.figures import choose, load_figures
 from jaxcls.notes.outcomes import PRECISIONS, Outcome, judge
@@ -87,7 +87,7 @@ class _Bar:
     """On a terminal, the epochs of the run that is being trained."""
 
     def __init__(self):
-        self._bar = None
+        self._progress: Progress | None = None
 
     def __enter__(self) -> "_Bar":
         return self
@@ -97,23 +97,13 @@ class _Bar:
 
     def show(self, name: str, done: int, epochs: int) -> None:
         """Shows that a run has done so many of its epochs."""
-        if self._bar is None or done == 0:
-            from tqdm import tqdm
-
+        if self._progress is None or done == 0:
             self.clear()
-            self._bar = tqdm(
-                total=epochs,
-                desc=name,
-                unit="epoch",
-                leave=False,
-                disable=not on_terminal(),
-                file=sys.stdout,
-                dynamic_ncols=True,
-            )
-        self._bar.update(done - self._bar.n)
+            self._progress = Progress(epochs, "epoch", name=name, lines=False)
+        self._progress.update(done)
 
     def clear(self) -> None:
         """Takes the bar off the screen."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        if self._progress is not None:
+            self._progress.__exit__()
+            self._progress = None

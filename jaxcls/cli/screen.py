@@ -158,58 +158,27 @@ def _drop(stream: TextIO | None) -> None:
         os.dup2(null.fileno(), stream.fileno())
 
 
-class Progress:
-    """A bar with loss and time left on a terminal, a line per report elsewhere.
-
-    >>> with Progress(epochs=2, done=0) as progress:
-    ...     progress.show(Report(1, None, 0.5, Metrics(0.0, 3, 4), None))
-    epoch 1/2  loss 0.5000  train accuracy 0.7500
-    """
-
-    def __init__(self, epochs: int, done: int):
-        from tqdm import tqdm
-
-        self._epochs = epochs
-        self._bar = None
-        if on_terminal():
-            self._bar = tqdm(
-                initial=done,
-                total=epochs,
-                unit="epoch",
-                file=sys.stdout,
-                dynamic_ncols=True,
-            )
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._bar is not None:
-            with bearable():
-                self._bar.close()
-
-    def show(self, report: Report) -> None:
-        """Shows a report."""
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {report.loss:.4f}", refresh=False)
-            with bearable():
-                self._bar.update(report.epoch - self._bar.n)
-            return
-        line = (
-            f"epoch {report.epoch}/{self._epochs}  loss {report.loss:.4f}  "
-            f"train accuracy {float(report.train.accuracy):.4f}"
-        )
-        if report.validation is not None:
-            line += (
-                f"  validation loss {float(report.validation.loss):.4f}"
-                f" accuracy {float(report.validation.accuracy):.4f}"
-            )
-        show(line)
-
-
 def on_terminal() -> bool:
     """Whether a person is looking; standard output may also be closed."""
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def report_line(report: Report, epochs: int) -> str:
+    """What a report tells, of so many epochs in all.
+
+    >>> report_line(Report(1, None, 0.5, Metrics(0.0, 3, 4), None), 2)
+    'epoch 1/2  loss 0.5000  train accuracy 0.7500'
+    """
+    line = (
+        f"epoch {report.epoch}/{epochs}  loss {report.loss:.4f}  "
+        f"train accuracy {float(report.train.accuracy):.4f}"
+    )
+    if report.validation is not None:
+        line += (
+            f"  validation loss {float(report.validation.loss):.4f}"
+            f" accuracy {float(report.validation.accuracy):.4f}"
+        )
+    return line
 
 
 def result_line(part: str, metrics: Metrics) -> str:

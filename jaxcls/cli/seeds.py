@@ -167,12 +167,11 @@ def _train(
 ) -> Runs:
     """What came of every seed, those that the folder has among them."""
     done = _known(job, sets, len(members.seeds), width, folder)
-    request = StopRequest()
+    request, known = StopRequest(), sum(len(runs.epochs) for runs in done.values())
     with (
         request.listening(),
-        Keeper(folder, request, len(members.seeds)) as keeper,
+        Keeper(folder, request, len(members.seeds), known) as keeper,
     ):
-        keeper.skip(sum(len(runs.epochs) for runs in done.values()))
         mesh = member_mesh(devices)
         trained = train_members(
             members,

@@ -155,13 +155,12 @@ def _shape(plan: Plan, key: tuple[int, int, int]) -> Shape | None:
 
 
 def _train(task: Task, folder: RunFolder | None, done: Done) -> list[Outcome]:
-    request = StopRequest()
+    request, known = StopRequest(), sum(len(runs.epochs) for runs in done.values())
     total = num_runs(task.plan)
     with (
         request.listening(),
-        Keeper(folder, request, total) as keeper,
+        Keeper(folder, request, total, known) as keeper,
     ):
-        keeper.skip(sum(len(runs.epochs) for runs in done.values()))
         return sweep.run(
             task.plan,
             task.batches["train"],

@@ -12,6 +12,7 @@ from jaxcls.cli.device import choose_device, describe
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.parsing import resolved
+from jaxcls.cli.progress import Progress
 from jaxcls.cli.recorder import Recorder, Training
 from jaxcls.cli.result import chosen_epoch, draw, due_pictures, metrics_of
 from jaxcls.cli.resume import (
@@ -25,7 +26,6 @@ from jaxcls.cli.resume import (
     with_its_past,
 )
 from jaxcls.cli.screen import (
-    Progress,
     chosen_line,
     finished_line,
     header,
@@ -182,7 +182,10 @@ def _train(
     """Trains to the end, keeping history and checkpoints; adds the seconds of training itself."""
     start, compiled = time.perf_counter(), clock.seconds()
     request = StopRequest()
-    with Progress(flags.epochs, this.epoch) as progress, request.listening():
+    with (
+        Progress(flags.epochs, "epoch", done=this.epoch) as progress,
+        request.listening(),
+    ):
         recorder = Recorder(this, flags, request, progress)
         try:
             this.state, _ = fit(
@@ -196,6 +199,7 @@ def _train(
                 on_report=recorder.report,
                 checkpoint_every=flags.checkpoint_every,
                 on_checkpoint=recorder.checkpoint,
+                on_segment=recorder.segment,
             )
         except FloatingPointError as error:
             recorder.save()

@@ -16,7 +16,7 @@ from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from jaxcls.batches import Batch, steps_per_epoch
-from jaxcls.checks import check_data
+from jaxcls.checks import check_data, check_judge
 from jaxcls.config import Config, Hyperparams, Keys, split_seed
 from jaxcls.epochs import History
 from jaxcls.layouts import narrow, pack, score, train_epochs
@@ -91,11 +91,7 @@ def check_sets(
     for name, data in (("train", train), ("validation", validation), ("test", test)):
         if data is not None:
             check_data(caller, name, data, config)
-    if validation is None and config.monitor is not None:
-        raise ValueError(
-            f"{caller}: Config.monitor is {config.monitor!r}, which needs a validation set to "
-            "judge by."
-        )
+    check_judge(caller, config, validation)
 
 
 def place(

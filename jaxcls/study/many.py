@@ -8,8 +8,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxcls.batches import Batch
+from jaxcls.checks import check_hyperparams
 from jaxcls.config import Config, Hyperparams, check_seed
-from jaxcls.hyperparam_checks import check_hyperparams
 from jaxcls.mlp import Params
 from jaxcls.study.devices import member_mesh
 from jaxcls.study.engine import Members, Runs, check_sets, joined, place, train_members

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jaxcls.checks import check_hyperparams
 from jaxcls.config import Config, Hyperparams
-from jaxcls.hyperparam_checks import check_hyperparams
 
 NAMES = (
     "learning_rate",

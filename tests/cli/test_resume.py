@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from jaxcls import fit, load_run
-from jaxcls.cli import main, train
+from jaxcls.cli import main, recorder, train
 from jaxcls.cli.flags import BinaryFlags
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.resume import ENVIRONMENT, read_past
 from jaxcls.cli.signals import Stopped
 from jaxcls.files import read_json, write_json
-from jaxcls.runs import plots
+from jaxcls.runs import newest_checkpoint, plots
 
 DIGITS = ("--dataset", "digits", "--no-plots")
 FULL = (*DIGITS, "--epochs", "12", "--checkpoint-every", "3", "--report-every", "4")
@@ -110,6 +110,14 @@ def test_a_run_cut_off_goes_on_to_the_same_bits(flags, straight, monkeypatch, ca
     told = capsys.readouterr()
     assert told.err == "" and "run: on from epoch" in told.out
     assert_equal_runs("run", straight(flags))
+
+
+def test_a_checkpoint_comes_by_time_too(straight, monkeypatch):
+    monkeypatch.setattr(recorder, "_SECONDS", -1)
+    cut_off(MIXED, monkeypatch, after=1)
+    assert newest_checkpoint(Path("run"))[0].epoch == 1
+    assert binary("--resume", "run") == 0
+    assert_equal_runs("run", straight(MIXED), checkpoints=False)
 
 
 def test_a_run_without_a_checkpoint_begins_again(straight, cut, capsys):

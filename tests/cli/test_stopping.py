@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,35 @@ def started(*flags):
     return process
 
 
+def started_at_all(*flags):
+    """A process with a run, of which nothing is known but that its folder is there."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, SCRIPT, "--dataset", "digits", *flags),
+            *("--output-dir", "run"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "train" in process.stdout.readline()
+    return process
+
+
+@pytest.mark.slow
+def test_no_report_and_no_checkpoint_due_is_waited_for():
+    most = ("--report-every", "1000000", "--checkpoint-every", "1000000")
+    process = started_at_all("--epochs", "1000000", "--batch-size", "32", *most)
+    time.sleep(5)
+    process.send_signal(signal.SIGTERM)
+    start = time.monotonic()
+    _, told = process.communicate(timeout=60)
+    assert time.monotonic() - start < 10
+    assert process.returncode == 128 + signal.SIGTERM
+    epoch = int(re.search(r"stopped after (\d+) of", told)[1])
+    assert newest_checkpoint(Path("run"))[0].epoch == epoch > 0
+
+
 # All three in this process are below.
 @pytest.mark.parametrize(
     "signum",
@@ -81,7 +111,7 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(signum):
     process.send_signal(signum)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 128 + signum
-    epoch = history()[-1]["epoch"]
+    epoch = int(re.search(r"stopped after (\d+) of", told)[1])
     assert told.splitlines() == [
         "stopping once what is being trained now is done and saved; a second signal stops at once",
         f"train_binary.py: stopped after {epoch} of 1000000 epochs; go on with "
@@ -95,22 +125,9 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(signum):
 
 @pytest.mark.slow
 def test_a_second_signal_does_not_wait():
-    # A segment of a hundred thousand epochs, which takes a minute.
-    process = started("--epochs", "10000000", "--report-every", "1")
-    process.kill()
-    process.communicate()
-    process = subprocess.Popen(
-        [
-            *(sys.executable, SCRIPT, "--resume", "run", "--epochs", "9000000"),
-            *("--report-every", "1000000", "--checkpoint-every", "1000000"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert "run: on from epoch 0" in process.stdout.readline()
-    process.stdout.readline()
-    time.sleep(2)  # into the segment
+    # Epochs that take some seconds each.
+    process = started_at_all("--hidden", "8192", "--batch-size", "1")
+    time.sleep(2)  # into one of them
     process.send_signal(signal.SIGTERM)
     assert "a second signal stops at once" in process.stderr.readline()
     start = time.monotonic()
@@ -242,9 +259,8 @@ def test_the_epochs_in_hand_are_finished(signum, monkeypatch, capfd, handlers):
 def test_a_signal_in_the_last_epochs_leaves_only_the_scores_to_do(monkeypatch, capfd):
     with monkeypatch.context() as patched:
         send_to_fit(patched, signal.SIGINT)
-        every = ("--report-every", "4", "--checkpoint-every", "4")
-        assert binary(*SHORT, *every) == 130
-    assert "stopped after 4 of 4 epochs" in capfd.readouterr().err
+        assert binary(*SHORT, "--epochs", "1") == 130
+    assert "stopped after 1 of 1 epochs" in capfd.readouterr().err
     assert not Path("run/metrics.json").exists()
     assert binary("--resume", "run") == 0
     assert Path("run/metrics.json").exists()
