@@ -231,14 +231,13 @@ def restore(template, arrays: Mapping[str, np.ndarray], source: str | os.PathLik
 def cannot_write(path: Path, error: OSError) -> OSError:
     """An error of one sentence for a file or folder that can't be written."""
     for part in (path, *path.parents):
-        # As a folder that is to be made: of those the system says only "exists" or "no folder".
-        if isinstance(error, FileExistsError | NotADirectoryError) and (
-            part.is_file() or (part.is_symlink() and not part.exists())
-        ):
-            what = "a file" if part.is_file() else "a link to nothing"
+        leads_nowhere = os.path.islink(part) and not os.path.exists(part)
+        if leads_nowhere or (os.path.exists(part) and not os.path.isdir(part)):
+            if part == path and not isinstance(error, FileExistsError):
+                continue  # a file that was to be written
+            what = "a link that leads nowhere" if leads_nowhere else "not a folder"
             return OSError(
-                f"{path} could not be written: {part} is {what}, not a folder; name another, or "
-                "remove it."
+                f"{path} could not be written: {part} is {what}; name another, or remove it."
             )
     return OSError(f"{path} could not be written: {error.strerror or error}.")
 

@@ -5,7 +5,7 @@ What they end with is here: exit codes, and one sentence for what went wrong.
 
 import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
@@ -112,9 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-# What a variable of jax's may forbid, so that code under test shows it, these commands do: data
-# go to the device, biases are added to rows, and optax counts steps in integers.
-_NOT_FORBIDDEN = {
+# What these commands need of jax, whatever its variables say. Some of them forbid what is done here:
+# data go to the device, biases are added to rows, and optax counts steps in integers; another
+# makes other numbers of a seed.
+_SETTINGS = {
+    "jax_threefry_partitionable": True,
     "jax_transfer_guard": "allow",
     "jax_numpy_rank_promotion": "allow",
     "jax_numpy_dtype_promotion": "standard",
@@ -124,10 +126,8 @@ _NOT_FORBIDDEN = {
 def _main(called: str, job: Callable[[], int | None]) -> int:
     name_program(called)
     with ready():
-        for name, value in _NOT_FORBIDDEN.items():
-            jax.config.update(name, value)
         try:
-            with ending_at_once():
+            with _settled(), ending_at_once():
                 use_compile_cache()
                 return job() or 0
         except Stopped as stop:
@@ -158,3 +158,16 @@ def _main(called: str, job: Callable[[], int | None]) -> int:
                 "more memory (ulimit -u, ulimit -v), or end others.",
             )
             return 2
+
+
+@contextlib.contextmanager
+def _settled() -> Iterator[None]:
+    """With `_SETTINGS`, in every thread; afterwards as it was, for who calls this from Python."""
+    before = {name: getattr(jax.config, name) for name in _SETTINGS}
+    try:
+        for name, value in _SETTINGS.items():
+            jax.config.update(name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)

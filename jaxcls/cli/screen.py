@@ -19,6 +19,7 @@ from jaxcls.metrics import Metrics
 
 _MOST_OF_A_NOTE = 1200  # characters
 _program = "jaxcls"  # with which each note begins
+_output_is_closed = False
 # What a reader who has gone away makes of a write: a pipe's, Windows's, a terminal's.
 _GONE = (errno.EPIPE, errno.EINVAL, errno.EIO)
 
@@ -50,7 +51,7 @@ def hand_out(*lines: str) -> None:
         OSError: they can't be written; BrokenPipeError where no one reads on.
     """
     try:
-        if sys.stdout is None:
+        if _output_is_closed:
             raise OSError(errno.EBADF, "it is closed")
         _write(sys.stdout, _text(lines))
     except OSError as error:
@@ -122,6 +123,11 @@ def ready() -> Iterator[None]:
     for number in range(3):
         if not _is_open(number):
             os.open(os.devnull, os.O_RDWR)
+    global _output_is_closed
+    missing = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]
+    _output_is_closed = "stdout" in missing
+    for name in missing:  # tqdm and tyro ask a stream of theirs what it is
+        setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -134,6 +140,10 @@ def ready() -> Iterator[None]:
                 _write(stream, "")
             except OSError:
                 _drop(stream)
+        for name in missing:
+            getattr(sys, name).close()
+            setattr(sys, name, None)
+        _output_is_closed = False
 
 
 def _is_open(number: int) -> bool:

@@ -25,11 +25,15 @@ from jaxcls.data.pixels import read_grey
 _BOX = 20 / 28
 _NEAR = 0.75 / 28  # of the side: centres of mass of training images that are centred
 _NEAR_ENOUGH = 1.5 / 28  # of the side: a picture that is left where it is
-_SMALLEST, _LARGEST = 10 / 28, 22 / 28  # its ink's longer side, then
+_SMALLEST, _LARGEST = (
+    16.5 / 28,
+    22 / 28,
+)  # its ink's longer side, then; MNIST's has 18 to 20
 _MOST_ENLARGED = 3  # times; of smaller digits more than one in ten is taken for another
 _PLAIN = 8  # of 255: how far a border of black or white may be from it
 _LINE = 3  # pixels of the widest line of a frame along some sides, in an overview
-_FRAME = 1 / 12  # of the shorter side: the widest frame along all four
+_FRAME = 1 / 6  # of the shorter side: the widest frame along all four
+_UNLIKE = 24  # of 255: how far a frame is from the paper
 
 
 def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
@@ -81,9 +85,9 @@ def read_image(
     """An image file of any format and size as [H, W] uint8, as the training images are.
 
     Colours become grey, what is transparent the ground. A picture whose ground is not as that
-    of the training images is inverted. A dark or light frame is removed: along all four sides one of at most a
-    twelfth of the shorter, along two or three one of a few pixels. At
-    most 50 million pixels are decoded, which takes less than 1 GB beside the file's own size.
+    of the training images is inverted. A dark or light frame is removed: along all four sides
+    one of at most a sixth of the shorter, along two or three one of a few pixels. At most 50
+    million pixels are decoded, which takes less than 1 GB beside the file's own size.
 
     Args:
         path: of a file that Pillow can read; of several frames the first.
@@ -143,10 +147,12 @@ def _without_frame(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """
     wide, line = round(_FRAME * min(grey.shape)), math.ceil(max(grey.shape) / OVERVIEW)
     for widest, least in ((wide, 4), (_LINE * line, 2)):
-        if min(grey.shape) < 4 * (widest + 1):
+        if widest < 1 or min(grey.shape) < 4 * (widest + 1):
             continue
+        paper = float(np.median(grey[widest:-widest, widest:-widest]))
         top, bottom, left, right = (
-            _frame(lines, widest) for lines in (grey, grey[::-1], grey.T, grey.T[::-1])
+            _frame(lines, widest, paper, blurred=_LINE * line)
+            for lines in (grey, grey[::-1], grey.T, grey.T[::-1])
         )
         if sum(width > 0 for width in (top, bottom, left, right)) < least:
             continue
@@ -159,19 +165,30 @@ def _without_frame(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return grey, []
 
 
-def _frame(lines: np.ndarray, widest: int) -> int:
-    """How many of the first lines belong to a frame, with those of a blurred edge."""
-    within = np.median(lines[2 * widest])
-    for count in range(widest, 0, -1):
-        line = lines[count - 1].astype(np.float32)
-        away = line - within
-        if np.mean(away > 48) >= 0.9 or np.mean(away < -48) >= 0.9:
-            edge = (
-                np.abs(np.median(lines[count : 2 * widest], axis=1) - within) > _PLAIN
-            )
-            # In a large image a line more, which is blurred too little to be seen.
-            return count + int(edge.sum()) + (len(lines) > OVERVIEW)
-    return 0
+def _frame(lines: np.ndarray, widest: int, paper: float, blurred: int) -> int:
+    """How many of the first lines belong to a frame, with those of its blurred edge.
+
+    They are of one grey, and what follows at once is nearly all of another: of ink beyond a
+    margin a line has but little. If that grey is the paper's, what follows must be thin, a line
+    drawn round the paper.
+    """
+    first = lines[: widest + 3 * blurred].astype(np.float32)
+    grey = float(np.median(first[0]))
+    unlike = np.mean(np.abs(first - grey) > _UNLIKE, axis=1)
+    count = int(np.argmax(unlike > 0.1))
+    between = 1 - 2 * count / lines.shape[1]  # what the frame's other sides leave free
+    inside = np.flatnonzero(unlike[count : count + blurred] >= 0.9 * between)
+    if not 0 < count <= widest or not inside.size:
+        return 0
+    count += int(inside[0])
+    # In a large image a line more, which is blurred too little to be seen.
+    more = int(len(lines) > OVERVIEW)
+    if abs(paper - grey) <= _UNLIKE:
+        back = np.flatnonzero(unlike[count : count + 2 * blurred] < 0.5)
+        return count + int(back[0]) + more if back.size else 0
+    edge = np.median(first[count : count + 2 * blurred], axis=1)
+    is_blurred = np.abs(edge - edge[-1]) > _PLAIN
+    return count + int(is_blurred.sum()) + more
 
 
 def _is_centred(grey: np.ndarray) -> bool:

@@ -14,6 +14,11 @@ _STROKE = 1 / 4  # of the shorter side: what is narrower is ink, what is wider g
 _STEP = 0.3  # of a stroke's contrast: what is around it is at least so much darker
 _PASSES = 0.05  # of a stroke's outline, where it need not be
 _SPECK = 1 / 50  # of the largest stroke: what is smaller is dirt
+_ACROSS, _THIN = (
+    0.75,
+    0.15,
+)  # of the picture: a ruled line's length; of that: its height
+_HOLES = 4  # that a glyph, or two, may enclose
 _DIRT = 1 / 28  # of the shorter side: what is shorter is dirt
 
 
@@ -95,14 +100,43 @@ def find_ink(
 
 
 def _check_plain(path: Path, is_ink: np.ndarray) -> None:
-    """Raises ValueError for paper with lines: a glyph has at most one that crosses it inside."""
-    for lines in (is_ink, is_ink.T):
-        crosses = lines.mean(axis=1) >= 0.9
-        inside = int(np.sum(~crosses[:-1] & crosses[1:])) - int(crosses[-1])
-        if inside >= 2:
+    """Raises ValueError for paper with lines, which may be a little aslant, or run into ink.
+
+    A glyph that fills its picture has at most one line across it inside; a line that is no part
+    of it is long and thin, and stands beside other ink.
+    """
+    from scipy.ndimage import find_objects, label
+
+    cells = [
+        box
+        for box in find_objects(label(~is_ink)[0])
+        if all(
+            each.start > 0 and each.stop < size
+            for each, size in zip(box, is_ink.shape, strict=True)
+        )
+        and min(each.stop - each.start for each in box) >= _DIRT * min(is_ink.shape)
+    ]
+    if len(cells) > _HOLES:
+        raise ValueError(
+            f"{path}: squared paper: {len(cells)} cells are enclosed by lines; use plain paper, or "
+            "cut the ink out between them."
+        )
+    boxes = find_objects(label(is_ink, np.ones((3, 3)))[0])
+    for axis, lines in enumerate((is_ink, is_ink.T)):
+        crosses = (lines.mean(axis=1) >= 0.9) & lines[:, 0] & lines[:, -1]
+        joined = int(np.sum(~crosses[:-1] & crosses[1:])) - int(crosses[-1])
+        height, width = lines.shape
+        apart = 0
+        for box in boxes if len(boxes) > 1 else ():
+            across, along = box[axis], box[1 - axis]
+            length = along.stop - along.start
+            is_inside = across.start > 0 and across.stop < height
+            if is_inside and length >= _ACROSS * width:
+                apart += across.stop - across.start <= _THIN * length
+        if joined >= 2 or apart:
             raise ValueError(
-                f"{path}: ruled or squared paper: {inside} lines cross the whole picture; use "
-                "plain paper, or cut the ink out between them."
+                f"{path}: ruled or squared paper: {max(joined, apart)} lines cross the picture; "
+                "use plain paper, or cut the ink out between them."
             )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def read_grey(path: Path) -> np.ndarray:
                     )
                 _check_size(image)
                 # Pillow reads colours of 16 bits as their high bytes; once read, it is forgotten.
-                was_deep = ";16" in str(image.tile)
+                was_deep = re.search(r";16[BLN]", str(image.tile)) is not None
                 with _quiet(image):
                     image.load()
                 _check_size(image)  # an icon's is known only now
@@ -112,22 +113,26 @@ def _to_grey(image: "Image.Image", was_deep: bool) -> np.ndarray:
 
 
 def _stretched(image: "Image.Image") -> "Image.Image":
-    """Colours of which only the low bits are used, as of 12 in 16, up to 255; not the alpha."""
+    """Colours and alpha of which only the low bits are used, as of 12 in 16, up to 255."""
     from PIL import Image
 
-    bands = image.split()
-    colours = bands[:-1] if image.mode in ("LA", "RGBA") else bands
-    most = max(int(np.asarray(each).max()) for each in colours)
-    alpha = np.asarray(bands[-1]) if len(bands) > len(colours) else np.zeros(1)
-    if most == 0 and np.ptp(alpha):  # black ink that stands in the alpha alone
-        return image
-    if most == 0:
+    bands = [np.asarray(band) for band in image.split()]
+    has_alpha = image.mode in ("LA", "RGBA")
+    colours, alpha = (bands[:-1], bands[-1:]) if has_alpha else (bands, [])
+    # Black ink may stand in the alpha alone.
+    in_alpha = has_alpha and np.ptp(alpha) > 0
+    if not (np.any(colours) or in_alpha) or (has_alpha and not np.any(alpha)):
         raise ValueError(
-            "of its colours of 16 bits no more than the lowest 8 are used; save it with 8 bits"
+            "of its 16 bits no more than the lowest 8 are used; save it with 8 bits"
         )
-    shift = 8 - next(each for each in (2, 4, 6, 8) if most < 1 << each)
-    colours = [Image.fromarray(np.asarray(each) << shift) for each in colours]
-    return Image.merge(image.mode, [*colours, *bands[len(colours) :]])
+    widened = [*_up_to_255(colours), *_up_to_255(alpha)]
+    return Image.merge(image.mode, [Image.fromarray(band) for band in widened])
+
+
+def _up_to_255(bands: list[np.ndarray]) -> list[np.ndarray]:
+    most = max((int(band.max()) for band in bands), default=0)
+    shift = 8 - next(bits for bits in (2, 4, 6, 8) if most < 1 << bits)
+    return [band << shift for band in bands]
 
 
 def _ground_behind(grey: np.ndarray, alpha: np.ndarray) -> int:

@@ -55,7 +55,7 @@ def remove_run(path: Path) -> None:
     """Removes the files of the run in a folder, of which a sealed config tells."""
     parts = [path / each for each in (WINNER, ENSEMBLE) if (path / each).is_dir()]
     for folder in (path, *parts):
-        _check_owned(folder)
+        check_owned(folder)
     for folder in parts:
         remove_run(folder)
         _remove_if_empty(folder)
@@ -66,7 +66,7 @@ def remove_run(path: Path) -> None:
         remove(path / name)
 
 
-def _check_owned(folder: Path) -> None:
+def check_owned(folder: Path) -> None:
     """Raises ValueError for files in a run's place of which no sealed config tells."""
     named = [name for name in (*RESULTS, CONFIG) if (folder / name).exists()]
     named += [kind for kind in STATE if any(state_files(folder, kind))]

@@ -43,7 +43,7 @@ from jaxcls.files import (
     write_whole,
 )
 from jaxcls.mlp import Params
-from jaxcls.runs.clearing import remove, remove_run, state_files
+from jaxcls.runs.clearing import check_owned, remove, remove_run, state_files
 from jaxcls.runs.lock import Lock
 from jaxcls.runs.names import (
     CONFIG,
@@ -175,6 +175,7 @@ class RunFolder:
         """
         for name in (*RESULTS, *STATE, WINNER, ENSEMBLE, CONFIG):
             if self._has(name) and not overwrite:
+                check_owned(self.path)
                 raise ValueError(
                     f"{self.path} holds a run already ({name}); name another --output-dir, go on "
                     f"with --resume {self.path}, or give --overwrite."

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 from sklearn.datasets import load_digits
 
 from jaxcls.cli import main, predict
@@ -366,8 +366,8 @@ def test_ink_on_uneven_paper_is_found(read, light):
     assert "inverted, cropped to 30 x 160" in done
 
 
-@pytest.mark.parametrize("frame", [10, 120])
-@pytest.mark.parametrize("width", [1, 2, 3, 5, 11])
+@pytest.mark.parametrize("frame", [10, 120, 215])
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 11, 18, 30])
 def test_a_dark_frame_is_no_ink(read, width, frame):
     page = 255 - enlarged(DIGITS[5], 15, (200, 200), (40, 40))
     framed = np.pad(page[width:-width, width:-width], width, constant_values=frame)
@@ -392,14 +392,57 @@ def test_a_rectangle_that_fills_its_picture_is_ink(read):
     assert "frame" not in read(zero)[1]
 
 
-@pytest.mark.parametrize("squared", [False, True])
-def test_ruled_paper_is_told(read, squared):
-    page = 255 - enlarged(DIGITS[5])
-    page[20::60] = 60
-    if squared:
-        page[:, 20::60] = 60
-    with pytest.raises(ValueError, match=r"ruled or squared paper: [457] lines"):
-        read(page.T if squared else page)
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_a_box_drawn_round_the_ink_is_no_ink(read, width):
+    page = 255 - enlarged(DIGITS[5], 15, (200, 200), (40, 40))
+    boxed = np.full((200, 200), 10, np.uint8)
+    boxed[5:-5, 5:-5] = page[5:-5, 5:-5]
+    inset = np.pad(
+        boxed[5 - width : width - 5, 5 - width : width - 5], 5, constant_values=255
+    )
+    got, done = read(inset)
+    np.testing.assert_array_equal(got, read(page)[0])
+    assert "frame removed" in done
+
+
+@pytest.mark.parametrize("margin", [4, 8, 15, 30])
+@pytest.mark.parametrize("light_ground", [False, True])
+def test_a_margin_is_no_frame(read, margin, light_ground):
+    # Bold, so that most of a line within may be ink, and of all that is within, too.
+    page = Image.new("L", (50 + 2 * margin, 110 + 2 * margin))
+    ImageDraw.Draw(page).rounded_rectangle(
+        (margin, margin, margin + 49, margin + 109), 20, 0, 255, 18
+    )
+    page = np.asarray(page)
+    _, done = read(page if light_ground else 255 - page)
+    assert "frame" not in done and "cropped to 50 x 110" in done
+
+
+@pytest.mark.parametrize("angle", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["ruled", "squared", "underlined"])
+def test_lined_paper_is_told(read, kind, angle):
+    page = Image.new("L", (600, 600), 255)
+    lines = range(20, 600, 60) if kind != "underlined" else (440,)
+    for place in lines:
+        page.paste(60, (0, place, 600, place + 2))
+        if kind == "squared":
+            page.paste(60, (place, 0, place + 2, 600))
+    page = page.rotate(angle, Image.Resampling.BICUBIC, fillcolor=255)
+    page = np.asarray(page.crop((50, 50, 550, 550))).copy()
+    page[100:340, 200:240] = 0
+    with pytest.raises(
+        ValueError, match=r"(ruled or )?squared paper: .* use plain paper"
+    ):
+        read(page)
+
+
+@pytest.mark.parametrize("extent", [10, 12, 14, 16, 20])
+def test_small_ink_in_a_picture_of_the_wanted_size_is_enlarged(read, extent):
+    page = np.zeros((28, 28), np.uint8)
+    top = 14 - extent // 2
+    page[top : top + extent, 13:15] = 255
+    _, done = read(page)
+    assert ("cropped" in done) == (extent < 17)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12])
@@ -412,12 +455,12 @@ def test_bits_are_taken_as_they_are_used(read, bits):
 COLOURS = {"grey and alpha": (4, 2), "colours": (2, 3), "colours and alpha": (6, 4)}
 
 
-def deep_png(pixels, kind):
+def deep_png(pixels, kind, opaque=0xFFFF):
     """Greys of 16 bits as each colour of a PNG file, opaque."""
     number, bands = COLOURS[kind]
     page = np.repeat(pixels.astype(">u2")[..., None], bands, axis=2)
     if "alpha" in kind:
-        page[..., -1] = 0xFFFF
+        page[..., -1] = opaque
     rows = b"".join(b"\0" + row.tobytes() for row in page)
     return png(pixels.shape[1], pixels.shape[0], rows, (16, number))
 
@@ -429,6 +472,9 @@ def test_bits_of_colours_are_taken_as_they_are_used(read, kind):
     np.testing.assert_allclose(got.astype(int), read(page)[0], atol=16)
     with pytest.raises(ValueError, match="no more than the lowest 8 are used; save"):
         read(deep_png(page, kind))
+    if "alpha" in kind:
+        got, _ = read(deep_png(page << 4, kind, opaque=0xFFF))
+        np.testing.assert_allclose(got.astype(int), read(page)[0], atol=16)
 
 
 @pytest.mark.parametrize("ink", [255, 0])
