@@ -18,6 +18,8 @@ from jaxcls.data.images import read_image
 from jaxcls.runs import MODEL, Run, load_run
 from jaxcls.runs.trained import CHUNK
 
+_LEAST = 0.1  # of the largest number that there may be
+
 
 @dataclasses.dataclass(frozen=True)
 class PredictFlags:
@@ -90,8 +92,23 @@ def _predicted(trained: Run, path: Path) -> Iterator[list[dict]]:
     given = read(trained, path)
     # All of them, so that a row in question is named by its place in the file.
     trained.check_features(given.features)
+    problem = _problem_of_scale(trained, given.features)
+    if problem is not None:
+        note(f"{path}: {problem}")
     for start in range(0, len(given.features), CHUNK):
         yield _entries(trained, given, start)
+
+
+def _problem_of_scale(trained: Run, features: np.ndarray) -> str | None:
+    """Why features of bytes' scale can hardly be what the run was trained on, or None."""
+    whole = 255 if features.dtype == np.uint8 else 1
+    most = float(features.max())
+    if not trained.takes_bytes or not 0 < most < _LEAST * whole:
+        return None
+    return (
+        f"its numbers go up to {most:g}, and the run was trained on such as go up to {whole}; they "
+        "are taken as they are. If they are of another scale, save them as bytes 0 to 255."
+    )
 
 
 def _entries(trained: Run, given: Input, start: int) -> list[dict]:

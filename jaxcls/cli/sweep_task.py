@@ -20,6 +20,7 @@ from jaxcls.cli.resume import (
     check_data,
     check_same_flags,
 )
+from jaxcls.cli.screen import note
 from jaxcls.cli.space import base_flags, settings_of
 from jaxcls.data import to_batch
 from jaxcls.runs import (
@@ -65,6 +66,10 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
     base = resolved(base_flags(flags, BinaryFlags if two else MulticlassFlags))
     job = prepare(base, data)
     values, settings = settings_of(flags, job)
+    if "sgd" not in flags.optimizer and any(float(each) for each in flags.momentum):
+        note(
+            f"without effect: --momentum {' '.join(flags.momentum)}, which is sgd's alone."
+        )
     batches = {name: to_batch(part) for name, part in data.parts().items()}
     if jax.process_count() == 1:
         devices = devices[: len(settings) * flags.seeds]  # no more than have work

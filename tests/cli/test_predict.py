@@ -308,3 +308,16 @@ def test_memory_is_bound_by_twice_the_arrays(name, run, tmp_path):
     peak = 1024 * int(done.stderr.rpartition("VmHWM")[2])
     print(f"{name}: {peak / 1e6:.0f} MB, of {images.nbytes / 1e6:.0f} MB of arrays")
     assert peak < 2 * images.nbytes + 500_000_000
+
+
+@pytest.mark.parametrize("kind, most", [(np.uint8, "1"), (np.float32, "0.00392157")])
+def test_arrays_of_a_scale_that_can_hardly_be_meant_are_said(
+    kind, most, run, tmp_path, capsys
+):
+    rows = np.eye(3, 784, dtype=kind)
+    np.save(tmp_path / "rows.npy", rows if kind == np.uint8 else rows / np.float32(255))
+    assert main.predict([str(run), str(tmp_path / "rows.npy")]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 3
+    assert f"rows.npy: its numbers go up to {most}, and the run was" in told.err
+    assert told.err.count("\n") == 1

@@ -159,3 +159,20 @@ def test_a_reader_that_has_read_enough_is_no_error(argv, tmp_path):
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == ("", 0)
     process.stderr.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_help_and_wrong_flags_need_no_stream(closed, tmp_path):
+    for flag, code in (("--help", 0), ("--no-such-flag", 2)):
+        command = [sys.executable, SCRIPTS / "train_binary.py", flag]
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {closed}', "sh", *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code and "Traceback" not in done.stderr
+        # What was for a stream that is closed goes nowhere else.
+        assert not (done.stdout if closed[:3] == ">&-" else "")

@@ -90,7 +90,8 @@ def test_a_file_of_the_same_name_is_not_overwritten_unasked(tmp_path, name):
     with (
         RunFolder(tmp_path) as folder,
         pytest.raises(
-            ValueError, match=rf"holds a run already \({name}\).*--overwrite"
+            ValueError,
+            match=rf"holds {name}, and no config of a run .*another --output",
         ),
     ):
         folder.clear(overwrite=False)
