@@ -354,15 +354,15 @@ WRONG = {
     "no gpu": (["--device", "gpu"], "device gpu: jax sees no GPU here"),
     "output is a file": (
         ["--output-dir", "file"],
-        "file could not be written: file is a file, not a folder; name another, or remove it.",
+        "file could not be written: file is not a folder; name another, or remove it.",
     ),
     "output in a file": (
         ["--output-dir", "file/run"],
-        "file/run could not be written: file is a file, not a folder; name another",
+        "file/run could not be written: file is not a folder; name another",
     ),
     "output a link to nothing": (
         ["--output-dir", "link/run"],
-        "link/run could not be written: link is a link to nothing, not a folder; name another",
+        "link/run could not be written: link is a link that leads nowhere; name another",
     ),
     "output in /proc": (
         ["--output-dir", "/proc/run"],
