@@ -135,7 +135,7 @@ def beside(params: Params, data: Batch) -> Batch:
 def device_of(params: Params) -> jax.Device | None:
     """The device that `params` are bound to, or None.
 
-    Data is bound to a device only if the parameters are: a program is compiled anew for
+    Data is bound to a device only if the parameters are: a program is compiled again for
     arguments that are bound, and would be so for the second segment of a run.
     """
     leaf = jax.tree.leaves(params)[0]

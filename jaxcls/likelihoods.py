@@ -26,8 +26,8 @@ from jaxcls import losses
 class Likelihood:
     """A distribution of the targets given the network's outputs.
 
-    Hashable, so that it can be static under jit: pass named functions, not fresh lambdas,
-    lest every new likelihood compile anew.
+    Hashable, so that it can be static under jit: pass named functions, as with fresh lambdas each
+    new likelihood is compiled again.
 
     Attributes:
         name: its name in tables and files.

@@ -458,7 +458,7 @@ def checked(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
     if min(flags.repeats, *flags.scale, *(flags.models or ())) < 1:
         raise ValueError("--repeats, --scale and --models must be at least 1.")
     if flags.json is not None:
-        flags.json.touch()  # lest all be measured and then not written
+        flags.json.touch()  # so that all is not measured and then not written
     if flags.device == "gpu" and "sklearn" in (flags.peers or ()):
         raise ValueError(
             "sklearn trains on the CPU alone; leave it out with --device gpu."

@@ -150,7 +150,7 @@ class Child:
         said = f"{self.folder}, exit code {code}, error output {err!r}"
         if "Traceback" in err or code not in codes:
             raise Broken(f"expected exit code {codes} and no traceback; {said}")
-        on_from = re.search(r"on from epoch (\d+)", out)
+        on_from = re.search(r"resumed from epoch (\d+)", out)
         if on_from is not None and int(on_from[1]) != self.start:
             raise Broken(f"on from {on_from[1]}, not the whole {self.start}; {said}")
         if whole_epoch(self.folder) < self.newest:
@@ -202,13 +202,13 @@ class Bench:
         say(f"{script}: undisturbed {took:.1f} s, {training}")
 
     def child(self, folder: Path, *behind: str) -> Child:
-        """Starts the run in `folder` or goes on with it, `behind` another command."""
+        """Starts the run in `folder` or resumes it, `behind` another command."""
         if (folder / "config.json").exists() or whole_epoch(folder):
             return self.resumed(folder, *behind)
         return self.begun(folder, *behind)
 
     def resumed(self, folder: Path, *behind: str, path: Path | None = None) -> Child:
-        """Goes on with the run in `folder`, which the script sees at `path`."""
+        """Resumes the run in `folder`, which the script sees at `path`."""
         return self._child(folder, behind, "--resume", path or folder)
 
     def begun(self, folder: Path, *behind: str, seed: int = 0) -> Child:
@@ -226,7 +226,7 @@ class Bench:
         return folder if base is None else shutil.copytree(base, folder)
 
     def finish(self, folder: Path) -> None:
-        """Goes on with a run to its end and compares it."""
+        """Resumes a run to its end and compares it."""
         with self.child(folder) as child:
             child.end(0)
         self.compare(folder)
@@ -344,7 +344,7 @@ def a_write(bench: Bench, child: Child, rng: random.Random) -> Stop:
     kinds = ("config.json", *("epoch-*.safetensors", "epoch-*.json") * 2, *RESULT)
     kind, first = rng.choice((*kinds, "metrics.json")), 0
     if kind == "history.jsonl" and not child.start:
-        kind = "config.json"  # only a run that is gone on with writes its history anew
+        kind = "config.json"  # only a run that is resumed writes its history again
     if kind.startswith("epoch"):
         first = rng.randint(child.start, bench.epochs)
     pattern = f".{kind}.{child.process.pid}.tmp"
@@ -409,7 +409,7 @@ def damages(bench: Bench, finished: bool, short: bool, rng: random.Random) -> li
 
 def no_way_on(bench: Bench, rng: random.Random) -> list[Row]:
     """Damages config.json where there is no checkpoint from which to take another."""
-    row = Row("config.json damaged before any checkpoint: refused, begun anew")
+    row = Row("config.json damaged before any checkpoint: refused, begun again")
     for damage in (remove, cut, flip, flip, flip):
         folder = bench.new(bench.fresh)
         damage(folder / "config.json", rng)

@@ -122,7 +122,7 @@ def test_a_temporary_file_that_is_left_is_seen(runs):
     [
         ("raise SystemExit(2)", "expected exit code"),
         ("print(end='Traceback', file=__import__('sys').stderr)", "no traceback"),
-        ("print('on from epoch 3')", "on from 3, not the whole 0"),
+        ("print('resumed from epoch 3')", "on from 3, not the whole 0"),
     ],
 )
 def test_a_process_that_ends_otherwise_is_seen(tmp_path, code, problem):

@@ -181,7 +181,7 @@ class SweepFlags:
     overwrite: bool = False
     """Take the place of a run or sweep that --output-dir holds."""
     resume: Path | None = None
-    """Go on with the sweep in this folder, with its own flags."""
+    """Resume the sweep in this folder, with its own flags."""
 
 
 # The notes' sections: 500 epochs of SGD on the CPU, with dropout, on a GPU, in mini-batches.

@@ -4,7 +4,7 @@ import time
 from typing import Self
 
 from jaxcls.cli.progress import Progress
-from jaxcls.cli.screen import to_go_on
+from jaxcls.cli.screen import how_to_resume
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.runs import RunFolder, write_block
 from jaxcls.study.devices import on_any_process
@@ -59,7 +59,7 @@ class Keeper:
                 self._write()
             except OSError as error:
                 problem = error
-        # Agreed on, lest the others wait for one that has ended.
+        # Agreed on, so that the others do not wait for one that has ended.
         signum = on_any_process(_FAILED if problem else self._request.signum or 0)
         if problem is not None:
             raise problem
@@ -68,7 +68,7 @@ class Keeper:
         if signum:
             self._write()
             where = "FOLDER" if self._folder is None else self._folder.path
-            raise Stopped(signum, f"stopped; {to_go_on(where)}")
+            raise Stopped(signum, f"stopped; {how_to_resume(where)}")
 
     def _write(self) -> None:
         if self._folder is not None and self._new:

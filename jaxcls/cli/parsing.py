@@ -19,11 +19,11 @@ Trained = TypeVar("Trained", bound=TrainFlags)
 def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFlags:
     """Parses a script's arguments; a wrong one ends the program with exit code 2.
 
-    A recipe, or a run to go on with, is looked up first, so that its values are the other
+    A recipe, or a run to resume, is looked up first, so that its values are the other
     flags' defaults: what is given beside it wins, and `--recipe a --help` shows them.
 
     Raises:
-        ValueError: the run to go on with can't be read, or is another script's.
+        ValueError: the run to resume can't be read, or is another script's.
     """
     import tyro
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxcls.cli.flags import SweepFlags
-from jaxcls.cli.screen import note, to_go_on
+from jaxcls.cli.screen import how_to_resume, note
 
 # A process that says nothing for so long is taken for dead, and the others end.
 HEARTBEAT_SECONDS = 30
@@ -185,7 +185,7 @@ def clear_if_alone() -> Iterator[None]:
         reason = str(error).strip().splitlines()[0]
         raise ConnectionError(
             f"another process of this sweep is gone, or can't be reached ({reason}); "
-            f"{to_go_on('FOLDER')}, with as many processes as there are."
+            f"{how_to_resume('FOLDER')}, with as many processes as there are."
         ) from None
 
 

@@ -6,7 +6,7 @@ import time
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
 from jaxcls.cli.progress import Progress
-from jaxcls.cli.screen import report_line, to_go_on
+from jaxcls.cli.screen import how_to_resume, report_line
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.fitting import Report
 from jaxcls.runs import RunFolder, write_checkpoint
@@ -17,7 +17,7 @@ _SECONDS = 60.0  # between two checkpoints, at most, and an epoch
 
 @dataclasses.dataclass
 class Training:
-    """A run in its folder, from its first epoch or from where it is gone on with.
+    """A run in its folder, from its first epoch or from where it is resumed.
 
     Attributes:
         job: what it trains, with what settings.
@@ -96,7 +96,7 @@ class Recorder:
             path = self.this.folder.path
             raise Stopped(
                 self.request.signum,
-                f"stopped after {self.this.epoch} of {self.flags.epochs} epochs; {to_go_on(path)}",
+                f"stopped after {self.this.epoch} of {self.flags.epochs} epochs; {how_to_resume(path)}",
             )
 
 

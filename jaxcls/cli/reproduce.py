@@ -42,7 +42,7 @@ def run(flags: ReproduceFlags) -> int:
         ValueError, OSError: one sentence for the user.
     """
     figures = choose(load_figures(), None if flags.only is None else list(flags.only))
-    # The file itself, lest a link to it be replaced; before the minutes that its content takes.
+    # The file itself, so that a link to it stays; before the minutes that its content takes.
     path = None if flags.json is None else _checked_file("json", flags.json.resolve())
     device = choose_device(flags.device)
     about = {"device": describe(device), "versions": versions(describe(device))}
@@ -62,7 +62,7 @@ def run(flags: ReproduceFlags) -> int:
             hand_out(*lines)
             outcomes.append(outcome)
     agreed = sum(outcome.agrees for outcome in outcomes)
-    # Before the file, lest a full disk take the verdict with it.
+    # Before the file, so that a full disk does not take the verdict with it.
     hand_out("", f"{agreed} of {len(outcomes)} figures")
     if path is not None:
         result = about | {

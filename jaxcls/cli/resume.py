@@ -39,7 +39,7 @@ def whole_metrics(folder: RunFolder, config: dict, remedy: str) -> dict | None:
     Args:
         folder: of the run or study.
         config: the content of its `config.json`.
-        remedy: what is done about that, such as "trained anew".
+        remedy: what is done about that, such as "trained again".
 
     Raises:
         ValueError: they are those of another run.
@@ -84,7 +84,7 @@ def read_past(flags: TrainFlags, folder: Path) -> Past:
     """
     config, problem = read_config(folder)
     if problem is not None:
-        note(f"written anew: {problem}")
+        note(f"written again: {problem}")
     checkpoint, problems = newest_checkpoint(folder)
     for each in problems:
         note(f"passed over: {each}")
@@ -168,7 +168,7 @@ def kept_history(past: Past, over: bool) -> list[dict]:
 
 
 def check_new_run_flags(flags: AnyFlags) -> None:
-    """Raises ValueError for a flag of a new run where a run is gone on with."""
+    """Raises ValueError for a flag of a new run where a run is resumed."""
     for name, value in (
         ("--output-dir", flags.output_dir),
         ("--overwrite", flags.overwrite),

@@ -73,14 +73,14 @@ def name_program(name: str) -> None:
     _program = name
 
 
-def to_go_on(folder: str | os.PathLike) -> str:
-    """How to go on with what stopped.
+def how_to_resume(folder: str | os.PathLike) -> str:
+    """How to resume what stopped.
 
     >>> name_program("jaxcls")
-    >>> to_go_on("runs/mine")
-    'go on with jaxcls --resume runs/mine'
+    >>> how_to_resume("runs/mine")
+    'resume with jaxcls --resume runs/mine'
     """
-    return f"go on with {_program} --resume {folder}"
+    return f"resume with {_program} --resume {folder}"
 
 
 def note(text: str, about: str | None = None) -> None:

@@ -46,7 +46,7 @@ from jaxcls.study.sweep import Done
 
 
 def run(flags: TrainFlags) -> None:
-    """Loads, trains every seed, scores and saves; or goes on with what its folder has.
+    """Loads, trains every seed, scores and saves; or resumes from what its folder has.
 
     Args:
         flags: of the script.
@@ -83,7 +83,7 @@ def run(flags: TrainFlags) -> None:
             if before is None:
                 folder.clear(overwrite=flags.overwrite)
             else:
-                metrics = whole_metrics(folder, before, "trained anew")
+                metrics = whole_metrics(folder, before, "trained again")
                 if metrics is not None:
                     show(
                         f"{path} is finished, {len(metrics['chosen']['seeds'])} seeds."
@@ -202,7 +202,7 @@ def _known(job: Job, sets: tuple, num_runs: int, width: int, folder: RunFolder) 
     done, problems = read_blocks(folder.path, folder.config)
     done, misfits = fitting(done, shape)
     for problem in (*problems, *misfits):
-        note(f"trained anew: {problem}")
+        note(f"trained again: {problem}")
     return done
 
 

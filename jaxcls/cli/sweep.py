@@ -48,7 +48,7 @@ from jaxcls.study.sweep import Done, Plan
 
 
 def run(flags: SweepFlags) -> None:
-    """Trains, ranks, scores and saves; or goes on with what the sweep's folder has.
+    """Trains, ranks, scores and saves; or resumes what the sweep's folder has.
 
     Args:
         flags: of the script.
@@ -126,7 +126,7 @@ def _open(task: Task, stack: contextlib.ExitStack) -> tuple[RunFolder, Done | No
         folder.clear(overwrite=flags.overwrite)
     else:
         before = read_config(path)[0]
-        if whole_metrics(folder, before, "trained anew") is not None:
+        if whole_metrics(folder, before, "trained again") is not None:
             show(f"{path} is finished, {len(task.values)} settings.")
             remove_blocks(folder.here())
             return folder, None
@@ -136,7 +136,7 @@ def _open(task: Task, stack: contextlib.ExitStack) -> tuple[RunFolder, Done | No
     done, problems = read_blocks(path, config)
     done, misfits = fitting(done, partial(_shape, task.plan))
     for problem in (*problems, *misfits):
-        note(f"trained anew: {problem}")
+        note(f"trained again: {problem}")
     show(*sweep_header(task.config, _counts(task), _sizes(task)))
     return folder, done
 

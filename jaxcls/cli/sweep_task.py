@@ -94,7 +94,7 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
         if before["plan"].get("sha256_of_settings") != tried["sha256_of_settings"]:
             raise ValueError(
                 f"{flags.resume}: its settings were drawn otherwise, by another version or on "
-                "another machine; go on there, or start anew."
+                "another machine; resume there, or start again."
             )
         plan = plan._replace(groups=_planned_groups(flags.resume, before, plan))
     groups = [group._asdict() for group in plan.groups]
@@ -114,6 +114,6 @@ def _planned_groups(path: Path, before: dict, plan: Plan) -> tuple[Group, ...]:
     groups = tuple(Group(tuple(each["settings"]), each["width"]) for each in kept)
     if [each.settings for each in groups] != [each.settings for each in plan.groups]:
         raise ValueError(
-            f"{path}: was planned by another version of jaxcls; go on with that, or start anew."
+            f"{path}: was planned by another version of jaxcls; resume with that, or start again."
         )
     return groups

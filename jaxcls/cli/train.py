@@ -1,4 +1,4 @@
-"""A job, done: trained, scored, saved, and then drawn; begun, or gone on with."""
+"""A job, done: trained, scored, saved, and then drawn; begun, or resumed."""
 
 import threading
 import time
@@ -46,7 +46,7 @@ from jaxcls.training import chosen_params, evaluate, init_state
 
 
 def run(flags: TrainFlags) -> None:
-    """Loads, trains, scores, saves, and then draws; or goes on with a run in its folder.
+    """Loads, trains, scores, saves, and then draws; or resumes a run in its folder.
 
     Args:
         flags: of the script.
@@ -108,7 +108,7 @@ def _reopened(
     past = read_past(flags, folder.path)
     job, config, seconds = _prepare(flags, device)
     check_data(past.config, config)
-    metrics = whole_metrics(folder, past.config, "written anew")
+    metrics = whole_metrics(folder, past.config, "written again")
     if not all((folder.path / name).exists() for name in due_pictures(job, flags)):
         metrics = None
     if metrics is not None and is_result_of(metrics, config):
@@ -124,7 +124,7 @@ def _reopened(
         )
     state = init_state(job.keys, job.config, job.params)
     if past.checkpoint is not None:
-        # Onto the device as a state from `init_state` is, lest the program compile anew.
+        # Onto the device as a state from `init_state` is, so that the program is not compiled again.
         state = jax.tree.map(jax.numpy.asarray, past.checkpoint.state(state))
     over = is_over(state, past.epoch, job.config)
     history = kept_history(past, over)
@@ -135,7 +135,7 @@ def _reopened(
     prune_checkpoints(folder.here(), flags.keep_checkpoints)
     folder.write_config(config)
     folder.write_history(history)
-    show(f"{folder.path}: on from epoch {past.epoch}")
+    show(f"{folder.path}: resumed from epoch {past.epoch}")
     return Training(
         job, config, environment, folder, past.epoch, state, history, seconds
     )

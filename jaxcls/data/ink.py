@@ -279,7 +279,7 @@ def _extent(is_ink: np.ndarray, axis: int, shape: tuple[int, ...]) -> tuple[int,
     """Where the overview's ink begins and ends, in pixels of the image of `shape`."""
     places = np.flatnonzero(is_ink.any(1 - axis))
     size, of = shape[axis], is_ink.shape[axis]
-    # In integers, lest a rounding lead beyond the image.
+    # In integers, so that no rounding leads beyond the image.
     return int(places[0]) * size // of, -(-(int(places[-1]) + 1) * size // of)
 
 

@@ -100,4 +100,4 @@ def _labels(path: Path, name: str, y: np.ndarray) -> np.ndarray:
         )
     if y.size and y.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{path}: {name} must fit int64, got {y.max()}.")
-    return y.astype(np.int64)  # of one type, lest the union of two become floats
+    return y.astype(np.int64)  # of one type: the union of two may be floats

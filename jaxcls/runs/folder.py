@@ -177,7 +177,7 @@ class RunFolder:
             if self._has(name) and not overwrite:
                 check_owned(self.path)
                 raise ValueError(
-                    f"{self.path} holds a run already ({name}); name another --output-dir, go on "
+                    f"{self.path} holds a run already ({name}); name another --output-dir, resume "
                     f"with --resume {self.path}, or give --overwrite."
                 )
         remove_run(self.here())

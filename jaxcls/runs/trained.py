@@ -234,7 +234,7 @@ def _from_checkpoint(path: Path, run: Run, template: TrainState) -> Run:
     checkpoint, problems = newest_checkpoint(path)
     if checkpoint is None:
         raise ValueError(
-            f"{path}: the run has no result and no checkpoint yet; go on with --resume {path}."
+            f"{path}: the run has no result and no checkpoint yet; resume it with --resume {path}."
             + (f" Passed over: {' '.join(problems)}" if problems else "")
         )
     check_same_run(run.record, checkpoint.config, checkpoint.source)

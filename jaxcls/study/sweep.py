@@ -2,7 +2,7 @@
 
 Settings that one program can train, since they differ in traced numbers alone, form a group.
 With successive halving all settings are trained for a few epochs, the better third of them for
-three times as many, and so on (K. Jamieson and A. Talwalkar, 2016). A rung starts anew, so that
+three times as many, and so on (K. Jamieson and A. Talwalkar, 2016). A rung starts again, so that
 a sweep goes on from scores alone, wherever it was cut off.
 """
 

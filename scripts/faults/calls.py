@@ -110,7 +110,7 @@ class Command:
         return self._on("over another run", base, ("--overwrite", "--output-dir"))
 
     def resuming(self, base: Path) -> "Command":
-        """The command that goes on with the part of the run that `base` holds."""
+        """The command that resumes the part of the run that `base` holds."""
         return self._on("resumed", base, ("--resume",))
 
     def _on(self, how: str, base: Path, begins: tuple[str, ...]) -> "Command":

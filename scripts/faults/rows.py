@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Generator
 
-LIMIT = 600  # seconds for any process, lest one that hangs go unnoticed
+LIMIT = 600  # seconds for any process, so that one that hangs is noticed
 
 
 class Broken(Exception):

@@ -9,7 +9,7 @@ import optax
 from common import LEARNING_RATE, Data, Job, Trained, main  # pyrefly: ignore[missing-import]
 from flax import nnx
 
-# Made once: a new one would make `nnx.jit` compile the step anew for each network.
+# Made once: a new one would make `nnx.jit` compile the step again for each network.
 OPTIMIZERS = {"sgd": optax.sgd(LEARNING_RATE), "adam": optax.adam(LEARNING_RATE)}
 
 

@@ -23,7 +23,7 @@ def test_a_command_does_what_its_script_does(tmp_path, capsys):
     assert main.main(["train-binary", *FLAGS, folder]) == 0
     assert main.main(["train-binary", *FLAGS, folder]) == 2
     assert capsys.readouterr().err.startswith(f"jaxcls train-binary: {folder} holds a")
-    # Whichever of the two began a run, the other goes on with it.
+    # Whichever of the two began a run, the other resumes it.
     assert main.train_binary(["--resume", folder]) == 0
     assert main.main(["evaluate", folder]) == 0
 

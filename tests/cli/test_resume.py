@@ -108,7 +108,7 @@ def test_a_run_cut_off_goes_on_to_the_same_bits(flags, straight, monkeypatch, ca
     assert not Path("run/metrics.json").exists()
     assert binary("--resume", "run") == 0
     told = capsys.readouterr()
-    assert told.err == "" and "run: on from epoch" in told.out
+    assert told.err == "" and "run: resumed from epoch" in told.out
     assert_equal_runs("run", straight(flags))
 
 
@@ -123,7 +123,7 @@ def test_a_checkpoint_comes_by_time_too(straight, monkeypatch):
 def test_a_run_without_a_checkpoint_begins_again(straight, cut, capsys):
     cut(FULL, after=0)
     assert binary("--resume", "run") == 0
-    assert "run: on from epoch 0" in capsys.readouterr().out
+    assert "run: resumed from epoch 0" in capsys.readouterr().out
     assert_equal_runs("run", straight(FULL))
 
 
@@ -369,7 +369,7 @@ def test_a_finished_run_heals(name, how, straight, capsys):
     if (name, how) == ("metrics.json", "gone"):
         assert told == ""
     else:
-        assert told.count("\n") == 1 and name in told and "written anew" in told
+        assert told.count("\n") == 1 and name in told and "written again" in told
     assert_equal_runs("run", straight(MIXED))
 
 
@@ -380,7 +380,7 @@ def test_a_damaged_checkpoint_is_passed_over_in_a_line(straight, cut, capsys):
     capsys.readouterr()
     assert binary("--resume", "run") == 0
     told = capsys.readouterr()
-    assert "run: on from epoch 3" in told.out
+    assert "run: resumed from epoch 3" in told.out
     assert told.err == (
         f"train_binary.py: passed over: {path}: changed or damaged since it was written.\n"
     )

@@ -128,7 +128,7 @@ def test_a_damaged_block_is_trained_again(monkeypatch, capsys):
     block = Path("cut/members/block-000000.safetensors")
     block.write_bytes(block.read_bytes()[:-1] + b"\xff")
     assert binary("--resume", "cut") == 0
-    assert "trained anew" in capsys.readouterr().err
+    assert "trained again" in capsys.readouterr().err
     assert Path("cut/seeds.csv").read_bytes() == Path("straight/seeds.csv").read_bytes()
 
 
@@ -239,7 +239,7 @@ def test_blocks_without_a_config_are_taken_where_they_fit(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
     assert binary("--resume", "foreign") == 0
     told = capsys.readouterr().err
-    assert "trained anew: members: chunk 0-0-0 does not fit its run: " in told
+    assert "trained again: members: chunk 0-0-0 does not fit its run: " in told
     for name in ("seeds.csv", "model.safetensors", "history.jsonl"):
         for folder in ("own", "foreign"):
             assert Path(folder, name).read_bytes() == (

@@ -114,7 +114,7 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(signum):
     epoch = int(re.search(r"stopped after (\d+) of", told)[1])
     assert told.splitlines() == [
         "stopping once what is being trained now is done and saved; a second signal stops at once",
-        f"train_binary.py: stopped after {epoch} of 1000000 epochs; go on with "
+        f"train_binary.py: stopped after {epoch} of 1000000 epochs; resume with "
         "train_binary.py --resume run",
     ]
     checkpoint, problems = newest_checkpoint(Path("run"))
@@ -245,7 +245,7 @@ def test_the_epochs_in_hand_are_finished(signum, monkeypatch, capfd, handlers):
     with monkeypatch.context() as patched:
         send_to_fit(patched, signum)
         assert binary(*SHORT, "--report-every", "3") == 128 + signum
-    assert "stopped after 1 of 4 epochs; go on with" in capfd.readouterr().err
+    assert "stopped after 1 of 4 epochs; resume with" in capfd.readouterr().err
     for each, handler in handlers.items():
         assert signal.getsignal(each) is signal.SIG_DFL  # a second one ends at once
         signal.signal(each, handler)

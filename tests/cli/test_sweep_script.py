@@ -338,7 +338,7 @@ def test_a_signal_to_one_process_stops_all(swept):
     wait_for(Path("cut/members/block-000000.json"), processes)
     processes[1].send_signal(signal.SIGTERM)
     assert [process.wait(60) for process in processes] == [143, 143]
-    assert "go on with sweep.py --resume cut" in Path("0.log").read_text()
+    assert "resume with sweep.py --resume cut" in Path("0.log").read_text()
     shutil.rmtree("cut")
 
 

@@ -122,7 +122,9 @@ def test_a_run_without_a_result_is_its_newest_checkpoint(folder, tmp_path):
     assert run.source.parent == path / "checkpoints" and run.epoch == finished.epoch
     jax.tree.map(np.testing.assert_array_equal, run.params, finished.params)
     shutil.rmtree(path / "checkpoints")
-    with pytest.raises(ValueError, match="no result and no checkpoint yet; go on with"):
+    with pytest.raises(
+        ValueError, match="no result and no checkpoint yet; resume it with"
+    ):
         jaxcls.load_run(path)
     with pytest.raises(ValueError, match=f"{re.escape(str(tmp_path))} holds no run"):
         jaxcls.load_run(tmp_path)
