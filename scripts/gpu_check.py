@@ -59,7 +59,7 @@ import numpy as np  # noqa: E402
 
 import jaxcls  # noqa: E402
 from jaxcls import Config, Hyperparams, Keys, mlp  # noqa: E402
-from jaxcls.study import planning  # noqa: E402
+from jaxcls.study import memory, planning  # noqa: E402
 from jaxcls.study.devices import member_mesh  # noqa: E402
 from jaxcls.study.engine import Members, joined, place, train_members  # noqa: E402
 from jaxcls.study.many import per_member  # noqa: E402
@@ -321,7 +321,7 @@ def sweep(models: int, width: int | None) -> tuple[bool, str]:
         )
         seconds = time.perf_counter() - start
     accuracy = float(np.mean(joined(trained).scores["train"].accuracy))
-    need = planning.memory_needed(config, train, None, None, width=width, devices=[GPU])
+    need = memory.memory_needed(config, train, None, None, width=width, devices=[GPU])
     peak = (GPU.memory_stats() or {}).get("peak_bytes_in_use")
     told = (
         f"{seconds:.3f} s, {models / seconds:,.0f} models/s, width {width}, accuracy "

@@ -12,7 +12,7 @@ from jaxcls.batches import Batch
 from jaxcls.checks import check_hyperparams, problem_of_scale
 from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
-from jaxcls.cli.memory import check_memory
+from jaxcls.cli.free_memory import check_memory
 from jaxcls.cli.screen import note
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split

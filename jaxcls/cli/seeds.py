@@ -10,9 +10,9 @@ from jaxcls.batches import Batch, steps_per_epoch
 from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_devices, describe
 from jaxcls.cli.flags import TrainFlags
+from jaxcls.cli.free_memory import memory_for_runs
 from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.keeping import Keeper
-from jaxcls.cli.memory import memory_for_runs
 from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.resume import (
     check_data,
@@ -41,7 +41,8 @@ from jaxcls.runs.records import SETS
 from jaxcls.study.devices import member_mesh
 from jaxcls.study.engine import Members, Runs, joined, place, train_members
 from jaxcls.study.many import per_member
-from jaxcls.study.planning import memory_needed, plan_width
+from jaxcls.study.memory import memory_needed
+from jaxcls.study.planning import plan_width
 from jaxcls.study.sweep import Done
 
 

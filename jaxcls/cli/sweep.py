@@ -42,7 +42,7 @@ from jaxcls.runs import (
     remove_blocks,
 )
 from jaxcls.study import sweep
-from jaxcls.study.planning import memory_needed
+from jaxcls.study.memory import memory_needed
 from jaxcls.study.ranking import Outcome
 from jaxcls.study.sweep import Done, Plan
 

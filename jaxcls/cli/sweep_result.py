@@ -11,8 +11,8 @@ from jaxcls.cli.job import about
 from jaxcls.cli.screen import ensemble_lines, show
 from jaxcls.cli.seeds import result_lines, write_result
 from jaxcls.cli.space import flags_of
+from jaxcls.cli.sweep_tables import member_rows, ranked_lines, setting_rows
 from jaxcls.cli.sweep_task import Task
-from jaxcls.cli.tables import member_rows, ranked_lines, setting_rows
 from jaxcls.runs import (
     ENSEMBLE,
     WINNER,

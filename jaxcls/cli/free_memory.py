@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from jaxcls.batches import Batch
 from jaxcls.config import Config
-from jaxcls.study.planning import memory_needed, state_bytes, usual_memory
+from jaxcls.study.memory import memory_needed, state_bytes
+from jaxcls.study.planning import usual_memory
 
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 # Limits that are none: version 1 of cgroups says the largest number of pages.

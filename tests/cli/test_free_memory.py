@@ -10,7 +10,7 @@ import pytest
 
 from jaxcls import Config, bernoulli
 from jaxcls.batches import Batch
-from jaxcls.cli import main, memory
+from jaxcls.cli import free_memory, main
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 GROUP_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
@@ -20,9 +20,9 @@ GROUP_2 = "memory.max", "memory.current", "inactive_file"
 @pytest.fixture
 def system(tmp_path, monkeypatch):
     """Writes what a Linux tells of its memory; it has 8 GB left and no groups at first."""
-    monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_left_of_address_space", lambda: math.inf)
+    monkeypatch.setattr(free_memory, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(free_memory, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(free_memory, "_left_of_address_space", lambda: math.inf)
 
     def write(path, text):
         path = tmp_path / path
@@ -41,44 +41,44 @@ def group(system, folder, names, limit, used, cache):
 
 
 def test_the_systems_own(system):
-    assert memory.free_memory() == 8_000_000 * 1024
+    assert free_memory.free_memory() == 8_000_000 * 1024
 
 
 def test_the_smallest_limit_of_nested_groups_counts(system):
     system("proc/self/cgroup", "0::/job/step\n")
     group(system, "job", GROUP_2, 3_000_000, 1_000_000, 250_000)
     group(system, "job/step", GROUP_2, "max", 900_000, 0)
-    assert memory.free_memory() == 2_250_000
+    assert free_memory.free_memory() == 2_250_000
 
 
 def test_groups_of_the_first_version(system):
     system("proc/self/cgroup", "5:devices:/x\n4:cpu,memory:/pod\n0::/\n")
     group(system, "memory/pod", GROUP_1, 500, 400, 50)
     group(system, "memory", GROUP_1, 9223372036854771712, 400, 50)
-    assert memory.free_memory() == 150
+    assert free_memory.free_memory() == 150
     group(system, "memory/pod", GROUP_1, 500, 700, 0)
-    assert memory.free_memory() == 0
+    assert free_memory.free_memory() == 0
 
 
 @pytest.mark.parametrize("text", ["", "MemFree: 3 kB\n", "MemAvailable: much\n"])
 def test_a_system_that_tells_nothing_refuses_nothing(text, system):
     system("proc/meminfo", text)
     system("proc/self/cgroup", "0::/gone\n")
-    assert memory.free_memory() == math.inf
+    assert free_memory.free_memory() == math.inf
 
 
 def test_a_network_that_does_not_fit_is_refused(system):
     some = Batch(np.zeros((100, 784), np.uint8), np.zeros(100))
     sets = some, None, some
-    memory.check_memory(Config((784, 4000, 4000, 1), bernoulli), *sets)
+    free_memory.check_memory(Config((784, 4000, 4000, 1), bernoulli), *sets)
     wide = Config((784, 20000, 20000, 1), bernoulli)
     with pytest.raises(ValueError, match=r"hidden 20000 20000: .* 20 GB, and 8.2 GB"):
-        memory.check_memory(wide, *sets)
+        free_memory.check_memory(wide, *sets)
 
 
 def test_each_script_refuses_it_with_a_sentence(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(memory, "free_memory", lambda: 1e8)
+    monkeypatch.setattr(free_memory, "free_memory", lambda: 1e8)
     huge, few = ("--dataset", "digits", "--hidden"), ("--epochs", "1", "--no-plots")
     wide = "9000-9000"
     assert main.train_binary([*huge, "9000", "9000", *few]) == 2

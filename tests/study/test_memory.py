@@ -12,7 +12,8 @@ from jaxcls import Batch, Config, Hyperparams, bernoulli, categorical
 from jaxcls.study.devices import member_mesh, spread
 from jaxcls.study.engine import Members, _run_round, place
 from jaxcls.study.many import per_member
-from jaxcls.study.planning import memory_needed, plan_width, run_bytes
+from jaxcls.study.memory import memory_needed, run_bytes
+from jaxcls.study.planning import plan_width
 
 
 def examples(num_examples, config):
