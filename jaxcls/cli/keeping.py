@@ -3,7 +3,7 @@
 import time
 from typing import Self
 
-from jaxcls.cli.progress import Progress
+from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.screen import how_to_resume
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.runs import RunFolder, write_block
@@ -37,7 +37,7 @@ class Keeper:
         self._written = time.perf_counter()
         self._runs = known
         lines = folder is not None
-        self._progress = Progress(total, "run", done=known, lines=lines)
+        self._progress = ProgressBar(total, "run", done=known, lines=lines)
 
     def __enter__(self) -> Self:
         return self

@@ -9,10 +9,10 @@ from jaxcls.cli.screen import bearable, on_terminal, show
 _SECONDS = 10.0  # between two lines
 
 
-class Progress:
+class ProgressBar:
     """How much of what is counted is done.
 
-    >>> with Progress(4, "run") as progress:
+    >>> with ProgressBar(4, "run") as progress:
     ...     progress.update(4)
     4 of 4 runs
     """

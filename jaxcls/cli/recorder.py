@@ -5,7 +5,7 @@ import time
 
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
-from jaxcls.cli.progress import Progress
+from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.screen import how_to_resume, report_line
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.fitting import Report
@@ -48,7 +48,7 @@ class Recorder:
         this: Training,
         flags: TrainFlags,
         request: StopRequest,
-        progress: Progress,
+        progress: ProgressBar,
     ):
         self.this, self.flags = this, flags
         self.request, self.progress = request, progress

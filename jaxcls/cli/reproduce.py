@@ -8,13 +8,13 @@ from typing import Literal
 import jax
 
 from jaxcls.cli.device import choose_device, describe, versions
-from jaxcls.cli.progress import Progress
+from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.screen import hand_out
 from jaxcls.files import write_whole
 from jaxcls.notes.figures import choose, load_figures
-from jaxcls.notes.outcomes import PRECISIONS, Outcome, judge
 from jaxcls.notes.runs import Runs
 from jaxcls.notes.table import as_json, lines_of
+from jaxcls.notes.verdicts import PRECISIONS, Verdict, judge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,30 +49,30 @@ def run(flags: ReproduceFlags) -> int:
     made_of = (f"{name} {version}" for name, version in about["versions"].items())
     hand_out(f"{about['device']} | {', '.join(made_of)}")
 
-    outcomes: list[Outcome] = []
+    verdicts: list[Verdict] = []
     with jax.default_device(device), _Bar() as bar:
         runs = {
             precision: Runs(flags.data_dir, precision, bar.show)
             for precision in PRECISIONS
         }
         for figure in figures:
-            outcome = judge(figure, runs)
-            lines = lines_of(outcome, outcomes[-1] if outcomes else None)
+            verdict = judge(figure, runs)
+            lines = lines_of(verdict, verdicts[-1] if verdicts else None)
             bar.clear()
             hand_out(*lines)
-            outcomes.append(outcome)
-    agreed = sum(outcome.agrees for outcome in outcomes)
+            verdicts.append(verdict)
+    agreed = sum(verdict.agrees for verdict in verdicts)
     # Before the file, so that a full disk does not take the verdict with it.
-    hand_out("", f"{agreed} of {len(outcomes)} figures")
+    hand_out("", f"{agreed} of {len(verdicts)} figures")
     if path is not None:
         result = about | {
             "agreed": agreed,
-            "of": len(outcomes),
-            "figures": [as_json(outcome) for outcome in outcomes],
+            "of": len(verdicts),
+            "figures": [as_json(verdict) for verdict in verdicts],
         }
         text = json.dumps(result, indent=2, ensure_ascii=False)
         write_whole(path, f"{text}\n".encode())
-    return 0 if agreed == len(outcomes) else 1
+    return 0 if agreed == len(verdicts) else 1
 
 
 def _checked_file(flag: str, path: Path) -> Path:
@@ -87,7 +87,7 @@ class _Bar:
     """On a terminal, the epochs of the run that is being trained."""
 
     def __init__(self):
-        self._progress: Progress | None = None
+        self._progress: ProgressBar | None = None
 
     def __enter__(self) -> "_Bar":
         return self
@@ -99,7 +99,7 @@ class _Bar:
         """Shows that a run has done so many of its epochs."""
         if self._progress is None or done == 0:
             self.clear()
-            self._progress = Progress(epochs, "epoch", name=name, lines=False)
+            self._progress = ProgressBar(epochs, "epoch", name=name, lines=False)
         self._progress.update(done)
 
     def clear(self) -> None:

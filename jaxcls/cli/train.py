@@ -12,7 +12,7 @@ from jaxcls.cli.device import choose_device, describe
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.parsing import resolved
-from jaxcls.cli.progress import Progress
+from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.recorder import Recorder, Training
 from jaxcls.cli.result import chosen_epoch, draw, due_pictures, metrics_of
 from jaxcls.cli.resume import (
@@ -183,7 +183,7 @@ def _train(
     start, compiled = time.perf_counter(), clock.seconds()
     request = StopRequest()
     with (
-        Progress(flags.epochs, "epoch", done=this.epoch) as progress,
+        ProgressBar(flags.epochs, "epoch", done=this.epoch) as progress,
         request.listening(),
     ):
         recorder = Recorder(this, flags, request, progress)

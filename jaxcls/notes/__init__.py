@@ -1,6 +1,6 @@
 """Every figure that the course notes print, once more: `scripts/reproduce.py`.
 
 `figures.json` lists them as the notes print them, `runs.py` has the notes' training runs,
-`values.py` jaxcls's value of each figure, `checks.py` says whether the two agree, and
-`command.py` goes through them all.
+`values.py` jaxcls's value of each figure, `checks.py` and `verdicts.py` say whether the two agree, and
+`cli/reproduce.py` goes through them all.
 """

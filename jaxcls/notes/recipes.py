@@ -55,7 +55,7 @@ _BY_HAND = Likelihood("sigmoid by hand", _one, _sigmoid, _bce, bernoulli.predict
 
 _ONE, _TWO, _THREE = (784, 32, 1), (784, 32, 2), (784, 32, 3)
 
-RECIPES = {
+TRAININGS = {
     "A": Recipe(1, (0, 1), Config(_ONE, bernoulli, "sgd", epochs=500), 50),
     # The notes look at the outputs before the 100th update, hence after 99.
     "5A": Recipe(0, (0, 1), Config(_ONE, _BY_HAND), 99),

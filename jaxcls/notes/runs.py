@@ -19,7 +19,7 @@ from jaxcls.fitting import Report, fit
 from jaxcls.interop import pytorch
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
-from jaxcls.notes.recipes import RECIPES, REPEATED
+from jaxcls.notes.recipes import REPEATED, TRAININGS
 from jaxcls.study.many import fit_many
 from jaxcls.training import init_state
 
@@ -89,8 +89,8 @@ class Runs:
         )
 
     def _train(self, name: str) -> Trained:
-        """One of `RECIPES`."""
-        recipe, reports = RECIPES[name], {}
+        """One of `TRAININGS`."""
+        recipe, reports = TRAININGS[name], {}
         config = recipe.config
         train, test = self.data(*recipe.classes)
         if recipe.one_hot:

@@ -7,46 +7,46 @@ import numpy as np
 
 from jaxcls.notes.checks import rounded
 from jaxcls.notes.figures import Printed
-from jaxcls.notes.outcomes import Outcome
+from jaxcls.notes.verdicts import Verdict
 
 _WIDTHS = (30, 24, 24, 24, 6)
 
 
-def lines_of(outcome: Outcome, before: Outcome | None) -> list[str]:
-    """The lines of an outcome, below a new title or head where those of `before` do not hold."""
+def lines_of(verdict: Verdict, before: Verdict | None) -> list[str]:
+    """The lines of an verdict, below a new title or head where those of `before` do not hold."""
     lines = []
-    if before is None or before.figure.section != outcome.figure.section:
-        lines += ["", *textwrap.wrap(outcome.figure.section, sum(_WIDTHS))]
+    if before is None or before.figure.section != verdict.figure.section:
+        lines += ["", *textwrap.wrap(verdict.figure.section, sum(_WIDTHS))]
         before = None
-    if before is None or _head(before) != _head(outcome):
-        lines += _row([[cell] for cell in _head(outcome)])
-    return lines + _outcome_lines(outcome)
+    if before is None or _head(before) != _head(verdict):
+        lines += _row([[cell] for cell in _head(verdict)])
+    return lines + _verdict_lines(verdict)
 
 
-def as_json(outcome: Outcome) -> dict:
-    """An outcome as values for JSON, its numbers to the last digit."""
+def as_json(verdict: Verdict) -> dict:
+    """An verdict as values for JSON, its numbers to the last digit."""
     values = {
         name: value if isinstance(value, str) else np.asarray(value).tolist()
-        for name, value in outcome.values.items()
+        for name, value in verdict.values.items()
     }
-    keys = {} if outcome.num_keys is None else {"num_keys": outcome.num_keys}
-    return outcome.figure._asdict() | values | keys | {"agrees": outcome.agrees}
+    keys = {} if verdict.num_keys is None else {"num_keys": verdict.num_keys}
+    return verdict.figure._asdict() | values | keys | {"agrees": verdict.agrees}
 
 
-def _head(outcome: Outcome) -> tuple[str, ...]:
-    of = "" if outcome.num_keys is None else f" of {outcome.num_keys} keys"
-    columns = (f"{name}{of}" for name in outcome.values)
+def _head(verdict: Verdict) -> tuple[str, ...]:
+    of = "" if verdict.num_keys is None else f" of {verdict.num_keys} keys"
+    columns = (f"{name}{of}" for name in verdict.values)
     return ("figure", "in the notes", *columns, "agrees")
 
 
-def _outcome_lines(outcome: Outcome) -> list[str]:
-    figure = outcome.figure
+def _verdict_lines(verdict: Verdict) -> list[str]:
+    figure = verdict.figure
     cells = [[figure.id, *textwrap.wrap(figure.what, _WIDTHS[0] - 2)]]
     cells.append(_cell(figure.printed, _WIDTHS[1]))
-    for value, width in zip(outcome.values.values(), _WIDTHS[2:4], strict=True):
+    for value, width in zip(verdict.values.values(), _WIDTHS[2:4], strict=True):
         text = value if isinstance(value, str) else rounded(value, figure.printed)
         cells.append(_cell(text, width))
-    return _row([*cells, ["yes" if outcome.agrees else "NO"]])
+    return _row([*cells, ["yes" if verdict.agrees else "NO"]])
 
 
 def _cell(printed: Printed, width: int) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from jaxcls.cli import progress
-from jaxcls.cli.progress import Progress
+from jaxcls.cli.progress import ProgressBar
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def clock(monkeypatch):
 
 
 def test_a_line_comes_every_ten_seconds_and_at_the_end(clock, capsys):
-    with Progress(50, "run", done=10) as shown:
+    with ProgressBar(50, "run", done=10) as shown:
         for done in (14, 18, 22, 26):
             clock(6)
             shown.update(done)
@@ -33,7 +33,7 @@ def test_a_line_comes_every_ten_seconds_and_at_the_end(clock, capsys):
 
 
 def test_lines_of_ones_own_stand_for_these(clock, capsys):
-    with Progress(3, "epoch") as shown:
+    with ProgressBar(3, "epoch") as shown:
         clock(8)
         shown.update(1, "epoch 1/3")
         clock(8)
@@ -44,7 +44,7 @@ def test_lines_of_ones_own_stand_for_these(clock, capsys):
 
 
 def test_without_lines_nothing_is_shown(clock, capsys):
-    with Progress(3, "epoch", lines=False) as shown:
+    with ProgressBar(3, "epoch", lines=False) as shown:
         clock(20)
         shown.update(3)
     assert capsys.readouterr().out == ""
@@ -52,7 +52,7 @@ def test_without_lines_nothing_is_shown(clock, capsys):
 
 def test_a_terminal_has_a_bar(monkeypatch, capsys):
     monkeypatch.setattr(progress, "on_terminal", lambda: True)
-    with Progress(3, "epoch", name="A") as shown:
+    with ProgressBar(3, "epoch", name="A") as shown:
         shown.update(3, "a line", "loss 0.5")
     out = capsys.readouterr().out
     assert "A: 100%" in out and "3/3" in out and "loss 0.5" in out

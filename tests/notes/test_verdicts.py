@@ -11,13 +11,13 @@ import pytest
 from jaxcls import losses
 from jaxcls.cli.flags import RECIPES as FLAGS
 from jaxcls.data import load
-from jaxcls.notes import outcomes, values
 from jaxcls.notes import runs as runs_module
+from jaxcls.notes import values, verdicts
 from jaxcls.notes.figures import Figure, load_figures
-from jaxcls.notes.outcomes import judge
-from jaxcls.notes.recipes import RECIPES, REPEATED
+from jaxcls.notes.recipes import REPEATED, TRAININGS
 from jaxcls.notes.runs import Repeated, Runs
 from jaxcls.notes.table import lines_of
+from jaxcls.notes.verdicts import judge
 
 
 class Fake:
@@ -51,10 +51,10 @@ def test_an_exact_figure_must_agree_in_both_precisions(
     monkeypatch.setitem(
         values.EXACT, "X", lambda runs: jnp.asarray(given[runs.precision])
     )
-    outcome = judge(Figure("X", "", "exact", "", "0.5000"), fakes())
-    assert outcome.agrees is agrees
-    assert outcome.values["float64"] == wide
-    assert outcome.values["float32"] == np.float64(np.float32(narrow))
+    verdict = judge(Figure("X", "", "exact", "", "0.5000"), fakes())
+    assert verdict.agrees is agrees
+    assert verdict.values["float64"] == wide
+    assert verdict.values["float32"] == np.float64(np.float32(narrow))
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_an_exact_figure_must_agree_in_both_precisions(
 def test_a_statistical_figure_must_lie_in_the_range_of_all_keys(printed, agrees):
     trace = np.array([[0.88, 0.975], [0.905, 0.985], [0.89, 0.98]])
     figure = Figure("D.trace", "", "statistical", "", printed)
-    outcome = judge(figure, fakes(trace))
-    assert outcome.agrees is agrees
-    np.testing.assert_array_equal(outcome.values["lowest"], [0.88, 0.975])
-    np.testing.assert_array_equal(outcome.values["highest"], [0.905, 0.985])
-    assert outcome.num_keys == 64
-    assert "lowest of 64 keys" in lines_of(outcome, None)[1]
+    verdict = judge(figure, fakes(trace))
+    assert verdict.agrees is agrees
+    np.testing.assert_array_equal(verdict.values["lowest"], [0.88, 0.975])
+    np.testing.assert_array_equal(verdict.values["highest"], [0.905, 0.985])
+    assert verdict.num_keys == 64
+    assert "lowest of 64 keys" in lines_of(verdict, None)[1]
 
 
 @pytest.mark.parametrize("met", ["float64", "float32", "both"])
@@ -76,9 +76,9 @@ def test_an_error_must_be_met_in_both_precisions(monkeypatch, met):
     monkeypatch.setitem(
         values.ERRORS, "X", lambda runs: (met in ("both", runs.precision), "seen")
     )
-    outcome = judge(Figure("X", "", "error", "", "an error"), fakes())
-    assert outcome.agrees is (met == "both")
-    assert outcome.values == {"float64": "seen", "float32": "seen"}
+    verdict = judge(Figure("X", "", "error", "", "an error"), fakes())
+    assert verdict.agrees is (met == "both")
+    assert verdict.values == {"float64": "seen", "float32": "seen"}
 
 
 def test_a_head_is_printed_again_where_the_columns_change(monkeypatch):
@@ -150,8 +150,8 @@ def test_repeated_runs_are_the_notes_sections_with_all_their_keys():
         assert config.batch_size == batch_size
         if batch_size is not None:
             assert config.shuffle == flags.shuffle
-    assert [(each.seed, each.config.epochs) for each in RECIPES.values()] == [
+    assert [(each.seed, each.config.epochs) for each in TRAININGS.values()] == [
         *((1, 500), (0, 100), (0, 100), (0, 100)),
         *((43052, 100), (43052, 100), (43052, 70)),
     ]
-    assert outcomes.PRECISIONS == ("float64", "float32")
+    assert verdicts.PRECISIONS == ("float64", "float32")

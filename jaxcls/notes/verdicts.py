@@ -18,7 +18,7 @@ from jaxcls.notes.values import ERRORS, EXACT, STATISTICAL
 PRECISIONS: tuple[Precision, Precision] = ("float64", "float32")
 
 
-class Outcome(NamedTuple):
+class Verdict(NamedTuple):
     """What came of a figure.
 
     Attributes:
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     agrees: bool
 
 
-def judge(figure: Figure, runs: dict[Precision, Runs]) -> Outcome:
+def judge(figure: Figure, runs: dict[Precision, Runs]) -> Verdict:
     """Computes a figure and compares it with the notes.
 
     Args:
@@ -48,16 +48,16 @@ def judge(figure: Figure, runs: dict[Precision, Runs]) -> Outcome:
         lowest, highest = values.min(axis=0), values.max(axis=0)
         agrees = lies_within(lowest, highest, figure.printed)
         num_keys = REPEATED[name].num_keys
-        return Outcome(figure, {"lowest": lowest, "highest": highest}, num_keys, agrees)
+        return Verdict(figure, {"lowest": lowest, "highest": highest}, num_keys, agrees)
     if figure.kind == "error":
         seen = {each: _error(figure, runs[each]) for each in PRECISIONS}
         texts = {precision: text for precision, (_, text) in seen.items()}
-        return Outcome(figure, {**texts}, None, all(met for met, _ in seen.values()))
+        return Verdict(figure, {**texts}, None, all(met for met, _ in seen.values()))
     wide, narrow = (_exact(figure, runs[each]) for each in PRECISIONS)
     agrees = agrees_to_the_digit(wide, figure.printed) and agrees_in_float32(
         narrow, figure.printed
     )
-    return Outcome(figure, {"float64": wide, "float32": narrow}, None, agrees)
+    return Verdict(figure, {"float64": wide, "float32": narrow}, None, agrees)
 
 
 def _exact(figure: Figure, runs: Runs) -> np.ndarray:
