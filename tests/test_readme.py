@@ -71,9 +71,7 @@ def test_snippets_of_python_run(path, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_top_ones_commands_run(
-    mnist_dir, tmp_path, monkeypatch, capsys
-):
+def test_the_top_ones_commands_run(mnist_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXCLS_DATA_DIR", str(mnist_dir))
     image = Image.new("L", (28, 28))

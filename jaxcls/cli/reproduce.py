@@ -84,7 +84,7 @@ def _checked_file(flag: str, path: Path) -> Path:
 
 
 class _Bar:
-    """On a terminal, the epochs of the run that is being trained."""
+    """On a terminal, how far the run that is being trained is, in epochs or in keys."""
 
     def __init__(self):
         self._progress: ProgressBar | None = None
@@ -95,11 +95,11 @@ class _Bar:
     def __exit__(self, *_) -> None:
         self.clear()
 
-    def show(self, name: str, done: int, epochs: int) -> None:
-        """Shows that a run has done so many of its epochs."""
+    def show(self, name: str, done: int, total: int) -> None:
+        """Shows that so much of a run is done."""
         if self._progress is None or done == 0:
             self.clear()
-            self._progress = ProgressBar(epochs, "epoch", name=name, lines=False)
+            self._progress = ProgressBar(total, "part", name=name, lines=False)
         self._progress.update(done)
 
     def clear(self) -> None:

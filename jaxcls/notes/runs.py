@@ -20,11 +20,12 @@ from jaxcls.interop import pytorch
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
 from jaxcls.notes.recipes import REPEATED, TRAININGS
+from jaxcls.study.engine import Runs as ManyRuns
 from jaxcls.study.many import fit_many
 from jaxcls.training import init_state
 
 Precision = Literal["float64", "float32"]
-# Told a run's name, how many of its epochs are done, and of how many.
+# Told a run's name, how many of its epochs, or of its keys, are done, and of how many.
 OnProgress = Callable[[str, int, int], None]
 
 _DROPOUT_RATE = 0.5
@@ -125,8 +126,14 @@ class Runs:
             lambda leaf: np.stack([leaf] * num_keys),
             self.network(recipe.seed, config.layer_sizes),
         )
-        shown = f"{name} with {num_keys} keys"
-        self._on_progress(shown, 0, config.epochs)
+        shown, done = f"{name} with {num_keys} keys", 0
+
+        def tell(chunks: dict[int, ManyRuns]) -> None:
+            nonlocal done
+            done += sum(len(runs.epochs) for runs in chunks.values())
+            self._on_progress(shown, done, num_keys)
+
+        self._on_progress(shown, 0, num_keys)
         # The training set is also what is scored after each epoch, and judges nothing.
         runs = fit_many(
             range(num_keys),
@@ -136,8 +143,8 @@ class Runs:
             validation=train,
             test=test,
             params=params,
+            on_chunks=tell,
         )
-        self._on_progress(shown, config.epochs, config.epochs)
         scores = cast(Metrics, cast(History, runs.history).validation)
         trace = np.asarray(scores.accuracy)[:, every - 1 :: every]
         return Repeated(trace, np.asarray(runs.scores["test"].accuracy))

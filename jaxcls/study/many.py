@@ -1,6 +1,6 @@
 """`fit_many`: `fit` for many seeds and hyperparams at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,7 @@ def fit_many(
     params: Params | None = None,
     width: int | None = None,
     devices: Sequence[jax.Device] | None = None,
+    on_chunks: Callable[[dict[int, Runs]], None] | None = None,
 ) -> Runs:
     """Trains S runs, each as `fit` would alone, and scores them.
 
@@ -47,6 +48,7 @@ def fit_many(
         params: what the runs start from, leaves [S, ...]; drawn from the seeds by default.
         width: runs that a device trains side by side, as `planning.plan_width` by default.
         devices: jax's by default.
+        on_chunks: called with chunks of `width` runs, by their numbers, as they are trained.
 
     Returns:
         What came of each, on the host.
@@ -86,7 +88,15 @@ def fit_many(
         )
     sets = place(mesh, train, validation, test)
     return joined(
-        train_members(members, width, sets, config.epochs, config=config, mesh=mesh)
+        train_members(
+            members,
+            width,
+            sets,
+            config.epochs,
+            config=config,
+            mesh=mesh,
+            on_chunks=on_chunks,
+        )
     )
 
 
