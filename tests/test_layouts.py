@@ -19,6 +19,7 @@ from jaxcls import (
     gaussian,
     init_state,
     layouts,
+    packing,
     train_step,
 )
 from jaxcls.batches import aligned_empty
@@ -266,7 +267,7 @@ def test_fit_packs_large_full_batches_alone(monkeypatch):
         return state, history, reports
 
     got = fitted()
-    monkeypatch.setattr(layouts, "_LEAST_TO_PACK", 2**62)
+    monkeypatch.setattr(packing, "_LEAST_TO_PACK", 2**62)
     assert_trees_close(got, fitted(), 2e-6)
 
 
