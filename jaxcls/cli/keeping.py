@@ -36,14 +36,17 @@ class Keeper:
         self._new: Done = {}
         self._written = time.perf_counter()
         self._runs = known
-        lines = folder is not None
-        self._progress = ProgressBar(total, "run", done=known, lines=lines)
+        # The process that writes shows it, for all.
+        self._progress = (
+            None if folder is None else ProgressBar(total, "run", done=known)
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, *_) -> None:
-        self._progress.__exit__()
+        if self._progress is not None:
+            self._progress.__exit__()
         # What was trained is kept, whatever ended the training; but a disk that is full is.
         if kind is None or not issubclass(kind, OSError):
             self._write()
@@ -52,7 +55,8 @@ class Keeper:
         """Takes chunks that were trained just now."""
         self._new |= done
         self._runs += sum(len(runs.epochs) for runs in done.values())
-        self._progress.update(self._runs)
+        if self._progress is not None:
+            self._progress.update(self._runs)
         problem = None
         if time.perf_counter() - self._written > _SECONDS:
             try:

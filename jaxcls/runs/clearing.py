@@ -4,10 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxcls.files import (
-    cannot_write,
-    read_json,
-)
+from jaxcls.files import cannot_write, read_json
 from jaxcls.runs.names import CONFIG, ENSEMBLE, RESULTS, STATE, WINNER
 
 

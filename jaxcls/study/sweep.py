@@ -212,13 +212,13 @@ def run_again(
         if not wanted:
             continue
         places = {number: _places(plan, numbers.index(number)) for number in wanted}
-        trained = train_members(
-            _members(plan, numbers),
-            group.width,
+        trained = _train_group(
+            plan,
+            group,
+            numbers,
+            rung,
             sets,
-            plan.rungs[rung],
-            config=plan.settings[numbers[0]].config,
-            mesh=mesh,
+            mesh,
             chunks=sorted({i // group.width for some in places.values() for i in some}),
         )
         found |= {
@@ -248,17 +248,38 @@ def _train_rung(
             if on_chunks is not None:
                 on_chunks(keyed)
 
-        train_members(
-            _members(plan, numbers),
-            group.width,
+        _train_group(
+            plan,
+            group,
+            numbers,
+            rung,
             sets,
-            plan.rungs[rung],
-            config=plan.settings[numbers[0]].config,
-            mesh=mesh,
+            mesh,
             done=_chunks_of(done, rung, index),
             on_chunks=tell,
             keep=False,
         )
+
+
+def _train_group(
+    plan: Plan,
+    group: Group,
+    numbers: Sequence[int],
+    rung: int,
+    sets: Sets,
+    mesh: Mesh,
+    **how: Any,
+) -> dict[int, Runs]:
+    """Trains these settings of a group for a rung; `how` is as of `train_members`."""
+    return train_members(
+        _members(plan, numbers),
+        group.width,
+        sets,
+        plan.rungs[rung],
+        config=plan.settings[numbers[0]].config,
+        mesh=mesh,
+        **how,
+    )
 
 
 def ranking(plan: Plan, rung: int, tried: Collection[int], done: Done) -> list[Outcome]:

@@ -3,7 +3,9 @@
 import pytest
 
 from jaxcls.cli import progress
+from jaxcls.cli.keeping import Keeper
 from jaxcls.cli.progress import ProgressBar
+from jaxcls.cli.signals import StopRequest
 
 
 @pytest.fixture
@@ -57,3 +59,10 @@ def test_a_terminal_has_a_bar(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "A: 100%" in out and "3/3" in out and "loss 0.5" in out
     assert "a line" not in out
+
+
+def test_a_process_that_does_not_write_shows_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
+    with Keeper(None, StopRequest(), total=4, known=0) as keeper:
+        keeper.keep({})
+    assert capsys.readouterr() == ("", "")
