@@ -53,6 +53,7 @@ def plan_width(
     Raises:
         ValueError: not even one run on each device fits.
 
+    >>> import numpy as np
     >>> from jaxcls import bernoulli
     >>> train = Batch(np.zeros((1000, 784), np.float32), np.zeros(1000))
     >>> sets = Config((784, 32, 1), bernoulli), train, None, None
