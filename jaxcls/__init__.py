@@ -28,7 +28,7 @@ from jaxcls.study.engine import Runs
 from jaxcls.study.many import fit_many
 from jaxcls.training import TrainState, chosen_params, evaluate, init_state, train_step
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Batch",

@@ -93,8 +93,17 @@ def epoch_rows(key: Array, data: Batch, config: Config) -> tuple[Array, Array]:
     places = jnp.minimum(starts, count - size) + jnp.arange(size, dtype=jnp.int32)
     rows = places
     if config.shuffle:
-        rows = jax.random.permutation(key, jnp.arange(count, dtype=jnp.int32))[places]
+        rows = _new_order(key, count)[places]
     return rows, places >= starts
+
+
+def _new_order(key: Array, count: int) -> Array:
+    """The numbers 0 to `count` - 1 [N] int32, each order as likely as any other."""
+    # Sorted by 64 random bits each. jax.random.permutation takes twice the time: it sorts twice.
+    # That any two of a million have the same bits has a probability of 3e-8.
+    bits = jax.random.bits(key, (2, count), jnp.uint32)
+    numbers = jnp.arange(count, dtype=jnp.int32)
+    return jax.lax.sort((*bits, numbers), num_keys=2)[-1]
 
 
 def take(data: Batch, rows: Array, real: Array, config: Config) -> Batch:

@@ -52,10 +52,10 @@ def init(key: Array, layer_sizes: Sequence[int]) -> Params:
 def draw_masks(
     key: Array, rate: ArrayLike, leading_shape: Sequence[int], params: Params
 ) -> Masks:
-    """Draws one dropout mask per hidden layer, all examples in one call.
+    """Draws one dropout mask per hidden layer, all examples and layers in one call.
 
     Args:
-        key: typed key; hidden layer l draws from `fold_in(key, l)`.
+        key: typed key.
         rate: [] share of units dropped, in [0, 1); may be traced.
         leading_shape: shape before the units, such as (T, B) for T batches of B.
         params: the network's, for its hidden sizes.
@@ -76,13 +76,13 @@ def draw_masks(
     # In float32 also under x64: bernoulli draws as many bits as its rate has, so the
     # masks of a float64 run would otherwise differ from those it is compared with.
     keep = 1 - jnp.asarray(rate, jnp.float32)
+    widths = [layer["bias"].shape[-1] for layer in _layers(params)[:-1]]
+    if not widths:
+        return ()
+    kept = jax.random.bernoulli(key, keep, (*leading_shape, sum(widths)))
+    ends = itertools.accumulate(widths)
     return tuple(
-        jax.random.bernoulli(
-            jax.random.fold_in(key, index),
-            keep,
-            (*leading_shape, layer["bias"].shape[-1]),
-        )
-        for index, layer in enumerate(_layers(params)[:-1])
+        kept[..., end - width : end] for width, end in zip(widths, ends, strict=True)
     )
 
 
@@ -173,16 +173,23 @@ def check_masks(
         raise ValueError(f"{caller}: masks must have shapes {wanted}, got {got}.")
 
 
-@partial(jax.jit, static_argnums=1)  # as one program: drawn one by one, each compiles
+@partial(jax.jit, static_argnums=1)
 def _init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
-    params = {}
-    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(layer_sizes)):
-        kernel_key, bias_key = jax.random.split(jax.random.fold_in(key, index))
-        bound = 1 / math.sqrt(fan_in)
+    # All numbers in one draw: each draw of its own takes XLA a tenth of a second to compile.
+    layers = list(itertools.pairwise(layer_sizes))
+    count = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
+    draws = _symmetric(
+        jax.random.fold_in(key, 0), count
+    )  # the key itself is not used up
+    params, start = {}, 0
+    for index, (fan_in, fan_out) in enumerate(layers):
+        bound, middle = 1 / math.sqrt(fan_in), start + fan_out
+        end = middle + fan_in * fan_out
         params[f"Dense_{index}"] = {
-            "bias": _uniform(bias_key, (fan_out,), bound),
-            "kernel": _uniform(kernel_key, (fan_in, fan_out), bound),
+            "bias": draws[start:middle] * jnp.float32(bound),
+            "kernel": draws[middle:end].reshape(fan_in, fan_out) * jnp.float32(bound),
         }
+        start = end
     return params
 
 
@@ -191,10 +198,11 @@ def _layers(params: Params) -> list[dict[str, Array]]:
     return [params[f"Dense_{index}"] for index in range(len(params))]
 
 
-def _uniform(key: Array, shape: tuple[int, ...], bound: float) -> Array:
+def _symmetric(key: Array, count: int) -> Array:
+    """Uniform in [-1, 1)."""
     # Not jax.random.uniform(..., -bound, bound): it multiplies and adds, which a CPU rounds once
-    # and a GPU twice. Here all but the last product is exact, so that both give the same bits.
-    return (2 * jax.random.uniform(key, shape, jnp.float32) - 1) * jnp.float32(bound)
+    # and a GPU twice. Here all is exact but a product that follows, so that both give the same bits.
+    return 2 * jax.random.uniform(key, (count,), jnp.float32) - 1
 
 
 def _check_key(caller: str, key: Array) -> None:

@@ -58,7 +58,8 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import jaxcls  # noqa: E402
-from jaxcls import Config, Hyperparams, Keys, mlp  # noqa: E402
+from jaxcls import Batch, Config, Hyperparams, Keys, mlp  # noqa: E402
+from jaxcls.batches import epoch_rows  # noqa: E402
 from jaxcls.study import memory, planning  # noqa: E402
 from jaxcls.study.devices import member_mesh  # noqa: E402
 from jaxcls.study.engine import Members, joined, place, train_members  # noqa: E402
@@ -205,10 +206,11 @@ def draws() -> dict[str, Callable]:
     """What is drawn from a seed."""
     keys = Keys.from_seed(7)
     params = mlp.init(keys.init, (784, 32, 1))
+    data = Batch(np.zeros((60_000, 1), np.float32), np.zeros(60_000))
     return {
         "starting weights": lambda: mlp.init(keys.init, (784, 32, 1)),
         "dropout masks": lambda: mlp.draw_masks(keys.dropout, 0.5, (10, 16), params),
-        "orders": lambda: jax.random.permutation(keys.shuffle, jnp.arange(60_000)),
+        "orders": lambda: epoch_rows(keys.shuffle, data, T)[0],
     }
 
 

@@ -72,6 +72,16 @@ def batches_of(config, data, epoch):
     return [np.asarray(r)[np.asarray(m)] for r, m in zip(rows, real, strict=True)]
 
 
+def test_each_order_is_as_likely_as_any_other():
+    data, config = Batch(np.zeros((4, 1)), np.zeros(4)), Config((1, 1), bernoulli)
+    keys = jax.random.split(jax.random.key(0), 24_000)
+    rows, _ = jax.vmap(lambda key: epoch_rows(key, data, config))(keys)
+    orders, counts = np.unique(rows[:, 0], axis=0, return_counts=True)
+    assert orders.shape == (24, 4) and (np.sort(orders) == np.arange(4)).all()
+    # Chi-squared of 23 degrees of freedom exceeds 60 with a probability of 4e-5.
+    assert ((counts - 1000) ** 2 / 1000).sum() < 60
+
+
 @pytest.mark.parametrize(
     "name, optimizer, batch_size, dropout",
     [

@@ -30,7 +30,8 @@ FLAGS = (
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "run"
     # At this rate the last epoch is not the best.
-    flags = (*FLAGS, "--validation-fraction", "0.2", "--learning-rate", "0.1")
+    rate = ("--learning-rate", "0.03", "--seed", "1")
+    flags = (*FLAGS, "--validation-fraction", "0.2", *rate)
     assert main.train_multiclass([*flags, "--output-dir", str(path)]) == 0
     return path
 
