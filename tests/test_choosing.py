@@ -30,7 +30,11 @@ LAST = Config((4, 1), bernoulli, "sgd", momentum=0.5, batch_size=8, epochs=12)
 LOSS, ACCURACY = (
     dataclasses.replace(LAST, monitor=name) for name in ("loss", "accuracy")
 )
-monitors = pytest.mark.parametrize("config", [LOSS, ACCURACY], ids=["loss", "accuracy"])
+monitors = pytest.mark.parametrize(
+    "config",
+    [LOSS, pytest.param(ACCURACY, marks=pytest.mark.slow)],
+    ids=["loss", "accuracy"],
+)
 
 
 def patient(config, patience):
@@ -128,7 +132,7 @@ def test_of_equal_epochs_the_first_is_best():
         pytest.param(1, None, marks=pytest.mark.slow),
         pytest.param(2, None, marks=pytest.mark.slow),
         pytest.param(5, None, marks=pytest.mark.slow),
-        (None, 1),
+        pytest.param(None, 1, marks=pytest.mark.slow),
         (2, 3),
         pytest.param(5, 2, marks=pytest.mark.slow),
         (100, 100),
@@ -165,6 +169,7 @@ def test_patience_ends_where_it_ends_whatever_the_segments(
     assert all(step == 3 * epoch for epoch, step in checkpoints)
 
 
+@pytest.mark.slow
 def test_epochs_that_are_not_done_are_blank_in_train_epochs():
     config = patient(LOSS, 2)
     _, whole = run(config)
@@ -201,6 +206,7 @@ def test_a_score_that_is_not_a_number_is_never_best(config):
     assert_trees_equal(state.progress.best, good.progress.best)
 
 
+@pytest.mark.slow
 def test_without_a_monitor_validation_is_history_alone():
     state, history = run(LAST)
     judged, same = run(LOSS)

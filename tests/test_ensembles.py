@@ -9,7 +9,11 @@ import pytest
 from jaxcls import bernoulli, categorical, class_probabilities, ensembles, gaussian, mlp
 
 SIZES = {bernoulli: (6, 5, 1), categorical: (6, 5, 3)}
-both = pytest.mark.parametrize("likelihood", list(SIZES), ids=lambda each: each.name)
+both = pytest.mark.parametrize(
+    "likelihood",
+    [bernoulli, pytest.param(categorical, marks=pytest.mark.slow)],
+    ids=["bernoulli", "categorical"],
+)
 
 
 def members(likelihood, num_members=5, scale=4.0):
@@ -63,6 +67,7 @@ def test_agrees_with_float64(likelihood, num_members, scale):
         np.testing.assert_allclose(got_one, want_one, atol=1e-6 * max(1, scale))
 
 
+@pytest.mark.slow
 @both
 def test_agrees_in_float64(likelihood, x64):
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), members(likelihood))

@@ -358,6 +358,7 @@ def test_epochs_of_data_of_another_size_count(num_rows):
     jax.tree.map(np.testing.assert_array_equal, done.params, same.params)
 
 
+@pytest.mark.slow
 def test_where_a_resumed_run_diverges_is_told_by_its_epoch():
     config = Config((4, 8, 1), bernoulli, batch_size=16, shuffle=False, epochs=4)
     state, _ = fit(
@@ -381,6 +382,7 @@ def test_data_over_several_devices_are_refused(name):
         fit(Keys.from_seed(0), config, Hyperparams(), **{"train": data, name: wide})
 
 
+@pytest.mark.slow
 def test_segments_change_no_bit():
     config = Config((2, 8, 1), bernoulli, "adam", epochs=37, batch_size=1, dropout=True)
     data = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))

@@ -425,13 +425,8 @@ def test_aligned_memory_is_taken_without_a_copy(dtype, x64):
         np.testing.assert_array_equal(on_device, array)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name == "adamw" else pytest.mark.slow)
-        for name in SETTINGS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
 def test_narrowed_training_is_plain_training(name, x64):
     config, hyperparams, data = settings(name)
     data = jax.tree.map(lambda leaf: leaf[:200], data)

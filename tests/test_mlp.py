@@ -146,6 +146,7 @@ def test_masks_differ_from_layer_to_layer_and_step_to_step():
     assert len(flat) == 20
 
 
+@pytest.mark.slow
 def test_masks_do_not_depend_on_x64(params):
     narrow = mlp.draw_masks(jax.random.key(1), 0.3, (40,), params)
     with jax.enable_x64(True):

@@ -31,7 +31,11 @@ SETTINGS = {"momentum": 0.5, "batch_size": 8, "shuffle": False, "epochs": 2}
 TWO = Config((6, 5, 1), bernoulli, "sgd", **SETTINGS)
 THREE = Config((6, 3), categorical, "sgd", **SETTINGS)
 WEIGHTS = {TWO: (0.5, 2.0), THREE: (0.5, 2.0, 1.25)}
-both = pytest.mark.parametrize("config", [TWO, THREE], ids=["bernoulli", "categorical"])
+both = pytest.mark.parametrize(
+    "config",
+    [pytest.param(TWO, marks=pytest.mark.slow), THREE],
+    ids=["bernoulli", "categorical"],
+)
 
 
 def num_classes(config):
@@ -133,6 +137,7 @@ def test_a_clipped_step_by_hand(scale, norm, want):
     np.testing.assert_allclose(moved, want * direction, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_adams_moments_are_of_the_clipped_gradient():
     config = dataclasses.replace(THREE, optimizer="adam", momentum=0.0)
     want = stepped(config, Hyperparams(0.1), examples(THREE))

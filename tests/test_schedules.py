@@ -86,7 +86,10 @@ def test_shares_after_the_end_and_of_the_longest_run_are_in_range(name):
         assert (after >= 0).all() and (after <= 1).all() and np.diff(after).max() <= 0
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    "name",
+    [SCHEDULES[-1], *(pytest.param(n, marks=pytest.mark.slow) for n in SCHEDULES[:-1])],
+)
 def test_a_run_agrees_with_float64_and_a_new_rate_compiles_nothing(name):
     data = examples()
     state, history = run(name)

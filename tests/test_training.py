@@ -37,7 +37,7 @@ OPTIMIZERS = {
 
 
 # Either loss, full batches and mini-batches, with dropout and without: each once.
-FAST = {("bernoulli", "sgd", 8, True), ("categorical", "adam", None, False)}
+FAST = {("bernoulli", "sgd", 8, True)}
 SLOW = pytest.mark.slow
 
 
@@ -72,6 +72,7 @@ def batches_of(config, data, epoch):
     return [np.asarray(r)[np.asarray(m)] for r, m in zip(rows, real, strict=True)]
 
 
+@pytest.mark.slow
 def test_each_order_is_as_likely_as_any_other():
     data, config = Batch(np.zeros((4, 1)), np.zeros(4)), Config((1, 1), bernoulli)
     keys = jax.random.split(jax.random.key(0), 24_000)
@@ -226,6 +227,7 @@ def test_jit_is_eager():
     assert_trees_close(got, want)
 
 
+@pytest.mark.slow
 def test_vmap_is_a_loop_over_seeds_and_settings():
     data, rates = examples(), jnp.array([0.01, 0.1, 0.3])
     config = Config((6, 5, 1), bernoulli, batch_size=8, dropout=True)
@@ -274,7 +276,8 @@ def test_validation_takes_no_part_in_training():
     assert int(with_scores.validation.correct[-1]) == int(last.correct)
 
 
-@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.slow), 8])
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [None, 8])
 def test_weights_are_repetitions(batch_size):
     # An example of weight 2 counts as two, one of weight 0 as none.
     data = examples(8)

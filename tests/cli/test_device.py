@@ -96,7 +96,9 @@ def broken_plugin(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["auto", "cpu", "gpu"])
+@pytest.mark.parametrize(
+    "name", ["auto", *(pytest.param(n, marks=pytest.mark.slow) for n in ("cpu", "gpu"))]
+)
 def test_a_plugin_that_finds_no_gpu_prints_no_traceback(name, broken_plugin):
     code = f"from jaxcls.cli.device import choose_device; print(choose_device({name!r}).platform)"
     path = os.pathsep.join([str(broken_plugin), str(SCRIPTS.parent)])

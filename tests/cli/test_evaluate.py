@@ -128,7 +128,8 @@ def test_a_class_that_is_never_predicted_scores_0(runs):
     assert got["roc_auc"] == pytest.approx(0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("seeds", ["1", pytest.param("3", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", ["1", "3"])
 def test_the_auc_of_probabilities_that_round_to_1_is_that_of_the_logits(
     tmp_path, seeds, capsys
 ):

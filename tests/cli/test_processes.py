@@ -120,6 +120,7 @@ def test_others_that_do_not_come_are_a_sentence(number):
     )
 
 
+@pytest.mark.slow
 def test_what_a_launcher_left_in_a_shell_is_named():
     process = started(
         {},
@@ -139,6 +140,7 @@ def test_what_a_launcher_left_in_a_shell_is_named():
     assert len(told) == 2
 
 
+@pytest.mark.slow
 def test_two_of_one_number_are_a_sentence():
     port = free_port()
     # Long enough that it is still there once the second has begun, on a busy machine, too.

@@ -101,7 +101,11 @@ def assert_equal_runs(folder, other, *, checkpoints=True):
         assert path.read_bytes() == Path(folder, "checkpoints", path.name).read_bytes()
 
 
-@pytest.mark.parametrize("flags", [FULL, MIXED], ids=["full batch", "mini-batch"])
+@pytest.mark.parametrize(
+    "flags",
+    [pytest.param(FULL, marks=pytest.mark.slow), MIXED],
+    ids=["full batch", "mini-batch"],
+)
 def test_a_run_cut_off_goes_on_to_the_same_bits(flags, straight, monkeypatch, capsys):
     cut_off(flags, monkeypatch)
     assert "the power is off" in capsys.readouterr().err
@@ -137,6 +141,7 @@ def test_a_finished_run_says_so_and_changes_nothing(straight, capsys):
     assert before == {path: path.read_bytes() for path in Path("run").rglob("*.*")}
 
 
+@pytest.mark.slow
 def test_what_no_result_depends_on_does_not_reopen_a_finished_run(straight, capsys):
     shutil.copytree(straight(FULL), "run")
     before = Path("run/metrics.json").read_bytes()
@@ -281,6 +286,7 @@ def test_epochs_of_a_schedule_may_change_before_any_is_done(cut):
     assert metrics("run")["chosen"]["epochs_done"] == 3
 
 
+@pytest.mark.slow
 def test_other_data_are_refused(monkeypatch, capsys):
     import numpy as np
 
@@ -336,6 +342,7 @@ def test_another_environment_is_said(cut, capsys):
     assert "some epochs were done elsewhere" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_class_weights_that_meant_something_else_are_said(monkeypatch, capsys):
     weights = ("--class-weights", "1", "3")
     cut_off((*FULL, *weights, "--batch-size", "32"), monkeypatch)
@@ -453,6 +460,7 @@ def test_a_checkpoint_of_fewer_epochs_planned_is_the_runs_own(straight, monkeypa
     assert found["train"] == wanted["train"] and found["test"] == wanted["test"]
 
 
+@pytest.mark.slow
 def test_pictures_that_are_not_all_there_are_drawn(straight, capsys):
     shutil.copytree(straight(FULL), "run")
     names = ("curves.png", "confusion.png", "mistakes.png")
@@ -468,6 +476,7 @@ def test_pictures_that_are_not_all_there_are_drawn(straight, capsys):
     assert "is finished" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_drawn_is_not_the_runs_failure(monkeypatch, capsys):
     def failing(*_):
         raise RuntimeError("no ink")

@@ -193,7 +193,9 @@ with StopRequest().listening() if sys.argv[1] == "saves" else ending_at_once():
 @pytest.mark.parametrize(
     ("kind", "signals", "code"),
     [
-        ("saves nothing", [signal.SIGINT], -signal.SIGINT),
+        pytest.param(
+            "saves nothing", [signal.SIGINT], -signal.SIGINT, marks=pytest.mark.slow
+        ),
         pytest.param(
             "saves nothing", [signal.SIGTERM], -signal.SIGTERM, marks=pytest.mark.slow
         ),

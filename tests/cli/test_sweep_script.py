@@ -408,6 +408,7 @@ def test_state_of_another_sweep_is_refused_by_name(swept, monkeypatch, capsys):
     assert "other/metrics.json belongs to another run: its seed is 0" in told
 
 
+@pytest.mark.slow
 def test_momenta_without_an_optimizer_that_has_one_are_said(capsys):
     flags = ("--dataset", "digits", "--epochs", "1", "--seeds", "1", "--dropout", "0")
     argv = (*flags, "--learning-rate", "1e-3", "--momentum", "0.9", "--output-dir", "s")

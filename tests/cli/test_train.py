@@ -226,6 +226,7 @@ def test_all_ten_classes_of_real_mnist(mnist_dir):
     assert score["count"] == 10_000 and score["accuracy"] >= 0.975
 
 
+@pytest.mark.slow
 def test_no_hidden_layer_and_two_outputs():
     assert binary(*SHORT, "--hidden", "--likelihood", "categorical") == 0
     assert metrics()["config"]["layer_sizes"] == [784, 2]
@@ -543,6 +544,7 @@ def test_compile_time_is_not_training_time():
     assert seconds["load"] + seconds["compile"] + seconds["train"] < total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change, sentence",
     [

@@ -57,6 +57,7 @@ def test_the_best_parameters_are_scored_and_both_are_kept(capsys):
     )
 
 
+@pytest.mark.slow
 def test_accuracy_may_choose_and_patience_holds_out_a_tenth():
     flags = ("--patience", "2", "--monitor", "accuracy", "--epochs", "60")
     assert binary(*DIGITS, *flags) == 0

@@ -629,6 +629,7 @@ def test_pictures_that_are_too_small_are_refused(read, size):
         read(page)
 
 
+@pytest.mark.slow
 def test_a_run_takes_pictures_as_its_training_images_are(tmp_path, capsys):
     # As MNIST's, 20 pixels long and centred by mass, but dark on white.
     images = np.stack([read_centred(each, tmp_path) for each in DIGITS[:60]])

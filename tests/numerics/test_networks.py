@@ -158,7 +158,7 @@ def test_measured_errors_of_networks(name):
     assert worst <= bound
 
 
-@pytest.mark.parametrize("num_outputs", [1, 3])
+@pytest.mark.parametrize("num_outputs", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("images", ["bytes", "floats"])
 def test_a_step_goes_down_the_finite_differences_of_float64(num_outputs, images):
     net = network(100, num_outputs, images)

@@ -65,6 +65,7 @@ def test_mistakes_where_there_are_none():
     opened(plots.mistakes(np.zeros((1, 5, 5)), np.array([0]), p, ("zero", "one")))
 
 
+@pytest.mark.slow
 def test_many_classes_take_no_more_room_than_some():
     sizes = {
         opened(plots.confusion(np.eye(k, dtype=int), [str(i) for i in range(k)])).size

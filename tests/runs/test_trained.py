@@ -91,6 +91,7 @@ def test_features_of_another_kind_are_refused(folder, features, message):
         jaxcls.load_run(folder).predict(features)
 
 
+@pytest.mark.slow
 def test_a_run_on_floats_takes_floats(tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     y = np.where(x[:, 0] > 0, -7, 20)

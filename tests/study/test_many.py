@@ -212,16 +212,8 @@ def one_by_one():
     return wants
 
 
-@pytest.mark.parametrize(
-    "num_devices, width",
-    [
-        (2, 2),
-        *(
-            pytest.param(*each, marks=pytest.mark.slow)
-            for each in ((8, 1), (1, 4), (4, 1))
-        ),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("num_devices, width", [(2, 2), (8, 1), (1, 4), (4, 1)])
 def test_devices_and_widths_change_nothing(num_devices, width, one_by_one):
     # Neither 5 nor 7 runs fill the chunks, nor the chunks the devices.
     for count in (5, 7):
