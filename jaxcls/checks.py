@@ -159,11 +159,16 @@ def check_label_settings(caller: str, hyperparams: Hyperparams, config: Config) 
     """Raises unless what concerns the labels fits the likelihood; costs nothing under jit."""
     smoothing, weights = hyperparams.label_smoothing, hyperparams.class_weights
     for name, value in (("label_smoothing", smoothing), ("class_weights", weights)):
-        if value is not None and config.likelihood.smooth is None:
+        if value is not None and not config.likelihood.has_classes:
             raise ValueError(
                 f"{caller}: {name} needs class labels, which the likelihood "
                 f"{config.likelihood.name!r} has not."
             )
+    if smoothing is not None and config.likelihood.smooth is None:
+        raise ValueError(
+            f"{caller}: label_smoothing needs Likelihood.smooth, which the likelihood "
+            f"{config.likelihood.name!r} has not."
+        )
     if weights is None:
         return
     num_classes = max(2, config.layer_sizes[-1])

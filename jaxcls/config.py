@@ -2,17 +2,19 @@
 
 import dataclasses
 from numbers import Integral, Real
-from typing import Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import jax
 import numpy as np
+import optax
 from jax import Array
 
 from jaxcls import mlp
 from jaxcls.likelihoods import Likelihood
+from jaxcls.mlp import Activation
+from jaxcls.optimizers import OPTIMIZERS, OptimizerName, OwnOptimizer
 from jaxcls.schedules import ScheduleName
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
 MonitorName = Literal["loss", "accuracy"]
 MOST_STEPS = 2**31 - 1  # they are counted in int32
 
@@ -24,7 +26,10 @@ class Config:
     Attributes:
         layer_sizes: inputs, hidden layers, outputs.
         likelihood: `jaxcls.bernoulli`, `jaxcls.categorical`, `jaxcls.gaussian` or one's own.
-        optimizer: "sgd", "adam" or "adamw".
+        optimizer: one of `optimizers.OPTIMIZERS`, or a function of one's own that takes the
+            `Hyperparams`, which are traced, and returns an optax transformation. It does all that
+            is done with a gradient: it clips and decays, or does not, and steps down by the
+            learning rate.
         momentum: of sgd, in [0, 1).
         batch_size: examples a step; None, or more than there are, is the full batch.
         shuffle: a new order of the examples each epoch; otherwise they run as given.
@@ -35,6 +40,10 @@ class Config:
         monitor: "loss" or "accuracy" of the validation set, by which the best parameters are
             chosen after each epoch; None keeps the last.
         patience: epochs without a better value after which training stops; None trains all.
+        activation: of the hidden layers, one of `mlp.ACTIVATIONS` or a function of one's own.
+        ema_decay: in (0, 1), keeps an average of the params after each step, in which each weighs
+            so much less than the next; it is judged, chosen and scored in their place. None
+            keeps none.
 
     Raises:
         TypeError, ValueError: a field is out of its range; the message names it.
@@ -46,7 +55,7 @@ class Config:
 
     layer_sizes: tuple[int, ...]
     likelihood: Likelihood
-    optimizer: OptimizerName = "adam"
+    optimizer: OptimizerName | OwnOptimizer = "adam"
     momentum: float = 0.0
     batch_size: int | None = None
     shuffle: bool = True
@@ -55,6 +64,8 @@ class Config:
     schedule: ScheduleName = "constant"
     monitor: MonitorName | None = None
     patience: int | None = None
+    activation: Activation = "relu"
+    ema_decay: float | None = None
 
     def __post_init__(self):
         mlp.check_layer_sizes("Config", self.layer_sizes)
@@ -72,7 +83,9 @@ class Config:
                 f"Config: layer_sizes must end in {wanted} for the likelihood "
                 f"{self.likelihood.name!r}, got {self.layer_sizes}."
             )
-        _check_choice("optimizer", self.optimizer, get_args(OptimizerName))
+        _check_optimizer(self.optimizer)
+        _check_hashable("activation", self.activation)
+        mlp.check_activation("Config", self.activation)
         _check_choice("schedule", self.schedule, get_args(ScheduleName))
         if self.monitor is not None:
             _check_choice("monitor", self.monitor, get_args(MonitorName))
@@ -88,6 +101,15 @@ class Config:
             raise ValueError(
                 f"Config: momentum belongs to sgd, got {self.momentum} with {self.optimizer}."
             )
+        if self.ema_decay is not None:
+            if not isinstance(self.ema_decay, Real):
+                raise TypeError(
+                    f"Config: ema_decay must be a number, got {self.ema_decay!r}."
+                )
+            if not 0 < self.ema_decay < 1:
+                raise ValueError(
+                    f"Config: ema_decay must lie in (0, 1), got {self.ema_decay}."
+                )
         for name in ("shuffle", "dropout"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(
@@ -106,7 +128,7 @@ class Config:
                     f"Config: patience {self.patience} needs a monitor, loss or accuracy, by "
                     "which epochs are judged."
                 )
-        if self.monitor == "accuracy" and self.likelihood.smooth is None:
+        if self.monitor == "accuracy" and not self.likelihood.has_classes:
             raise ValueError(
                 "Config: monitor accuracy needs class labels, which the likelihood "
                 f"{self.likelihood.name!r} has not; use loss."
@@ -185,6 +207,27 @@ def _check_count(name: str, value: int, or_else: str = "") -> None:
         raise ValueError(
             f"Config: {name} must be at most {MOST_STEPS:,}, got {value:,}."
         )
+
+
+def _check_optimizer(optimizer: OptimizerName | OwnOptimizer) -> None:
+    if isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(
+            "Config: optimizer must be a function, got an optax transformation as it is; wrap it, "
+            "so that the learning rate can be traced: def optimizer(hyperparams): return "
+            "optax.adam(hyperparams.learning_rate)."
+        )
+    if not callable(optimizer):
+        _check_choice("optimizer", optimizer, tuple(OPTIMIZERS))
+    _check_hashable("optimizer", optimizer)
+
+
+def _check_hashable(name: str, value: Any) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"Config: {name} must be hashable, as a function is, got {value!r}."
+        ) from None
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

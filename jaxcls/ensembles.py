@@ -16,8 +16,8 @@ from jax.scipy.special import entr, logsumexp
 from jax.typing import ArrayLike
 
 from jaxcls import likelihoods, mlp
-from jaxcls.likelihoods import Likelihood, class_probabilities
-from jaxcls.mlp import Params
+from jaxcls.likelihoods import Likelihood, check_likelihood, class_probabilities
+from jaxcls.mlp import Activation, Params
 
 Tree = TypeVar("Tree")
 
@@ -61,14 +61,20 @@ def stack(members: Sequence[Params]) -> Params:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
-@partial(jax.jit, static_argnames="likelihood")
-def probabilities(params: Params, x: ArrayLike, likelihood: Likelihood) -> Array:
+@partial(jax.jit, static_argnames=("likelihood", "activation"))
+def probabilities(
+    params: Params,
+    x: ArrayLike,
+    likelihood: Likelihood,
+    activation: Activation = "relu",
+) -> Array:
     """Averages the members' class probabilities (B. Lakshminarayanan et al., 2017).
 
     Args:
         params: of S members, every leaf [S, ...].
         x: [N, D] floats, scaled as in training.
         likelihood: of class labels; static.
+        activation: of the hidden layers, as of `mlp.apply`; static.
 
     Returns:
         [N, K], of `class_probabilities`.
@@ -83,16 +89,19 @@ def probabilities(params: Params, x: ArrayLike, likelihood: Likelihood) -> Array
     Array([[0.5, 0.5]], dtype=float32)
     """
     _check("ensembles.probabilities", params, x, likelihood)
-    return _mean(partial(_probabilities, x=x, likelihood=likelihood), params)
+    return _mean(
+        lambda member: _probabilities(member, x, likelihood, activation), params
+    )
 
 
-@jax.jit
-def log_odds(params: Params, x: ArrayLike) -> Array:
+@partial(jax.jit, static_argnames="activation")
+def log_odds(params: Params, x: ArrayLike, activation: Activation = "relu") -> Array:
     """log(P(1) / P(0)) [N] of the mean probabilities of two classes, as of `likelihoods.log_odds`.
 
     Args:
         params: of S members, every leaf [S, ...], of `bernoulli` or of `categorical`.
         x: [N, D] floats, scaled as in training.
+        activation: of the hidden layers, as of `mlp.apply`; static.
 
     >>> bias = jnp.array([[300.0], [400.0]])  # probabilities that both are 1 in float32
     >>> params = {"Dense_0": {"kernel": jnp.zeros((2, 3, 1)), "bias": bias}}
@@ -100,19 +109,30 @@ def log_odds(params: Params, x: ArrayLike) -> Array:
     Array([300.69], dtype=float32)
     """
     check_stacked("ensembles.log_odds", params)
-    one = jax.lax.map(lambda member: likelihoods.log_odds(mlp.apply(member, x)), params)
+    one = jax.lax.map(
+        lambda member: likelihoods.log_odds(
+            mlp.apply(member, x, activation=activation)
+        ),
+        params,
+    )
     above, below = jax.nn.log_sigmoid(one), jax.nn.log_sigmoid(-one)
     return logsumexp(above, axis=0) - logsumexp(below, axis=0)
 
 
-@partial(jax.jit, static_argnames="likelihood")
-def uncertainty(params: Params, x: ArrayLike, likelihood: Likelihood) -> Uncertainty:
+@partial(jax.jit, static_argnames=("likelihood", "activation"))
+def uncertainty(
+    params: Params,
+    x: ArrayLike,
+    likelihood: Likelihood,
+    activation: Activation = "relu",
+) -> Uncertainty:
     """Splits each prediction's entropy (N. Houlsby et al., 2011, "BALD").
 
     Args:
         params: of S members, every leaf [S, ...].
         x: [N, D] floats, scaled as in training.
         likelihood: of class labels; static.
+        activation: of the hidden layers, as of `mlp.apply`; static.
 
     Raises:
         TypeError, ValueError: as of `probabilities`.
@@ -126,7 +146,7 @@ def uncertainty(params: Params, x: ArrayLike, likelihood: Likelihood) -> Uncerta
     _check("ensembles.uncertainty", params, x, likelihood)
 
     def of_member(member):
-        p = _probabilities(member, x, likelihood)
+        p = _probabilities(member, x, likelihood, activation)
         return p, _entropy(p)
 
     p, own = _mean(of_member, params)
@@ -155,9 +175,11 @@ def check_stacked(caller: str, params: Params) -> None:
         )
 
 
-def _probabilities(params: Params, x: ArrayLike, likelihood: Likelihood) -> Array:
+def _probabilities(
+    params: Params, x: ArrayLike, likelihood: Likelihood, activation: Activation
+) -> Array:
     """Class probabilities [N, K] of one member."""
-    return class_probabilities(likelihood, mlp.apply(params, x))
+    return class_probabilities(mlp.apply(params, x, activation=activation), likelihood)
 
 
 def _entropy(p: Array) -> Array:
@@ -181,9 +203,6 @@ def _mean(of_member: Callable[[Params], Tree], params: Params) -> Tree:
 
 def _check(caller: str, params: Params, x: ArrayLike, likelihood: Likelihood) -> None:
     check_stacked(caller, params)
-    if likelihood.smooth is None:
-        raise ValueError(
-            f"{caller}: likelihood must be of class labels, which {likelihood.name!r} has not."
-        )
+    check_likelihood(caller, likelihood)
     if jnp.ndim(x) != 2:
         raise ValueError(f"{caller}: x must be [N, D], got {list(jnp.shape(x))}.")

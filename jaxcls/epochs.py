@@ -30,8 +30,17 @@ from jaxcls.choosing import (
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
+from jaxcls.optimizers import make_optimizer
 from jaxcls.schedules import unit_schedule
-from jaxcls.training import TrainState, checked_step, in_dtype_of, loss_weights, score
+from jaxcls.training import (
+    OptimizerOf,
+    TrainState,
+    checked_step,
+    in_dtype_of,
+    judged_params,
+    loss_weights,
+    score,
+)
 
 
 class History(NamedTuple):
@@ -145,6 +154,7 @@ def run_epochs(
     num_epochs: int,
     judge: Callable[[Params], Metrics] | None,
     apply: Callable[..., Array] = mlp.apply,
+    optimizer_of: OptimizerOf = make_optimizer,
 ) -> tuple[TrainState, History]:
     """`train_epochs` of checked arguments, inside a jitted function.
 
@@ -152,6 +162,7 @@ def run_epochs(
         state, data, keys, hyperparams, until, config, num_epochs: as of `train_epochs`.
         judge: scores params on the validation set, or None without one.
         apply: the network, as `mlp.apply`.
+        optimizer_of: as `make_optimizer`.
     """
     hyperparams = in_dtype_of(state.params, hyperparams)
     first = state.epoch
@@ -163,17 +174,20 @@ def run_epochs(
     if data.weights is not None or hyperparams.class_weights is not None:
         mean_weight = weight_sum / num_examples(data)
 
+    take_step = partial(
+        checked_step, config=config, apply=apply, optimizer_of=optimizer_of
+    )
+
     def one(state, epoch):
         state, loss_sum = _train_epoch(
-            state, epoch, data, keys, hyperparams, config, apply, mean_weight
+            state, epoch, data, keys, hyperparams, config, take_step, mean_weight
         )
         state = state._replace(epoch=epoch + 1)
         scores = None
         if judge is not None:
-            scores = judge(state.params)
-            progress = after_epoch(
-                state.progress, epoch + 1, state.params, scores, config
-            )
+            judged = judged_params(state)
+            scores = judge(judged)
+            progress = after_epoch(state.progress, epoch + 1, judged, scores, config)
             state = state._replace(progress=progress)
         return state, History(loss_sum / weight_sum, scores)
 
@@ -208,7 +222,7 @@ def _train_epoch(
     keys: Keys,
     hyperparams: Hyperparams,
     config: Config,
-    apply: Callable[..., Array],
+    take_step: Callable[..., tuple[TrainState, Array]],
     mean_weight: Array | None,
 ) -> tuple[TrainState, Array]:
     """One epoch: the state after it, and the sum of its losses.
@@ -232,20 +246,18 @@ def _train_epoch(
         if masks is not None:
             masks = tuple(mask[0] for mask in masks)
         hyperparams = _scheduled(hyperparams, state.step + ahead, config, num_steps)
-        return checked_step(state, data, masks, hyperparams, config, apply)
+        return take_step(state, data, masks, hyperparams)
 
     def step(carry, inputs):
         state, loss_sum = carry
         (rows, real), masks = inputs
         divisor = None if mean_weight is None else jnp.sum(real) * mean_weight
-        state, batch_loss_sum = checked_step(
+        state, batch_loss_sum = take_step(
             state,
             take(data, rows, real, config),
             masks,
             _scheduled(hyperparams, state.step + ahead, config, num_steps),
-            config,
-            apply,
-            divisor,
+            divisor=divisor,
         )
         # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
         return (state, loss_sum + batch_loss_sum), None

@@ -22,7 +22,7 @@ from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
 from jaxcls.epochs import History
 from jaxcls.layouts import arranged, score, train_epochs
 from jaxcls.metrics import Metrics
-from jaxcls.training import TrainState, init_state
+from jaxcls.training import TrainState, init_state, judged_params
 
 
 class Report(NamedTuple):
@@ -103,7 +103,7 @@ def fit(
         check_data("fit", "validation", validation, config)
     check_judge("fit", config, validation)
     if state is None:
-        state = init_state(keys, config)
+        state = init_state(keys, config, None, hyperparams)
     elif _shapes(state) != _shapes(
         jax.eval_shape(partial(init_state, config=config), keys)
     ):
@@ -200,7 +200,7 @@ def _report(
     data: Batch,
     config: Config,
 ) -> Report:
-    scores = jax.device_get(score(state.params, data, config))
+    scores = jax.device_get(score(judged_params(state), data, config))
     if not np.isfinite(scores.loss_sum):
         raise _diverged(
             f"the loss of the training set is not finite after epoch {epoch}"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 
 from jaxcls import mlp, training
@@ -31,6 +32,7 @@ from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.epochs import History, check_for_epochs, run_epochs
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params, dot
+from jaxcls.optimizers import make_optimizer
 from jaxcls.packing import Narrowed, Packed, packed_product, pays_to_pack
 from jaxcls.packing import narrow as narrow
 from jaxcls.packing import pack as pack
@@ -101,19 +103,22 @@ def train_epochs(
     if isinstance(data.features, Narrowed):
         data = data._replace(features=data.features.features)
 
-    def apply(params, features, *, masks, rate):
+    def apply(params, features, *, masks, rate, activation):
         if masks is not None and isinstance(features, Packed):
             masks = tuple(mask[features.rows] for mask in masks)
         product = layout.product(features, params["Dense_0"]["kernel"])
-        return mlp.after_product(params, product, masks=masks, rate=rate)
+        return mlp.after_product(
+            params, product, masks=masks, rate=rate, activation=activation
+        )
 
     def judge(params):
         return training.score(
             map_first_kernel(layout.restore, params), validation, config
         )
 
+    own = callable(config.optimizer)
     state, history = run_epochs(
-        map_first_kernel(layout.arrange, state),
+        _state_in(layout.arrange, state, own),
         data,
         keys,
         hyperparams,
@@ -122,8 +127,9 @@ def train_epochs(
         num_epochs=num_epochs,
         judge=None if validation is None else judge,
         apply=apply,
+        optimizer_of=partial(_laid, layout) if own else make_optimizer,
     )
-    return map_first_kernel(layout.restore, state), history
+    return _state_in(layout.restore, state, own), history
 
 
 @partial(jax.jit, static_argnames="config")
@@ -135,7 +141,10 @@ def score(params: Params, data: Batch, config: Config) -> Metrics:
     layout = layout_of(data, config)
     params = map_first_kernel(layout.arrange, params)
     product = layout.product(data.features, params["Dense_0"]["kernel"])
-    return metrics_of(mlp.after_product(params, product), data, config)
+    logits = mlp.after_product(
+        params, product, masks=None, rate=0.0, activation=config.activation
+    )
+    return metrics_of(logits, data, config)
 
 
 def layout_of(data: Batch, config: Config) -> Layout:
@@ -203,6 +212,26 @@ def _narrow_layout(data: Narrowed, of_kept: Layout) -> Layout:
         return jnp.concatenate([of_kept.restore(held.kept), held.dropped])[inverse]
 
     return Layout(arrange, restore, lambda some, held: of_kept.product(some, held.kept))
+
+
+def _state_in(change: Callable[..., Any], state: TrainState, own: bool) -> TrainState:
+    """A state whose kernels are changed; that of an optimizer of one's own stays as it is."""
+    moved = map_first_kernel(change, state._replace(opt_state=()) if own else state)
+    return moved._replace(opt_state=state.opt_state) if own else moved
+
+
+def _laid(
+    layout: Layout, config: Config, hyperparams: Hyperparams
+) -> optax.GradientTransformation:
+    """An optimizer of one's own, which meets the params and gradients as they are everywhere."""
+    optimizer = make_optimizer(config, hyperparams)
+
+    def update(updates, state, params=None):
+        grads, params = map_first_kernel(layout.restore, (updates, params))
+        updates, state = optimizer.update(grads, state, params)
+        return map_first_kernel(layout.arrange, updates), state
+
+    return optax.GradientTransformation(optimizer.init, update)
 
 
 def map_first_kernel(change: Callable[..., Any], tree: Tree) -> Tree:

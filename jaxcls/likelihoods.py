@@ -37,7 +37,9 @@ class Likelihood:
         loss: (logits [N, outputs], targets [N] or [N, K]) -> [N], differentiable.
         predict: logits [N, outputs] -> [N], the most likely target.
         smooth: (targets, number of outputs, share) -> targets with that share spread evenly
-            over the classes; None where targets are no classes.
+            over the classes, for label smoothing; None has none.
+        has_classes: whether targets are labels of classes, which may be weighed and counted as
+            right or wrong; by default whether they can be smoothed.
 
     >>> bernoulli.predict(jnp.array([[-0.3], [0.2]]))
     Array([0, 1], dtype=int32)
@@ -49,20 +51,46 @@ class Likelihood:
     loss: Callable[[Array, Array | np.ndarray], Array]
     predict: Callable[[Array], Array]
     smooth: Callable[[Array | np.ndarray, int, Array | float], Array] | None = None
+    has_classes: bool | None = None
+
+    def __post_init__(self):
+        if self.has_classes is None:
+            object.__setattr__(self, "has_classes", self.smooth is not None)
+
+    def __repr__(self) -> str:
+        return f"Likelihood({self.name!r})"
 
 
-def class_probabilities(likelihood: Likelihood, logits: Array) -> Array:
+def class_probabilities(logits: Array, likelihood: Likelihood) -> Array:
     """Probabilities [N, K] of every class, also where the network has one output.
 
     Args:
-        likelihood: one whose activation gives probabilities.
         logits: [N, outputs].
+        likelihood: one whose activation gives probabilities.
 
-    >>> class_probabilities(bernoulli, jnp.array([[0.0]]))
+    Raises:
+        TypeError: the two stand in the wrong order.
+        ValueError: the likelihood has no classes.
+
+    >>> class_probabilities(jnp.array([[0.0]]), bernoulli)
     Array([[0.5, 0.5]], dtype=float32)
     """
+    check_likelihood("class_probabilities", likelihood)
     p = likelihood.activation(logits)
     return jnp.stack([1 - p, p], axis=-1) if p.ndim == 1 else p
+
+
+def check_likelihood(caller: str, likelihood: Likelihood) -> None:
+    """Raises unless it is a likelihood of classes, which stands behind the arrays."""
+    if not isinstance(likelihood, Likelihood):
+        raise TypeError(
+            f"{caller}: likelihood must be a jaxcls.Likelihood, and the last of the arguments, got "
+            f"{type(likelihood).__name__}; arrays come first."
+        )
+    if not likelihood.has_classes:
+        raise ValueError(
+            f"{caller}: likelihood must be of class labels, which {likelihood.name!r} has not."
+        )
 
 
 def log_odds(logits: Array) -> Array:

@@ -2,15 +2,16 @@
 
 Parameters are a nested dict in Linen's layout, one entry per layer:
 `{"Dense_0": {"kernel": [D, H], "bias": [H]}, ..., "Dense_L": {"kernel": [H, K], "bias": [K]}}`.
-Hidden layers are dense, then dropout where masks are given, then ReLU, in the order of
+Hidden layers are dense, then dropout where masks are given, then the activation, in the order of
 the course notes; the last layer is dense alone, so its outputs are logits.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,18 @@ _LARGEST_KERNEL = 2**31 - 1
 
 Params = dict[str, dict[str, Array]]
 Masks = tuple[Array, ...]
+
+ActivationName = Literal["relu", "tanh", "logistic", "gelu", "silu", "identity"]
+# Of hidden layers; gelu is the exact one, as PyTorch's.
+ACTIVATIONS: dict[ActivationName, Callable[[Array], Array]] = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "logistic": jax.nn.sigmoid,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "silu": jax.nn.silu,
+    "identity": lambda x: x,
+}
+Activation = ActivationName | Callable[[Array], Array]
 
 
 def init(key: Array, layer_sizes: Sequence[int]) -> Params:
@@ -89,7 +102,12 @@ def draw_masks(
 
 
 def apply(
-    params: Params, x: ArrayLike, *, masks: Masks | None = None, rate: ArrayLike = 0.0
+    params: Params,
+    x: ArrayLike,
+    *,
+    masks: Masks | None = None,
+    rate: ArrayLike = 0.0,
+    activation: Activation = "relu",
 ) -> Array:
     """Computes the logits of `x`.
 
@@ -100,13 +118,15 @@ def apply(
             None leaves dropout out, as evaluation wants it.
         rate: [] share of units that the masks drop; what is kept is divided by 1 - rate,
             so that its mean does not change.
+        activation: of the hidden layers, one of `ACTIVATIONS` or a function of [..., H].
 
     Returns:
         [..., K] logits.
 
     Raises:
         TypeError: `x` holds integers.
-        ValueError: a shape does not fit the parameters, or `rate` lies outside [0, 1).
+        ValueError: a shape does not fit the parameters, `rate` lies outside [0, 1), or no
+            activation has this name.
 
     >>> params = {"Dense_0": {"kernel": jnp.ones((2, 1)), "bias": jnp.zeros(1)}}
     >>> apply(params, jnp.array([[1.0, 2.0]]))
@@ -117,22 +137,30 @@ def apply(
     _check_inputs(layers, x)
     check_masks("mlp.apply", masks, x.shape[:-1], params)
     _check_rate("mlp.apply", rate)
-    return after_product(params, dot(x, layers[0]["kernel"]), masks=masks, rate=rate)
+    check_activation("mlp.apply", activation)
+    product = dot(x, layers[0]["kernel"])
+    return after_product(params, product, masks=masks, rate=rate, activation=activation)
 
 
 def after_product(
-    params: Params, product: Array, *, masks: Masks | None = None, rate: ArrayLike = 0.0
+    params: Params,
+    product: Array,
+    *,
+    masks: Masks | None,
+    rate: ArrayLike,
+    activation: Activation,
 ) -> Array:
     """The logits that follow from the first layer's `product` [..., H] of inputs and kernel.
 
     Of the first layer it takes the bias alone, so that its kernel may lie as it will.
     """
     layers = _layers(params)
+    activate = activation if callable(activation) else ACTIVATIONS[activation]
     x = product + layers[0]["bias"]
     for index, layer in enumerate(layers[1:]):
         if masks is not None:
             x = jnp.where(masks[index], x * (1 / (1 - rate)), 0)
-        x = dot(jax.nn.relu(x), layer["kernel"]) + layer["bias"]
+        x = dot(activate(x), layer["kernel"]) + layer["bias"]
     return x
 
 
@@ -161,6 +189,27 @@ def check_layer_sizes(caller: str, layer_sizes: Sequence[int]) -> None:
                 f"{caller}: layer_sizes {tuple(layer_sizes)} ask for a kernel of "
                 f"{fan_in * fan_out:,} numbers; at most {_LARGEST_KERNEL:,} are allowed."
             )
+
+
+def check_activation(caller: str, activation: Activation) -> None:
+    """Raises unless it is one of `ACTIVATIONS`, or a function that gives a float for each."""
+    if not callable(activation):
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"{caller}: activation must be one of {', '.join(ACTIVATIONS)}, or a function of "
+                f"one's own, got {activation!r}."
+            )
+        return
+    given = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+    found = jax.eval_shape(activation, given)
+    if (getattr(found, "shape", None), getattr(found, "dtype", None)) != (
+        given.shape,
+        given.dtype,
+    ):
+        raise ValueError(
+            f"{caller}: activation {activation!r} must give a float for each that it takes, got "
+            f"{found} of {given}."
+        )
 
 
 def check_masks(

@@ -1,52 +1,80 @@
-"""Optimizers by name, out of optax's parts, with the learning rate and decay traced."""
+"""Optimizers: a table by name, out of optax, or a user's own, with all hyperparams traced."""
 
+import dataclasses
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from jaxcls.config import Config, Hyperparams
+if TYPE_CHECKING:  # `config` takes the names from here
+    from jaxcls.config import Config, Hyperparams
 
-# torch.optim.AdamW's default; optax's own is 1e-4.
-_ADAMW_DECAY = 0.01
 # Adam's defaults, in PyTorch and optax alike.
 _B1, _B2, _EPSILON = 0.9, 0.999, 1e-8
+# torch.optim.AdamW's default; optax's own is 1e-4.
+_OWN_DECAY = {"adamw": 0.01}
+
+OptimizerName = Literal["sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad", "lion"]
+OwnOptimizer = Callable[["Hyperparams"], optax.GradientTransformation]
 
 
 def make_optimizer(
-    config: Config, hyperparams: Hyperparams
+    config: "Config", hyperparams: "Hyperparams"
 ) -> optax.GradientTransformation:
-    """Builds sgd, adam or adamw; one for any hyperparams has the same state.
+    """Builds the optimizer of a config; one for any hyperparams has the same state.
 
-    >>> import jax.numpy as jnp
-    >>> from jaxcls import bernoulli
+    One out of the table clips the gradient, turns it into a direction, adds the decay of the
+    kernels, and takes a step of the learning rate. A user's own does what it does.
+
+    Raises:
+        TypeError: a user's own gives no optax transformation.
+
+    >>> from jaxcls import Config, Hyperparams, bernoulli
     >>> sgd = make_optimizer(Config((1, 1), bernoulli, "sgd"), Hyperparams(0.1))
     >>> params = {"Dense_0": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}}
     >>> updates, _ = sgd.update(params, sgd.init(params), params)
     >>> updates["Dense_0"]["kernel"]
     Array([[-0.1]], dtype=float32)
     """
-    if config.optimizer != "sgd":
-        direction = _scale_by_adam()
-    elif config.momentum:
-        direction = optax.trace(config.momentum)
-    else:
-        direction = optax.identity()
+    if callable(config.optimizer):
+        return _own(config.optimizer, hyperparams)
     decay, norm = hyperparams.weight_decay, hyperparams.clip_norm
-    if decay is None and config.optimizer == "adamw":
-        decay = _ADAMW_DECAY
+    if decay is None:
+        decay = _OWN_DECAY.get(config.optimizer)
     return optax.chain(
         optax.identity() if norm is None else _clip_by_global_norm(norm),
-        direction,
+        OPTIMIZERS[config.optimizer](config),
         optax.identity() if decay is None else _decay_kernels(decay),
         optax.scale_by_learning_rate(hyperparams.learning_rate),
     )
 
 
-def _scale_by_adam() -> optax.GradientTransformation:
-    """Adam's direction (D. P. Kingma and J. Ba, 2015, algorithm 1) on optax's own state."""
+def _own(
+    optimizer: OwnOptimizer, hyperparams: "Hyperparams"
+) -> optax.GradientTransformation:
+    made = optimizer(hyperparams)
+    if not isinstance(made, optax.GradientTransformation):
+        raise TypeError(
+            f"Config: optimizer {optimizer!r} must take the Hyperparams and return an optax "
+            f"transformation, got {type(made).__name__}."
+        )
+    return made
+
+
+def _sgd(config: "Config") -> optax.GradientTransformation:
+    return optax.trace(config.momentum) if config.momentum else optax.identity()
+
+
+def _scale_by_adam(nesterov: bool = False) -> optax.GradientTransformation:
+    """Adam's direction (D. P. Kingma and J. Ba, 2015, algorithm 1) on optax's own state.
+
+    With `nesterov` the gradient counts once more (T. Dozat, 2016), at a constant momentum, as in
+    optax and Keras; that of PyTorch's NAdam grows from step to step.
+    """
 
     # Not optax.scale_by_adam alone: its 1 - b2**t in float32 keeps four digits of seven
     # at t = 1, which moves the losses of a run away from PyTorch's by up to 8e-6.
@@ -60,6 +88,14 @@ def _scale_by_adam() -> optax.GradientTransformation:
         mu = optax.tree.update_moment(updates, state.mu, _B1, 1)
         nu = optax.tree.update_moment(updates, state.nu, _B2, 2)
         mu_hat = jax.tree.map(lambda m: correct(m, _B1, count), mu)
+        if nesterov:
+            mu_hat = jax.tree.map(
+                lambda m, g: (
+                    _B1 * correct(m, _B1, count + 1)
+                    + (1 - _B1) * correct(g, _B1, count)
+                ),
+                *(mu, updates),
+            )
         nu_hat = jax.tree.map(lambda v: correct(v, _B2, count), nu)
         directions = jax.tree.map(
             lambda m, v: m / (jnp.sqrt(v) + _EPSILON), mu_hat, nu_hat
@@ -97,3 +133,30 @@ def _decay_kernels(decay: ArrayLike) -> optax.GradientTransformation:
         return jax.tree_util.tree_map_with_path(add, updates, params)
 
     return optax.stateless(add_decay)
+
+
+# How each turns gradients into a direction, with PyTorch's defaults where PyTorch has it.
+OPTIMIZERS: dict[OptimizerName, Callable[["Config"], optax.GradientTransformation]] = {
+    "sgd": _sgd,
+    "adam": lambda config: _scale_by_adam(),
+    "adamw": lambda config: _scale_by_adam(),
+    "nadam": lambda config: _scale_by_adam(nesterov=True),
+    "rmsprop": lambda config: optax.scale_by_rms(0.99, 1e-8, eps_in_sqrt=False),
+    # Its epsilon is added to the square, PyTorch's 1e-10 to the root.
+    "adagrad": lambda config: optax.scale_by_rss(0.0, 1e-20),
+    "lion": lambda config: optax.scale_by_lion(),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class NotAtHand:
+    """Stands for a user's own optimizer in a run that is read without it, and can't be called."""
+
+    name: str
+
+    def __call__(self, hyperparams: "Hyperparams") -> optax.GradientTransformation:
+        """Raises ValueError, which says what to pass."""
+        raise ValueError(
+            f"the run was trained with an optimizer of one's own, {self.name!r}; pass it to "
+            "load_run as optimizer."
+        )

@@ -4,6 +4,7 @@
 and epochs. `evaluate` scores parameters.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, cast
@@ -32,6 +33,8 @@ from jaxcls.metrics import Metrics, labels_of
 from jaxcls.mlp import Masks, Params
 from jaxcls.optimizers import make_optimizer
 
+OptimizerOf = Callable[[Config, Hyperparams], optax.GradientTransformation]
+
 
 class TrainState(NamedTuple):
     """All that changes while training; arrays only.
@@ -42,6 +45,7 @@ class TrainState(NamedTuple):
         opt_state: the optimizer's.
         progress: what the run has met.
         epoch: [] int32, epochs that `train_epochs` has done, whatever the size of their data.
+        average: of the params after each step, or None without `Config.ema_decay`.
     """
 
     step: Array
@@ -49,11 +53,19 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     progress: Progress
     epoch: Array
+    average: Params | None = None
 
 
 @partial(jax.jit, static_argnames="config")
-def init_state(keys: Keys, config: Config, params: Params | None = None) -> TrainState:
+def init_state(
+    keys: Keys,
+    config: Config,
+    params: Params | None = None,
+    hyperparams: Hyperparams | None = None,
+) -> TrainState:
     """Draws the starting state, or starts from the given params.
+
+    The hyperparams are for an optimizer of one's own, whose state may hang on them.
 
     >>> from jaxcls import bernoulli
     >>> int(init_state(Keys.from_seed(0), Config((784, 32, 1), bernoulli)).step)
@@ -64,14 +76,17 @@ def init_state(keys: Keys, config: Config, params: Params | None = None) -> Trai
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state=make_optimizer(config, Hyperparams()).init(params),
+        opt_state=make_optimizer(config, hyperparams or Hyperparams()).init(params),
         progress=start_progress(params, config),
         epoch=jnp.zeros((), jnp.int32),
+        average=None if config.ema_decay is None else params,
     )
 
 
 def chosen_params(state: TrainState) -> Params:
     """The parameters of the best epoch where a validation set judges, else the last.
+
+    With `Config.ema_decay` they are averages.
 
     >>> from jaxcls import bernoulli
     >>> state = init_state(Keys.from_seed(0), Config((784, 32, 1), bernoulli))
@@ -79,7 +94,12 @@ def chosen_params(state: TrainState) -> Params:
     True
     """
     best = state.progress.best
-    return state.params if best is None else best.params
+    return judged_params(state) if best is None else best.params
+
+
+def judged_params(state: TrainState) -> Params:
+    """What is scored after an epoch: the average where one is kept, else the params."""
+    return state.params if state.average is None else state.average
 
 
 @partial(jax.jit, static_argnames="config")
@@ -133,6 +153,7 @@ def checked_step(
     hyperparams: Hyperparams,
     config: Config,
     apply: Callable[..., Array] = mlp.apply,
+    optimizer_of: OptimizerOf = make_optimizer,
     divisor: Array | None = None,
 ) -> tuple[TrainState, Array]:
     """`train_step` of checked arguments, inside a jitted function.
@@ -143,7 +164,13 @@ def checked_step(
 
     def mean_loss(params):
         rate = hyperparams.dropout_rate
-        logits = apply(params, batch.features, masks=masks, rate=rate)
+        logits = apply(
+            params,
+            batch.features,
+            masks=masks,
+            rate=rate,
+            activation=config.activation,
+        )
         targets, share = batch.targets, hyperparams.label_smoothing
         if share is not None and config.likelihood.smooth is not None:
             targets = config.likelihood.smooth(targets, config.layer_sizes[-1], share)
@@ -154,15 +181,30 @@ def checked_step(
         return loss_sum / jnp.where(total > 0, total, 1), loss_sum
 
     (loss, loss_sum), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
-    optimizer = make_optimizer(config, hyperparams)
+    optimizer = optimizer_of(config, hyperparams)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = cast(Params, optax.apply_updates(state.params, updates))
     state = state._replace(
         step=state.step + 1,
-        params=cast(Params, optax.apply_updates(state.params, updates)),
+        params=params,
         opt_state=opt_state,
         progress=after_step(state.progress, state.step, loss),
+        average=_next_average(state, params, config.ema_decay),
     )
     return state, loss_sum
+
+
+def _next_average(
+    state: TrainState, params: Params, decay: float | None
+) -> Params | None:
+    """The average with the params after one more step, in which all weights sum to 1."""
+    if decay is None or state.average is None:
+        return None
+    dtype = jnp.result_type(*jax.tree.leaves(params))
+    # 1 - decay**t, of which float32 would keep few digits; the first step's weight is 1.
+    total = -jnp.expm1((state.step + 1) * jnp.asarray(math.log(decay), dtype))
+    share = (1 - decay) / total
+    return cast(Params, optax.incremental_update(params, state.average, share))
 
 
 def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
@@ -190,7 +232,8 @@ def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
 @partial(jax.jit, static_argnames="config")
 def score(params: Params, data: Batch, config: Config) -> Metrics:
     """`evaluate` of data that have been checked and lie beside the parameters."""
-    return metrics_of(mlp.apply(params, data.features), data, config)
+    logits = mlp.apply(params, data.features, activation=config.activation)
+    return metrics_of(logits, data, config)
 
 
 def metrics_of(logits: Array, data: Batch, config: Config) -> Metrics:

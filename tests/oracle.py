@@ -178,6 +178,58 @@ class Adam:
         return _descend(layers, directions, self.learning_rate, self.decay)
 
 
+class Elementwise:
+    """An optimizer that treats each number alone, by formula.
+
+    Args:
+        learning_rate: of every step.
+        first: what is kept of a number's gradients, before the first.
+        update: (kept, gradient, step from 1 on) -> (kept, direction).
+    """
+
+    def __init__(self, learning_rate, first, update):
+        self.learning_rate, self.first, self.update = learning_rate, first, update
+        self.kept = None
+        self.t = 0
+
+    def step(self, layers, grads):
+        """New layers."""
+        self.t += 1
+        if self.kept is None:
+            self.kept = [[self.first] * 2 for _ in grads]
+        directions = []
+        for kept, pair in zip(self.kept, grads, strict=True):
+            found = [self.update(kept[i], g, self.t) for i, g in enumerate(pair)]
+            kept[:] = [each for each, _ in found]
+            directions.append(tuple(direction for _, direction in found))
+        return _descend(layers, directions, self.learning_rate, 0.0)
+
+
+def rmsprop(v, g, t):
+    """PyTorch's (T. Tieleman and G. Hinton, 2012)."""
+    v = 0.99 * v + 0.01 * g**2
+    return v, g / (np.sqrt(v) + 1e-8)
+
+
+def adagrad(total, g, t):
+    """PyTorch's (J. Duchi et al., 2011)."""
+    total = total + g**2
+    return total, g / (np.sqrt(total) + 1e-10)
+
+
+def lion(m, g, t):
+    """X. Chen et al., 2023, algorithm 2."""
+    return 0.99 * m + 0.01 * g, np.sign(0.9 * m + 0.1 * g)
+
+
+def nadam(kept, g, t):
+    """T. Dozat, 2016, algorithm 2, at a constant momentum."""
+    m, v = kept
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    m_hat = 0.9 * m / (1 - 0.9 ** (t + 1)) + 0.1 * g / (1 - 0.9**t)
+    return (m, v), m_hat / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+
 def _descend(layers, directions, learning_rate, decay):
     return [
         (kernel - learning_rate * (dk + decay * kernel), bias - learning_rate * db)

@@ -308,3 +308,49 @@ def test_the_first_loss_that_is_not_finite_is_told_with_the_one_before():
     for step, loss in enumerate([3.0, 2.0, jnp.nan, 1.0, jnp.inf]):
         progress = after_step(progress, jnp.int32(step), jnp.float32(loss))
     assert (int(progress.first_nonfinite_step), progress.last_finite_loss) == (2, 2.0)
+
+
+def averages(params, decay):
+    """Of the params after each step, by the definition: weights decay, and sum to 1."""
+    weights = decay ** np.arange(len(params))[::-1]
+    weights = weights / weights.sum()
+    return jax.tree.map(
+        lambda *leaves: np.tensordot(weights, np.float64(leaves), 1), *params
+    )
+
+
+@pytest.mark.parametrize("monitor", [None, "loss"])
+def test_an_average_is_judged_chosen_and_kept_in_the_params_place(monitor):
+    config = dataclasses.replace(
+        LAST, batch_size=None, epochs=9, ema_decay=0.8, monitor=monitor
+    )
+    plain = dataclasses.replace(config, ema_decay=None, monitor=None)
+    steps = []
+    for epoch in range(1, 10):
+        state, _ = epochs_until(epoch, plain, steps[-1][1] if steps else start(plain))
+        steps.append((state.params, state))
+    wanted = [averages([p for p, _ in steps[:n]], 0.8) for n in range(1, 10)]
+    state, history = fit(
+        KEYS, config, RATE, examples(), None if monitor is None else validation()
+    )
+    assert_trees_equal(state.params, steps[-1][0])  # training knows nothing of it
+    assert_trees_close(state.average, wanted[-1])
+    if monitor is None:
+        assert_trees_equal(chosen_params(state), state.average)
+        return
+    losses = [
+        float(evaluate(jax.tree.map(np.float32, w), validation(), config=plain).loss)
+        for w in wanted
+    ]
+    np.testing.assert_allclose(history.validation.loss, losses, rtol=1e-5)
+    best = int(np.argmin(losses))
+    assert int(state.progress.best.epoch) == best + 1
+    assert_trees_close(chosen_params(state), wanted[best])
+
+
+@pytest.mark.parametrize(
+    "decay, error", [(0.0, ValueError), (1.0, ValueError), ("a", TypeError)]
+)
+def test_what_is_no_decay_of_an_average_is_said(decay, error):
+    with pytest.raises(error, match="Config: ema_decay must"):
+        dataclasses.replace(LAST, ema_decay=decay)

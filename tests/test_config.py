@@ -39,7 +39,7 @@ GOOD = Config((784, 32, 1), bernoulli)
             "likelihood must be a jaxcls.Likelihood",
         ),
         (
-            {"optimizer": "rmsprop"},
+            {"optimizer": "adagrd"},
             ValueError,
             "optimizer must be one of sgd, adam, adamw",
         ),

@@ -96,7 +96,7 @@ def test_two_members_by_hand():
 def test_one_member_is_the_model_itself(likelihood, num_examples):
     (params,), x = members(likelihood, 1), inputs(num_examples)
     p, total, between = both_of(ensembles.stack([params]), x, likelihood)
-    alone = jax.jit(lambda x: class_probabilities(likelihood, mlp.apply(params, x)))(x)
+    alone = jax.jit(lambda x: class_probabilities(mlp.apply(params, x), likelihood))(x)
     np.testing.assert_array_equal(p, alone)
     np.testing.assert_allclose(total, entropies(np.float64(alone)), atol=1e-6)
     np.testing.assert_array_equal(between, 0)

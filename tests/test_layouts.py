@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from own import by_position
 
 from jaxcls import (
     Batch,
@@ -113,6 +114,11 @@ SETTINGS = {
         {"class_weights": (1.0, 2.0, 3.0), "label_smoothing": 0.1},
     ),
     "gaussian": ({"likelihood": gaussian}, {}),
+    "an optimizer of one's own": ({"optimizer": by_position, "ema_decay": 0.7}, {}),
+    "gelu, and an average": (
+        {"activation": "gelu", "ema_decay": 0.7},
+        {},
+    ),
 }
 
 

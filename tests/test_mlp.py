@@ -1,13 +1,17 @@
 """mlp: initialisation, forward pass and dropout."""
 
+from typing import get_args
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+import scipy.stats
+from own import leaky
 
-from jaxcls import mlp
+from jaxcls import Config, categorical, mlp
 
 SIZES = (6, 5, 4, 3)
 
@@ -67,6 +71,58 @@ def test_apply_in_float64_is_exact(x, x64, params):
     got = mlp.apply(wide, jnp.asarray(x, jnp.float64))
     assert got.dtype == jnp.float64
     np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-14)
+
+
+WANTED = {
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+    "logistic": oracle.sigmoid,
+    "gelu": lambda x: x * scipy.stats.norm.cdf(x),
+    "silu": lambda x: x * oracle.sigmoid(x),
+    "identity": lambda x: x,
+}
+
+
+def test_every_activation_has_its_name_and_its_case():
+    assert set(mlp.ACTIVATIONS) == set(get_args(mlp.ActivationName)) == set(WANTED)
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_activations_agree_with_float64(name):
+    sizes = (0, 1e-30, 1e-6, 0.1, 1, 3, 10, 88, 104, 1e4)
+    x = np.float32([sign * size for size in sizes for sign in (1, -1)])
+    one = {"kernel": np.ones((1, 1), np.float32), "bias": np.zeros(1, np.float32)}
+    params = {"Dense_0": one, "Dense_1": one}
+    got, slopes = jax.vmap(
+        jax.value_and_grad(lambda x: mlp.apply(params, x[None], activation=name)[0])
+    )(x)
+    wide, step = np.float64(x), 1e-6 * np.maximum(np.abs(np.float64(x)), 1)
+    np.testing.assert_allclose(got, WANTED[name](wide), rtol=1e-6, atol=1e-6)
+    want = (WANTED[name](wide + step) - WANTED[name](wide - step)) / (2 * step)
+    smooth = np.ones(len(x), bool) if name != "relu" else np.abs(x) > 1e-3
+    np.testing.assert_allclose(slopes[smooth], want[smooth], rtol=1e-4, atol=2e-6)
+
+
+def test_an_activation_of_ones_own_is_as_good_as_a_named_one(params, x):
+    want = mlp.apply(params, x, activation="relu")
+    got = mlp.apply(params, x, activation=lambda x: jnp.maximum(x, 0))
+    np.testing.assert_array_equal(got, want)
+    assert np.abs(mlp.apply(params, x, activation=leaky) - want).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "activation, message",
+    [
+        ("rleu", "must be one of relu, tanh, .*or a function of one's own, got 'rleu'"),
+        (lambda x: x.sum(), "must give a float for each that it takes"),
+        (lambda x: x > 0, "must give a float for each that it takes"),
+    ],
+)
+def test_what_is_no_activation_is_said(activation, message, params, x):
+    with pytest.raises(ValueError, match=rf"mlp\.apply: activation .*{message}"):
+        mlp.apply(params, x, activation=activation)
+    with pytest.raises(ValueError, match=f"Config: activation .*{message}"):
+        Config(SIZES, categorical, activation=activation)
 
 
 def test_apply_takes_any_leading_shape(params, x):

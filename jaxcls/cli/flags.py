@@ -2,11 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
-from jaxcls.config import Config, Hyperparams, MonitorName, OptimizerName
+from jaxcls.config import Config, Hyperparams, MonitorName
+from jaxcls.mlp import ActivationName
+from jaxcls.optimizers import OptimizerName
 from jaxcls.schedules import ScheduleName
 
+# The defaults of `Config`, which may be functions, too.
+_OPTIMIZER = cast(OptimizerName, Config.optimizer)
+_ACTIVATION = cast(ActivationName, Config.activation)
 # Flags that say nothing of the run itself, which its folder does not keep.
 NOT_KEPT = {
     "output_dir",
@@ -38,8 +43,10 @@ class TrainFlags:
     """Units of each hidden layer; no number for none."""
     dropout: float = 0.0
     """Share of hidden units dropped in training, before the activation."""
-    optimizer: OptimizerName = Config.optimizer
+    optimizer: OptimizerName = _OPTIMIZER
     """How gradients become updates."""
+    activation: ActivationName = _ACTIVATION
+    """Of the hidden layers."""
     momentum: float = Config.momentum
     """Momentum of sgd."""
     learning_rate: float = float(Hyperparams().learning_rate)
@@ -54,6 +61,9 @@ class TrainFlags:
     hundredth from three quarters on."""
     clip_norm: float | None = None
     """Largest norm of a step's gradient, to which a larger one is scaled down."""
+    ema_decay: float | None = None
+    """Keep an average of the parameters after each step, in which each weighs this share of the
+    next, and judge, choose and score it in their place; such as 0.999."""
     label_smoothing: float = 0.0
     """Share of each training label that is spread evenly over all classes."""
     class_weights: Literal["balanced"] | tuple[float, ...] | None = None
@@ -142,10 +152,24 @@ class SweepFlags:
     """Units of the hidden layers to try, such as 32 or 128-64, or none."""
     batch_size: tuple[str, ...] = ("128",)
     """Examples a step to try; full is the full batch."""
-    optimizer: tuple[OptimizerName, ...] = (Config.optimizer,)
+    optimizer: tuple[OptimizerName, ...] = (TrainFlags.optimizer,)
     """Optimizers to try."""
     momentum: tuple[str, ...] = ("0",)
     """Momenta of sgd to try."""
+    activation: tuple[ActivationName, ...] = (TrainFlags.activation,)
+    """Activations of the hidden layers to try."""
+    schedule: tuple[ScheduleName, ...] = (TrainFlags.schedule,)
+    """Schedules of the learning rate to try."""
+    clip_norm: tuple[str, ...] = ("none",)
+    """Largest norms of a gradient to try, or none; also a range, as of --learning-rate."""
+    label_smoothing: tuple[str, ...] = ("0",)
+    """Shares of each label that are spread over all classes, to try; also a range."""
+    class_weights: tuple[str, ...] = ("none",)
+    """Weights of the classes to try: balanced, none, or numbers such as 1,2.5."""
+    patience: tuple[str, ...] = ("none",)
+    """Epochs without a better validation score after which a run stops, to try, or none."""
+    ema_decay: tuple[str, ...] = ("none",)
+    """Decays of the parameters' average to try, or none."""
     draws: int | None = None
     """Try so many random settings, each flag's value drawn from its list or range; by default
     every combination is tried."""

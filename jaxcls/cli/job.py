@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import os
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def prepare(flags: TrainFlags, data: Data) -> Job:
     config = _config(
         flags, layer_sizes, batch_size, validates=data.validation is not None
     )
-    hyperparams = _hyperparams(flags, _class_weights(flags, data.train))
+    hyperparams = _hyperparams(flags, class_weights(flags.class_weights, data.train))
     check_hyperparams("Hyperparams", hyperparams, config)
     check_memory(
         config,
@@ -176,19 +176,19 @@ def _config(
         schedule=flags.schedule,
         monitor=flags.monitor if validates else None,
         patience=flags.patience,
+        activation=flags.activation,
+        ema_decay=flags.ema_decay,
     )
 
 
-def _hyperparams(
-    flags: TrainFlags, class_weights: tuple[float, ...] | None
-) -> Hyperparams:
+def _hyperparams(flags: TrainFlags, weights: tuple[float, ...] | None) -> Hyperparams:
     return Hyperparams(
         learning_rate=flags.learning_rate,
         dropout_rate=flags.dropout,
         weight_decay=flags.weight_decay,
         clip_norm=flags.clip_norm,
         label_smoothing=flags.label_smoothing or None,
-        class_weights=class_weights,
+        class_weights=weights,
     )
 
 
@@ -273,8 +273,11 @@ def _notes(flags: TrainFlags, data: Data) -> list[str]:
     ]
 
 
-def _class_weights(flags: TrainFlags, train: Dataset) -> tuple[float, ...] | None:
-    if flags.class_weights != "balanced":
-        return flags.class_weights
+def class_weights(
+    wanted: Literal["balanced"] | tuple[float, ...] | None, train: Dataset
+) -> tuple[float, ...] | None:
+    """The weight of each class; balanced gives every class the same total."""
+    if wanted != "balanced":
+        return wanted
     counts = np.bincount(train.targets, minlength=len(train.labels))
     return tuple((len(train.targets) / (len(counts) * counts)).tolist())

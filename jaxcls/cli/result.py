@@ -1,6 +1,7 @@
 """What comes of a training: which parameters are scored, their metrics, and pictures."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import jax
@@ -89,11 +90,12 @@ def _picture(name: str, this: Training, params: Params, test: Batch) -> bytes:
     if name == "curves.png":
         return plots.curves(this.history)
     job, data = this.job, this.job.data.test
-    logits = jax.jit(mlp.apply)(params, test.features)
+    network = partial(mlp.apply, activation=job.config.activation)
+    logits = jax.jit(network)(params, test.features)
     if name == "confusion.png":
         predictions = job.config.likelihood.predict(logits)
         counts = confusion(predictions, data.targets, len(data.class_names))
         return plots.confusion(counts, data.class_names)
     images = data.features.reshape(-1, *cast(tuple[int, int], data.image_shape))
-    probabilities = np.asarray(class_probabilities(job.config.likelihood, logits))
+    probabilities = np.asarray(class_probabilities(logits, job.config.likelihood))
     return plots.mistakes(images, data.targets, probabilities, data.class_names)

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
-from jaxcls.cli.job import Job
+from jaxcls.cli.job import Job, class_weights
 from jaxcls.study.sweep import (
     Choice,
     LogUniform,
@@ -25,9 +25,27 @@ FLAGS = {
     "batch_size": "batch_size",
     "optimizer": "optimizer",
     "momentum": "momentum",
+    "activation": "activation",
+    "schedule": "schedule",
+    "clip_norm": "clip_norm",
+    "label_smoothing": "label_smoothing",
+    "class_weights": "class_weights",
+    "patience": "patience",
+    "ema_decay": "ema_decay",
 }
+# Those that came after 0.1.0: left alone they take no part, so that an older sweep's settings are
+# what they were.
+_LATER = list(FLAGS)[list(FLAGS).index("activation") :]
+_WORDS = ("optimizer", "activation", "schedule")  # choices, which are taken as they are
+_MAY_BE_NONE = ("clip_norm", "class_weights", "patience", "ema_decay")
 _RANGES = {"uniform": Uniform, "log-uniform": LogUniform}
-_IN_RANGES = ("learning_rate", "dropout_rate", "weight_decay")
+_IN_RANGES = (
+    "learning_rate",
+    "dropout_rate",
+    "weight_decay",
+    "clip_norm",
+    "label_smoothing",
+)
 
 
 def base_flags(
@@ -57,7 +75,11 @@ def settings_of(
     Raises:
         ValueError: a flag's words name no values.
     """
-    space = {name: _values(name, getattr(flags, flag)) for name, flag in FLAGS.items()}
+    words = {name: getattr(flags, flag) for name, flag in FLAGS.items()}
+    for name in _LATER:
+        if words[name] == getattr(SweepFlags, FLAGS[name]):
+            del words[name]
+    space = {name: _values(name, some) for name, some in words.items()}
     space = {name: values for name, values in space.items() if values is not None}
     ranges = [name for name, values in space.items() if not isinstance(values, Choice)]
     if flags.draws is None:
@@ -75,7 +97,11 @@ def settings_of(
         # More than there are is the full batch.
         size = values["batch_size"]
         values["batch_size"] = None if size is None or size >= num_train else size
-        setting = settle(values, job.config, job.hyperparams)
+        weights = {}
+        if "class_weights" in values:
+            kind = values["class_weights"]
+            weights["class_weights"] = class_weights(kind, job.data.train)
+        setting = settle(values | weights, job.config, job.hyperparams)
         values["momentum"] = setting.config.momentum
         unique.setdefault(setting, values)
     return list(unique.values()), list(unique)
@@ -93,6 +119,10 @@ def shown(name: str, value: Any) -> str:
     """A setting's value, as a flag of a sweep takes it."""
     if name == "hidden":
         return "-".join(map(str, value)) or "none"
+    if isinstance(value, tuple):
+        return ",".join(f"{number:.6g}" for number in value)
+    if value is None and name in _MAY_BE_NONE:
+        return "none"
     if value is None:
         return "full" if name == "batch_size" else ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
@@ -117,8 +147,12 @@ def _values(name: str, words: tuple[str, ...]) -> Choice | Uniform | LogUniform 
 
 
 def _value(name: str, word: str) -> Any:
-    if name == "optimizer":
+    if name in _WORDS or (name == "class_weights" and word == "balanced"):
         return word
+    if name in _MAY_BE_NONE and word == "none":
+        return None
+    if name == "class_weights":
+        return tuple(_number(name, each) for each in word.split(","))
     if name == "hidden":
         return (
             ()
@@ -127,6 +161,8 @@ def _value(name: str, word: str) -> Any:
         )
     if name == "batch_size":
         return None if word == "full" else _count(name, word)
+    if name == "patience":
+        return _count(name, word)
     return _number(name, word)
 
 
@@ -136,16 +172,20 @@ def _number(name: str, word: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        ranges = ", or a range such as uniform:0:0.5" if name in _IN_RANGES else ""
-        raise ValueError(f"{_flag(name)} must be numbers{ranges}, got {word!r}.")
+        more = ", or none" if name in _MAY_BE_NONE else ""
+        more += ", or balanced" if name == "class_weights" else ""
+        more += ", or a range such as uniform:0:0.5" if name in _IN_RANGES else ""
+        raise ValueError(f"{_flag(name)} must be numbers{more}, got {word!r}.")
     return number
 
 
 def _count(name: str, word: str) -> int:
     if not word.isdecimal() or int(word) < 1:
-        wanted = (
-            "units such as 32 or 128-64" if name == "hidden" else "a number or full"
-        )
+        wanted = {
+            "hidden": "units such as 32 or 128-64",
+            "batch_size": "a number or full",
+            "patience": "a number of epochs or none",
+        }[name]
         raise ValueError(f"{_flag(name)} must be {wanted}, got {word!r}.")
     return int(word)
 

@@ -64,7 +64,7 @@ BY_HAND: dict[str, Callable[[Runs], Array]] = {
         runs.array(_BINARY_Z), _BINARY_LABELS
     ).mean(),
     "CE.two_columns": lambda runs: class_probabilities(
-        bernoulli, runs.array(_BINARY_Z)[:, None]
+        runs.array(_BINARY_Z)[:, None], bernoulli
     )[:, ::-1],
     "CE.two_class_softmax": _softmax(_TWO_CLASS_Z),
     "CE.two_class_formula": lambda runs: _ce_formula(

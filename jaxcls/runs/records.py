@@ -7,16 +7,19 @@ whole before it is used, and state is compared with the config of the run that w
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jax import Array
 
 from jaxcls.config import MOST_STEPS, Config
-from jaxcls.likelihoods import LIKELIHOODS
+from jaxcls.likelihoods import LIKELIHOODS, Likelihood
+from jaxcls.optimizers import NotAtHand, OwnOptimizer
 
 SETS = ("train", "validation", "test")
 # Names of `Config` that came after 0.1.0, each with the value that stands for what was done before,
 # so that older folders stay readable.
-LATER: dict[str, Any] = {}
+LATER: dict[str, Any] = {"activation": "relu", "ema_decay": None}
 # What results depend on besides the flags and the data.
 ENVIRONMENT = ("device", "machine", "versions", "xla_flags", "jax_variables")
 # Flags that may be others than the run's, since no epoch that is done depends on them.
@@ -47,11 +50,33 @@ def settings_record(config: Config) -> dict:
     settings = {
         field.name: getattr(config, field.name) for field in dataclasses.fields(Config)
     }
+    for name in ("optimizer", "activation"):
+        if callable(settings[name]):
+            settings[name] = {"own": _name_of(settings[name])}
     return as_json(settings | {"likelihood": config.likelihood.name})
 
 
-def config_of(record: dict) -> Config:
+def _name_of(function: Any) -> str:
+    return getattr(function, "name", getattr(function, "__name__", repr(function)))
+
+
+class Own(NamedTuple):
+    """A user's own functions, which no file keeps."""
+
+    likelihood: Likelihood | None = None
+    activation: Callable[[Array], Array] | None = None
+    optimizer: OwnOptimizer | None = None
+
+
+NO_OWN = Own()
+
+
+def config_of(record: dict, own: Own = NO_OWN) -> Config:
     """The config that a `config.json` keeps; see `settings_record`.
+
+    Args:
+        record: its content.
+        own: where it names functions of a user's own; only an optimizer may be missing.
 
     Raises:
         ValueError, TypeError, KeyError: it keeps none.
@@ -61,11 +86,40 @@ def config_of(record: dict) -> Config:
     missing = [name for name in names if name not in settings]
     if missing:
         raise KeyError(missing[0])
-    if settings["likelihood"] not in LIKELIHOODS:
-        raise ValueError(f"no likelihood is named {settings['likelihood']!r}.")
-    settings["likelihood"] = LIKELIHOODS[settings["likelihood"]]
+    named = settings["likelihood"]
+    likelihoods = LIKELIHOODS | (
+        {own.likelihood.name: own.likelihood} if own.likelihood else {}
+    )
+    if named not in likelihoods:
+        raise ValueError(
+            f"no likelihood of jaxcls is named {named!r}; if it is one of your own, pass it to "
+            "load_run as likelihood."
+        )
+    settings["likelihood"] = likelihoods[named]
+    for name, function in (
+        ("activation", own.activation),
+        ("optimizer", own.optimizer),
+    ):
+        if isinstance(settings[name], dict):
+            settings[name] = _own_of(name, settings[name], function)
     settings["layer_sizes"] = tuple(settings["layer_sizes"])
     return Config(**settings)
+
+
+def _own_of(name: str, kept: dict, function: Any) -> Any:
+    """The function of one's own that a record names."""
+    its_name = kept.get("own")
+    if not isinstance(its_name, str):
+        raise ValueError(f"{name} can't be {_shown(kept)}.")
+    if function is None and name == "optimizer":
+        return NotAtHand(its_name)
+    if function is None or _name_of(function) != its_name:
+        got = "none" if function is None else repr(_name_of(function))
+        raise ValueError(
+            f"the {name} is a function of one's own, {its_name!r}, which no file keeps; pass it to "
+            f"load_run as {name}, got {got}."
+        )
+    return function
 
 
 def metrics_record(

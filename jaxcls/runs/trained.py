@@ -23,7 +23,7 @@ from jaxcls.likelihoods import (
     class_probabilities,
     log_odds,
 )
-from jaxcls.mlp import Params
+from jaxcls.mlp import Activation, Params
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
 from jaxcls.runs.folder import read_metrics
 from jaxcls.runs.names import METRICS, MODEL, WINNER
@@ -137,7 +137,8 @@ class Run:
             function(
                 self.params,
                 scaled(features[i : i + CHUNK].reshape(-1, num_inputs)),
-                self.config.likelihood,
+                likelihood=self.config.likelihood,
+                activation=self.config.activation,
             )
             for i in range(0, len(features), CHUNK)
         ]
@@ -308,33 +309,37 @@ def _in_unit(features: np.ndarray) -> bool:
     return bool(features.min() >= 0 and features.max() <= 1)
 
 
-@partial(jax.jit, static_argnames="likelihood")
+_of_network = partial(jax.jit, static_argnames=("likelihood", "activation"))
+
+
+@_of_network
 def _probabilities(
-    params: Params, features: np.ndarray, likelihood: Likelihood
+    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
 ) -> jax.Array:
-    return class_probabilities(likelihood, mlp.apply(params, features))
+    logits = mlp.apply(params, features, activation=activation)
+    return class_probabilities(logits, likelihood)
 
 
-@partial(jax.jit, static_argnames="likelihood")
+@_of_network
 def _log_odds(
-    params: Params, features: np.ndarray, likelihood: Likelihood
+    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
 ) -> jax.Array:
     del likelihood
-    return log_odds(mlp.apply(params, features))
+    return log_odds(mlp.apply(params, features, activation=activation))
 
 
 def _log_odds_of_mean(
-    params: Params, features: np.ndarray, likelihood: Likelihood
+    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
 ) -> jax.Array:
     del likelihood
-    return ensembles.log_odds(params, features)
+    return ensembles.log_odds(params, features, activation)
 
 
-@partial(jax.jit, static_argnames="likelihood")
+@_of_network
 def _predictions(
-    params: Params, features: np.ndarray, likelihood: Likelihood
+    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
 ) -> jax.Array:
     """The place [N] of the most likely class, or -1 where a logit is not finite."""
-    logits = mlp.apply(params, features)
+    logits = mlp.apply(params, features, activation=activation)
     is_finite = jnp.isfinite(logits).reshape(len(logits), -1).all(axis=1)
     return jnp.where(is_finite, likelihood.predict(logits), -1)

@@ -257,7 +257,7 @@ def _run(member: Members, sets: Sets, epochs: Array, *, config: Config) -> Runs:
     keys, hyperparams = Keys(*split_seed(member.seeds)), member.hyperparams
     num_steps = steps_per_epoch(sets.train, config)
     # Made in here, so that step and epoch, which all runs share, are no arrays of many.
-    state = init_state(keys, config, member.params)
+    state = init_state(keys, config, member.params, hyperparams)
     state, history = train_epochs(
         state,
         sets.scored["train"] if num_steps == 1 else sets.train,

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from jaxcls.batches import Batch, step_size, steps_per_epoch
-from jaxcls.config import Config
+from jaxcls.config import Config, Keys, split_seed
 from jaxcls.packing import pays_to_pack
+from jaxcls.training import init_state
 
 _FLOAT = 4
 
@@ -57,9 +58,12 @@ def run_bytes(
 
 
 def state_bytes(config: Config) -> int:
-    """Bytes of the params, the optimizer's moments and the best params so far."""
-    moments = 2 if config.optimizer != "sgd" else int(config.momentum > 0)
-    return _FLOAT * _num_weights(config) * (1 + moments + (config.monitor is not None))
+    """Bytes of the params, their average, the optimizer's moments and the best params so far."""
+    state = jax.eval_shape(
+        lambda seed: init_state(Keys(*split_seed(seed)), config),
+        jax.ShapeDtypeStruct((), np.uint32),
+    )
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def _num_weights(config: Config) -> int:
@@ -75,7 +79,7 @@ def _epoch_bytes(config: Config, train: Batch, on_cpu: bool) -> int:
     if num_steps > 1:
         numbers += rows * sizes[0]
         if config.shuffle:
-            numbers += 8 * len(train.targets)
+            numbers += 13 * len(train.targets)  # bits, numbers, and both in order
     masks = num_steps * rows * sum(sizes[1:-1]) if config.dropout else 0
     # On a CPU counters of 64 bits and the random bits drawn of them, twice, and the masks.
     return _FLOAT * numbers + masks * (17 if on_cpu else 5)

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxcls.checks import check_hyperparams
 from jaxcls.config import Config, Hyperparams
 
@@ -15,6 +17,13 @@ NAMES = (
     "batch_size",
     "optimizer",
     "momentum",
+    "activation",
+    "schedule",
+    "clip_norm",
+    "label_smoothing",
+    "class_weights",
+    "patience",
+    "ema_decay",
 )
 
 
@@ -37,7 +46,7 @@ def settle(
 
     Args:
         values: by name, each of `NAMES`; `hidden` are the units of each hidden layer, and a
-            `dropout_rate` or `momentum` of 0 leaves dropout or momentum out of the program.
+            `dropout_rate`, `momentum` or `label_smoothing` of 0 leaves it out of the program.
 
     Raises:
         TypeError, ValueError: a name or a value is wrong; the message names it.
@@ -65,6 +74,8 @@ def settle(
         name: changes.pop(name) for name in Hyperparams._fields if name in changes
     }
     hyperparams = hyperparams._replace(**traced)
+    if not np.any(hyperparams.label_smoothing):
+        hyperparams = hyperparams._replace(label_smoothing=None)
     changes["dropout"] = bool(hyperparams.dropout_rate)
     if changes.get("optimizer", config.optimizer) != "sgd":
         changes["momentum"] = 0.0  # it is sgd's alone

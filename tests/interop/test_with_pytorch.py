@@ -88,6 +88,10 @@ def torch_optimizer(name, net, rate, momentum):
         return torch.optim.Adam(net.parameters(), lr=rate)
     if name == "sgd":
         return torch.optim.SGD(net.parameters(), lr=rate, momentum=momentum)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(net.parameters(), lr=rate)
+    if name == "adagrad":
+        return torch.optim.Adagrad(net.parameters(), lr=rate)
     kernels = [p for p in net.parameters() if p.ndim == 2]
     biases = [p for p in net.parameters() if p.ndim == 1]
     return torch.optim.AdamW(
@@ -108,17 +112,42 @@ def torch_optimizer(name, net, rate, momentum):
         ((1, 7, 4), (16,), "adam", 0.0, 32, 2),
         ((2, 5), (64, 32, 16), "adam", 0.0, None, 20),
         ((0, 1, 2), (128, 64, 32, 16), "sgd", 0.5, None, 20),
+        ((3, 8), (32,), "rmsprop", 0.0, None, 20),
+        ((0, 1, 2), (32,), "adagrad", 0.0, None, 20),
     ],
 )
-def test_losses_are_pytorchs(
-    classes, hidden, optimizer, momentum, batch_size, epochs, seed=5
+def test_losses_are_pytorchs(classes, hidden, optimizer, momentum, batch_size, epochs):
+    check_losses(classes, hidden, optimizer, momentum, batch_size, epochs)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "gelu", "silu", "identity"])
+def test_losses_by_activation_are_pytorchs(activation):
+    module = {"logistic": "Sigmoid", "gelu": "GELU", "silu": "SiLU"}.get(
+        activation, activation.capitalize()
+    )
+    between = getattr(torch.nn, module)
+    for classes, optimizer in (((3, 8), "sgd"), ((0, 1, 2), "adam")):
+        check_losses(classes, (32, 16), optimizer, 0.0, None, 20, activation, between)
+
+
+def check_losses(
+    classes,
+    hidden,
+    optimizer,
+    momentum,
+    batch_size,
+    epochs,
+    activation="relu",
+    between=torch.nn.ReLU,
+    seed=5,
 ):
+    """Of each epoch, within 1e-6."""
     train = data.to_batch(data.load("digits", classes=classes)[0])
     likelihood = bernoulli if len(classes) == 2 else categorical
     sizes = (784, *hidden, likelihood.num_outputs(len(classes)))
 
     torch.manual_seed(seed)
-    net = sequential(sizes, torch.nn.ReLU)
+    net = sequential(sizes, between)
     x, y = torch.tensor(train.features), torch.tensor(train.targets).long()
     if likelihood is bernoulli:
         y, loss_fn = y.float().reshape(-1, 1), torch.nn.BCEWithLogitsLoss()
@@ -144,6 +173,7 @@ def test_losses_are_pytorchs(
         batch_size=batch_size,
         shuffle=False,
         epochs=epochs,
+        activation=activation,
     )
     state = init_state(KEYS, config, pytorch.init(seed, sizes))
     _, history = fit(KEYS, config, Hyperparams(), train, state=state)

@@ -129,7 +129,7 @@ FUNCTIONS = {
         *((ONE,), (4,)),
     ),
     "class_probabilities": Function(
-        lambda z, _: class_probabilities(bernoulli, z[:, None]),
+        lambda z, _: class_probabilities(z[:, None], bernoulli),
         exact_two_columns,
         *("logits", "shares"),
         *((ONE,), (2,)),
