@@ -11,6 +11,7 @@ from jaxcls import (
     scores,
 )
 from jaxcls.batches import Batch
+from jaxcls.cli.compile_cache import use_compile_cache
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.epochs import History, train_epochs
 from jaxcls.fitting import Report, fit
@@ -22,7 +23,7 @@ from jaxcls.likelihoods import (
     gaussian,
 )
 from jaxcls.metrics import Metrics
-from jaxcls.runs import Run, load_run
+from jaxcls.runs import Run, load_run, save_run
 from jaxcls.study import sweep
 from jaxcls.study.engine import Runs
 from jaxcls.study.many import fit_many
@@ -59,8 +60,10 @@ __all__ = [
     "losses",
     "metrics",
     "mlp",
+    "save_run",
     "scores",
     "sweep",
     "train_epochs",
     "train_step",
+    "use_compile_cache",
 ]

@@ -1,10 +1,12 @@
 """What a run is told: static `Config`, traced `Hyperparams`, random `Keys`."""
 
 import dataclasses
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, Self, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
@@ -134,6 +136,15 @@ class Config:
                 f"{self.likelihood.name!r} has not; use loss."
             )
 
+    def __repr__(self) -> str:
+        """Only what is not as by default."""
+        changed = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in dataclasses.fields(self)[2:]
+            if getattr(self, field.name) != field.default
+        ]
+        return f"Config({', '.join([repr(self.layer_sizes), self.likelihood.name, *changed])})"
+
     def _set(self, name: str, value: tuple[int, ...] | int) -> None:
         object.__setattr__(self, name, value)  # frozen for users
 
@@ -181,9 +192,31 @@ class Keys(NamedTuple):
         check_seed("Keys.from_seed", seed)
         return cls(*split_seed(np.uint32(seed)))
 
+    @classmethod
+    def from_seeds(cls, seeds: Iterable[int] | Array) -> Self:
+        """The keys of S seeds, leaves [S], over which a run is repeated by `jax.vmap`.
+
+        Args:
+            seeds: integers in 0..2**32-1, or an array of them, which may be traced.
+
+        >>> Keys.from_seeds(range(3)).init.shape
+        (3,)
+        """
+        if isinstance(seeds, Array) and jnp.issubdtype(seeds.dtype, jnp.integer):
+            return cls(*jax.vmap(split_seed)(seeds.astype(jnp.uint32)))
+        seeds = list(seeds)
+        for seed in seeds:
+            check_seed("Keys.from_seeds", seed)
+        return cls(*jax.vmap(split_seed)(np.array(seeds, np.uint32)))
+
 
 def check_seed(caller: str, seed: int) -> None:
     """Raises unless `seed` is an integer in 0..2**32-1."""
+    if isinstance(seed, jax.core.Tracer):
+        raise TypeError(
+            f"{caller}: seed must be an integer, got a traced array; make the keys of many seeds "
+            "with Keys.from_seeds, and map over them."
+        )
     if not isinstance(seed, Integral):
         raise TypeError(f"{caller}: seed must be an integer, got {seed!r}.")
     if not 0 <= seed < 2**32:

@@ -42,6 +42,16 @@ class Report(NamedTuple):
     train: Metrics
     validation: Metrics | None
 
+    def __repr__(self) -> str:
+        """Without the state, so that `on_report=print` prints a line."""
+        validation = ""
+        if self.validation is not None:
+            validation = f", validation accuracy {float(self.validation.accuracy):.4f}"
+        return (
+            f"Report(epoch {self.epoch}, loss {self.loss:.4g}, train accuracy "
+            f"{float(self.train.accuracy):.4f}{validation})"
+        )
+
 
 def fit(
     keys: Keys,

@@ -14,6 +14,7 @@ from jaxcls.cli.job import Data, data_digest, load_data
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.screen import ensemble_lines, hand_out, printable
 from jaxcls.runs import Run, ensemble_scores, load_run, score
+from jaxcls.runs.saving import SCRIPT
 
 _KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags)}
 
@@ -27,7 +28,8 @@ class EvaluateFlags:
     data_dir: Path | None = None
     """Folder with the dataset's four .gz files; by default the one that the run was trained on."""
     dataset: Path | None = None
-    """The .npz file of the run's arrays, if it was moved."""
+    """The .npz file of the run's arrays, if it was moved; of a run that was saved from Python also
+    the name of a dataset."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute: a GPU if there is one, by default."""
     json: bool = False
@@ -70,6 +72,8 @@ def run(flags: EvaluateFlags) -> None:
 def _data(trained: Run, given: EvaluateFlags) -> Data:
     """The data of a run, loaded and split as it was."""
     record, script = trained.record, trained.record.get("script")
+    if script == SCRIPT:
+        return _named_data(trained, given)
     if script not in _KINDS:
         raise ValueError(
             f"the run was made by {script}, whose data are not known here."
@@ -85,6 +89,21 @@ def _data(trained: Run, given: EvaluateFlags) -> Data:
             f"the data found ({data.name}) are not those that the run was trained on; name them "
             "with --data-dir or --dataset."
         )
+    return data
+
+
+def _named_data(trained: Run, given: EvaluateFlags) -> Data:
+    """The data of a run that was saved from Python: those that it names, or the user does."""
+    name = given.dataset or trained.record.get("dataset")
+    if name is None:
+        raise ValueError(
+            "the run was saved from Python, and does not name its data; give --dataset."
+        )
+    flags = MulticlassFlags(
+        dataset=str(name), data_dir=given.data_dir, classes=trained.labels
+    )
+    data = load_data(flags)
+    trained.check_features(data.test.features)
     return data
 
 

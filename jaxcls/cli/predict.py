@@ -5,7 +5,7 @@ import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
@@ -13,9 +13,8 @@ from tyro.conf import Positional, arg
 
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.screen import hand_out, note
-from jaxcls.data.arrays import check_file, npz_names, read_npy, read_npz
-from jaxcls.data.images import read_image
 from jaxcls.runs import MODEL, Run, load_run
+from jaxcls.runs.inputs import Input, read_input
 from jaxcls.runs.trained import CHUNK
 
 _LEAST = 0.1  # of the largest number that there may be
@@ -34,15 +33,6 @@ class PredictFlags:
     """Where to compute: a GPU if there is one, by default."""
     json: bool = False
     """Print everything as JSON."""
-
-
-class Input(NamedTuple):
-    """Examples of a file: its name, features [N, ...], what was done, whether it is one alone."""
-
-    name: str
-    features: np.ndarray
-    done: str
-    is_one: bool
 
 
 def run(flags: PredictFlags) -> int:
@@ -89,7 +79,7 @@ def _told(trained: Run, path: Path) -> Iterator[list[dict] | str]:
 
 def _predicted(trained: Run, path: Path) -> Iterator[list[dict]]:
     """The entries of a file's examples, a chunk of them at a time."""
-    given = read(trained, path)
+    given = read_input(trained, path)
     # All of them, so that a row in question is named by its place in the file.
     trained.check_features(given.features)
     problem = _problem_of_scale(trained, given.features)
@@ -137,43 +127,6 @@ def _entries(trained: Run, given: Input, start: int) -> list[dict]:
             start,
         )
     ]
-
-
-def read(trained: Run, path: Path) -> Input:
-    """The examples of a file, as the run takes them.
-
-    Raises:
-        ValueError: it can't be read, or is not what the run was trained on.
-    """
-    check_file(path, "an image or arrays")
-    if path.suffix.lower() == ".npy":
-        return _of_array(trained, str(path), read_npy(path))
-    if path.suffix.lower() == ".npz":
-        names = npz_names(path)
-        if len(names) != 1:
-            raise ValueError(
-                f"{path}: holds {len(names)} arrays ({', '.join(names)}), and one is wanted; save "
-                "the examples alone."
-            )
-        return _of_array(trained, str(path), read_npz(path, names)[names[0]])
-    if trained.image_shape is None or not trained.takes_bytes:
-        raise ValueError(
-            f"{path}: the run was trained on rows of numbers or on floats; give .npy or .npz arrays."
-        )
-    image, done = read_image(
-        path,
-        trained.image_shape,
-        centre=trained.centred,
-        light_ground=trained.light_ground,
-        plain_ground=trained.plain_ground,
-    )
-    return Input(str(path), image[None], done, True)
-
-
-def _of_array(trained: Run, name: str, array: np.ndarray) -> Input:
-    if array.shape in trained.example_shapes:
-        return Input(name, array[None], "as it is", True)
-    return Input(name, array, "as it is", False)
 
 
 def _json_entry(entry: dict) -> str:

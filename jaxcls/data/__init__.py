@@ -4,6 +4,7 @@ from jaxcls.data.dataset import Dataset as Dataset
 from jaxcls.data.dataset import select_classes as select_classes
 from jaxcls.data.dataset import split as split
 from jaxcls.data.dataset import to_batch as to_batch
+from jaxcls.data.images import read_image as read_image
 from jaxcls.data.loading import DATASETS as DATASETS
 from jaxcls.data.loading import data_folder as data_folder
 from jaxcls.data.loading import load as load

@@ -21,6 +21,7 @@ from jaxcls.runs.names import MODEL as MODEL
 from jaxcls.runs.names import PICTURES as PICTURES
 from jaxcls.runs.names import WINNER as WINNER
 from jaxcls.runs.records import check_same_run as check_same_run
+from jaxcls.runs.saving import save_run as save_run
 from jaxcls.runs.scoring import ensemble_scores as ensemble_scores
 from jaxcls.runs.scoring import score as score
 from jaxcls.runs.trained import Run as Run

@@ -24,14 +24,17 @@ from jaxcls.likelihoods import (
     log_odds,
 )
 from jaxcls.mlp import Activation, Params
+from jaxcls.optimizers import OwnOptimizer
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
 from jaxcls.runs.folder import read_metrics
 from jaxcls.runs.names import METRICS, MODEL, WINNER
-from jaxcls.runs.records import check_config, check_same_run, config_of
+from jaxcls.runs.records import NO_OWN, Own, check_config, check_same_run, config_of
 from jaxcls.training import TrainState, chosen_params, init_state
 
-# Examples that are scaled and put through the network at once, so that memory stays small.
-CHUNK = 10_000
+# Examples that are scaled and put through the network at once, so that memory stays small. Fewer
+# are filled up to a power of two, so that any mix of batches needs 14 programs at most.
+CHUNK = 8_192
+Features = ArrayLike | str | os.PathLike
 _NOT_FINITE = (
     "the run's parameters give probabilities that are not finite; train it again, with a lower "
     "learning rate."
@@ -73,12 +76,21 @@ class Run:
     source: Path
     record: dict
 
-    def predict_proba(self, features: ArrayLike) -> np.ndarray:
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.config.layer_sizes))
+        networks = "" if self.seeds is None else f", {len(self.seeds)} networks"
+        return (
+            f"Run({str(self.source)!r}, {sizes}{networks}, {self.config.likelihood.name}, classes "
+            f"{' '.join(self.class_names)}, epoch {self.epoch})"
+        )
+
+    def predict_proba(self, features: Features) -> np.ndarray:
         """Probabilities [N, K] of the classes.
 
         Args:
             features: [N, D] or images [N, height, width], [N, height, width, 1] or
-                [N, 1, height, width]: bytes 0 to 255, or floats as the run was trained on.
+                [N, 1, height, width]: bytes 0 to 255, or floats as the run was trained on. Or the
+                path of a file, a picture of any size or .npy or .npz, as `predict.py` takes it.
 
         Raises:
             ValueError: the shape, the type or a value is not what the run was trained on, or
@@ -92,7 +104,7 @@ class Run:
             raise ValueError(_NOT_FINITE)
         return found
 
-    def predict(self, features: ArrayLike) -> np.ndarray:
+    def predict(self, features: Features) -> np.ndarray:
         """The most likely label [N] of each example, one of `labels`; see `predict_proba`."""
         if self.seeds is None:
             places = self._in_chunks(_predictions, features)
@@ -102,14 +114,14 @@ class Run:
             places = self.predict_proba(features).argmax(axis=1)
         return np.asarray(self.labels)[places]
 
-    def log_odds(self, features: ArrayLike) -> np.ndarray:
+    def log_odds(self, features: Features) -> np.ndarray:
         """log(P(1) / P(0)) [N] of two classes, which orders also what `predict_proba` rounds to
         0 or 1; see there."""
         return self._in_chunks(
             _log_odds if self.seeds is None else _log_odds_of_mean, features
         )
 
-    def uncertainty(self, features: ArrayLike) -> Uncertainty:
+    def uncertainty(self, features: Features) -> Uncertainty:
         """How unsure each prediction is, leaves [N] in nats, and how much of that is the
         networks' disagreement (0 for one alone); see `predict_proba`."""
         params = self.params
@@ -129,20 +141,38 @@ class Run:
             for i in range(len(self.seeds or ()))
         ] or [self]
 
-    def _in_chunks(self, function: Callable, features: ArrayLike) -> Any:
-        features = np.asarray(features)
-        self.check_features(features)
-        num_inputs = self.config.layer_sizes[0]
+    def _in_chunks(self, function: Callable, features: Features) -> Any:
+        features = self._taken(features)
         parts = [
-            function(
-                self.params,
-                scaled(features[i : i + CHUNK].reshape(-1, num_inputs)),
-                likelihood=self.config.likelihood,
-                activation=self.config.activation,
-            )
+            self._of_rows(function, features[i : i + CHUNK])
             for i in range(0, len(features), CHUNK)
         ]
         return jax.tree.map(lambda *some: np.concatenate(some), *parts)
+
+    def _taken(self, features: ArrayLike | os.PathLike | str) -> np.ndarray:
+        """Features [N, ...] that are such as the run takes, read if a file is named."""
+        if isinstance(features, (str, os.PathLike)):
+            from jaxcls.runs.inputs import read_input  # which knows of a `Run`
+
+            features = read_input(self, features).features
+        features = np.asarray(features)
+        self.check_features(features)
+        return features
+
+    def _of_rows(self, function: Callable, features: np.ndarray) -> Any:
+        """What a network gives of these rows, filled up with rows of zeros."""
+        rows = scaled(features.reshape(-1, self.config.layer_sizes[0]))
+        count = len(rows)
+        filled = 1 << (count - 1).bit_length()
+        if filled != count:
+            rows = np.pad(rows, ((0, filled - count), (0, 0)))
+        found = function(
+            self.params,
+            rows,
+            likelihood=self.config.likelihood,
+            activation=self.config.activation,
+        )
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], found)
 
     @property
     def example_shapes(self) -> set[tuple[int, ...]]:
@@ -185,7 +215,13 @@ class Run:
             )
 
 
-def load_run(path: str | os.PathLike) -> Run:
+def load_run(
+    path: str | os.PathLike,
+    *,
+    likelihood: Likelihood | None = None,
+    activation: Callable[[jax.Array], jax.Array] | None = None,
+    optimizer: OwnOptimizer | None = None,
+) -> Run:
     """Rebuilds a classifier from the folder of its run; of several seeds, their ensemble.
 
     Of a run that is not finished it is that of the newest whole checkpoint, with the best
@@ -193,31 +229,35 @@ def load_run(path: str | os.PathLike) -> Run:
 
     Args:
         path: of the folder.
+        likelihood, activation, optimizer: the functions of one's own that it was trained with,
+            which no file keeps. The optimizer is wanted for a checkpoint alone.
 
     Raises:
         ValueError: there is no run, or none that is whole enough; the message names the file.
     """
-    path = Path(path)
+    path, own = Path(path), Own(likelihood, activation, optimizer)
     record, _ = read_config(path)
     if "plan" in record:
         raise ValueError(
             f"{path} holds a sweep; its winner, once it is finished, is {path / WINNER}."
         )
     try:
-        run = described(record)
+        run = described(record, own)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(
             f"{path}: its config can't be used: {reason.rstrip('.')}."
         ) from None
-    template = jax.eval_shape(partial(_start, run.config))
     metrics = read_metrics(path, model_only=True)
     if metrics is None:
-        return _from_checkpoint(path, run, template)
+        return _from_checkpoint(path, run)
     check_same_run(record, metrics["config"], path / METRICS)
     chosen = metrics["chosen"]
     arrays = load_arrays(path / MODEL, metrics["sha256_of"][MODEL])
-    wanted, seeds = template.params, chosen.get("seeds")
+    wanted = jax.eval_shape(
+        lambda key: mlp.init(key, run.config.layer_sizes), jax.random.key(0)
+    )
+    seeds = chosen.get("seeds")
     if seeds is not None:
         seeds = tuple(seeds)
         wanted = jax.tree.map(
@@ -225,13 +265,13 @@ def load_run(path: str | os.PathLike) -> Run:
             wanted,
         )
     params = restore({"params": wanted}, arrays, path / MODEL)["params"]
-    _check_finite(params, path / MODEL)
+    check_finite_params(params, path / MODEL)
     return dataclasses.replace(
         run, params=params, seeds=seeds, epoch=chosen["epoch"], source=path / MODEL
     )
 
 
-def _from_checkpoint(path: Path, run: Run, template: TrainState) -> Run:
+def _from_checkpoint(path: Path, run: Run) -> Run:
     checkpoint, problems = newest_checkpoint(path)
     if checkpoint is None:
         raise ValueError(
@@ -239,9 +279,9 @@ def _from_checkpoint(path: Path, run: Run, template: TrainState) -> Run:
             + (f" Passed over: {' '.join(problems)}" if problems else "")
         )
     check_same_run(run.record, checkpoint.config, checkpoint.source)
-    state = checkpoint.state(template)
+    state = checkpoint.state(jax.eval_shape(partial(_start, run.config)))
     best, params = state.progress.best, chosen_params(state)
-    _check_finite(params, checkpoint.source)
+    check_finite_params(params, checkpoint.source)
     return dataclasses.replace(
         run,
         params=params,
@@ -250,21 +290,26 @@ def _from_checkpoint(path: Path, run: Run, template: TrainState) -> Run:
     )
 
 
-def _check_finite(params: Params, source: Path) -> None:
+def check_finite_params(params: Params, source: Path | str) -> None:
+    """Raises ValueError unless every number is finite."""
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         raise ValueError(
             f"{source}: the params are not finite, and nothing can be predicted with them."
         )
 
 
-def described(record: dict) -> Run:
+def described(record: dict, own: Own = NO_OWN) -> Run:
     """The run that a `config.json` describes, without its parameters.
+
+    Args:
+        record: the file's content.
+        own: functions of a user's own that it names.
 
     Raises:
         ValueError, TypeError, KeyError, AttributeError: it describes none.
     """
     check_config(record)
-    config = config_of(record)
+    config = config_of(record, own)
     labels, names = tuple(record["labels"]), tuple(record["class_names"])
     shape = None if record["image_shape"] is None else tuple(record["image_shape"])
     num_classes = max(2, config.layer_sizes[-1])

@@ -1,0 +1,151 @@
+"""`save_run`: a model that was trained from Python, in a folder as the scripts' own."""
+
+import os
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax import Array
+
+import jaxcls
+from jaxcls import mlp
+from jaxcls.config import Config
+from jaxcls.data.dataset import Dataset
+from jaxcls.data.images import learned
+from jaxcls.files import named_arrays, restore
+from jaxcls.mlp import Params
+from jaxcls.runs.folder import RunFolder
+from jaxcls.runs.records import as_json, metrics_record, settings_record
+from jaxcls.runs.trained import check_finite_params
+
+SCRIPT = "save_run"
+
+
+def save_run(
+    path: str | os.PathLike,
+    params: Params,
+    config: Config,
+    *,
+    train: Dataset | None = None,
+    class_names: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    dataset: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Writes a run folder that `load_run`, `predict.py` and `evaluate.py` read.
+
+    Functions of one's own are kept by their names alone; `load_run` wants them again.
+
+    Args:
+        path: of the folder, made if need be.
+        params: that were chosen, as `chosen_params` gives them; of S networks as `Runs.params`,
+            every leaf [S, ...].
+        config: they were trained with.
+        train: the training set as it was loaded, for its labels, the shape of its images and what
+            they look like; None stands for rows of floats.
+        class_names: K names; by default those of `train`, else 0 to K - 1.
+        seeds: of the S networks of an ensemble; None for one network.
+        dataset: name or .npz file by which `evaluate.py` finds the data.
+        overwrite: take the place of a run that the folder holds.
+
+    Raises:
+        TypeError, ValueError: params, names or the set don't fit the config, or the folder holds
+            a run already; the message says which.
+        OSError: the folder can't be written.
+
+    >>> import tempfile
+    >>> config = Config((2, 1), jaxcls.bernoulli)
+    >>> params = mlp.init(jax.random.key(0), (2, 1))
+    >>> with tempfile.TemporaryDirectory() as path:
+    ...     save_run(path, params, config, class_names=["no", "yes"])
+    ...     jaxcls.load_run(path).class_names
+    ('no', 'yes')
+    """
+    if not config.likelihood.has_classes:
+        raise ValueError(
+            f"save_run: a run predicts classes, and the likelihood {config.likelihood.name!r} has "
+            "none."
+        )
+    params = _checked(params, config, seeds)
+    record = _record(config, train, class_names, seeds, dataset)
+    chosen = {"by": None, "epoch": config.epochs, "epochs_done": config.epochs}
+    chosen |= {"stopped_by": SCRIPT}
+    if seeds is not None:
+        chosen |= {"seeds": [int(seed) for seed in seeds]}
+    metrics = metrics_record(
+        record,
+        record["class_names"],
+        {},
+        chosen,
+        {},
+        {},
+        {"versions": record["versions"]},
+    )
+    with RunFolder(path) as folder:
+        folder.clear(overwrite=overwrite)
+        folder.write_config(record)
+        folder.write_history([])
+        folder.write_result(metrics, config.epochs, params, None)
+
+
+def _checked(params: Params, config: Config, seeds: Sequence[int] | None) -> Params:
+    """The params on the host, if they are the config's."""
+    template = jax.eval_shape(
+        lambda key: mlp.init(key, config.layer_sizes), jax.random.key(0)
+    )
+    if seeds is not None:
+        template = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype),
+            template,
+        )
+    arrays = named_arrays({"params": jax.tree.map(_on_host, params)})
+    whole = restore({"params": template}, arrays, "save_run")["params"]
+    check_finite_params(whole, "save_run")
+    return whole
+
+
+def _on_host(leaf: Array | np.ndarray) -> np.ndarray:
+    return np.asarray(leaf)
+
+
+def _record(
+    config: Config,
+    train: Dataset | None,
+    class_names: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+    dataset: str | None,
+) -> dict:
+    """The content of `config.json`."""
+    num_classes = max(2, config.layer_sizes[-1])
+    labels, shape, pictures, dtype = tuple(range(num_classes)), None, None, "float32"
+    names = tuple(map(str, labels))
+    if train is not None:
+        labels, names, shape = train.labels, train.class_names, train.image_shape
+        dtype, pictures = train.features.dtype.name, learned(train.features, shape)
+        if train.features.shape[1] != config.layer_sizes[0]:
+            raise ValueError(
+                f"save_run: train has {train.features.shape[1]} features, and "
+                f"Config.layer_sizes {config.layer_sizes} take {config.layer_sizes[0]}."
+            )
+    names = names if class_names is None else tuple(class_names)
+    if not len(labels) == len(names) == len(set(names)) == num_classes:
+        raise ValueError(
+            f"save_run: wants {num_classes} names of classes that differ, got {list(names)} for "
+            f"labels {list(labels)}."
+        )
+    versions = {"jaxcls": jaxcls.__version__, "jax": jax.__version__}
+    return as_json(
+        {
+            "script": SCRIPT,
+            "flags": {"seeds": 1 if seeds is None else len(seeds), "dataset": dataset},
+            "dataset": dataset,
+            "labels": labels,
+            "class_names": names,
+            "image_shape": shape,
+            "features": dtype,
+            "pictures": pictures,
+            "versions": versions,
+            "elsewhere": [],
+        }
+        | settings_record(config)
+    )
