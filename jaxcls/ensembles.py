@@ -5,7 +5,6 @@ leading axis S, as `jax.vmap` over runs gives it.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -16,6 +15,7 @@ from jax.scipy.special import entr, logsumexp
 from jax.typing import ArrayLike
 
 from jaxcls import likelihoods, mlp
+from jaxcls.jitting import jitted
 from jaxcls.likelihoods import Likelihood, check_likelihood, class_probabilities
 from jaxcls.mlp import Activation, Params
 
@@ -61,7 +61,7 @@ def stack(members: Sequence[Params]) -> Params:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
-@partial(jax.jit, static_argnames=("likelihood", "activation"))
+@jitted("likelihood", "activation")
 def probabilities(
     params: Params,
     x: ArrayLike,
@@ -94,7 +94,7 @@ def probabilities(
     )
 
 
-@partial(jax.jit, static_argnames="activation")
+@jitted("activation")
 def log_odds(params: Params, x: ArrayLike, activation: Activation = "relu") -> Array:
     """log(P(1) / P(0)) [N] of the mean probabilities of two classes, as of `likelihoods.log_odds`.
 
@@ -119,7 +119,7 @@ def log_odds(params: Params, x: ArrayLike, activation: Activation = "relu") -> A
     return logsumexp(above, axis=0) - logsumexp(below, axis=0)
 
 
-@partial(jax.jit, static_argnames=("likelihood", "activation"))
+@jitted("likelihood", "activation")
 def uncertainty(
     params: Params,
     x: ArrayLike,

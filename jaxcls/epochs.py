@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxcls import mlp
@@ -28,6 +29,7 @@ from jaxcls.choosing import (
     out_of_patience,
 )
 from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.jitting import jitted
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
 from jaxcls.optimizers import make_optimizer
@@ -56,14 +58,14 @@ class History(NamedTuple):
     validation: Metrics | None = None
 
 
-@partial(jax.jit, static_argnames=("config", "num_epochs"))
+@jitted("config", "num_epochs")
 def train_epochs(
     state: TrainState,
     data: Batch,
     keys: Keys,
     hyperparams: Hyperparams,
     validation: Batch | None = None,
-    until: Array | int | None = None,
+    until: Array | np.integer | int | None = None,
     *,
     config: Config,
     num_epochs: int,
@@ -109,9 +111,9 @@ def train_epochs(
     check_batch("train_epochs", "data", data, config)
     check_for_epochs(state, hyperparams, validation, config, num_epochs)
 
-    def judge(params):
-        return score(params, validation, config)
-
+    judge = None
+    if validation is not None:
+        judge = partial(score, data=validation, config=config)
     return run_epochs(
         state,
         data,
@@ -120,7 +122,7 @@ def train_epochs(
         until,
         config=config,
         num_epochs=num_epochs,
-        judge=None if validation is None else judge,
+        judge=judge,
     )
 
 
@@ -148,7 +150,7 @@ def run_epochs(
     data: Batch,
     keys: Keys,
     hyperparams: Hyperparams,
-    until: Array | int | None,
+    until: Array | np.integer | int | None,
     *,
     config: Config,
     num_epochs: int,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -103,6 +103,7 @@ def fit(
     >>> int(evaluate(state.params, train, config=config).correct)
     2
     """
+    _check_not_traced(keys, hyperparams, train, validation, state)
     _check_settings(keys, config, hyperparams)
     report_every = _check_every("report_every", report_every, config)
     checkpoint_every = _check_every("checkpoint_every", checkpoint_every, config)
@@ -263,6 +264,14 @@ def _check_on_one_device(name: str, data: Batch) -> None:
                 f"fit: {name} lies over {len(leaf.sharding.device_set)} devices, and a run is trained "
                 "on one; pass arrays of NumPy, or many runs to fit_many."
             )
+
+
+def _check_not_traced(*given: Any) -> None:
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+        raise TypeError(
+            "fit: it looks at losses on the host between epochs, and can't be traced; inside jit, "
+            "vmap or grad call train_epochs, or fit_many for many runs."
+        )
 
 
 def _check_settings(keys: Keys, config: Config, hyperparams: Hyperparams) -> None:

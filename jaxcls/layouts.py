@@ -11,10 +11,11 @@ A batch in a layout has `Packed` or `Narrowed` in the place of its features.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -30,6 +31,7 @@ from jaxcls.batches import (
 from jaxcls.checks import check_batch
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.epochs import History, check_for_epochs, run_epochs
+from jaxcls.jitting import jitted
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params, dot
 from jaxcls.optimizers import make_optimizer
@@ -73,14 +75,14 @@ def arranged(params: Params, data: Batch, config: Config) -> Batch:
     return beside(params, data)
 
 
-@partial(jax.jit, static_argnames=("config", "num_epochs"))
+@jitted("config", "num_epochs")
 def train_epochs(
     state: TrainState,
     data: Batch,
     keys: Keys,
     hyperparams: Hyperparams,
     validation: Batch | None = None,
-    until: Array | int | None = None,
+    until: Array | np.integer | int | None = None,
     *,
     config: Config,
     num_epochs: int,
@@ -112,9 +114,8 @@ def train_epochs(
         )
 
     def judge(params):
-        return training.score(
-            map_first_kernel(layout.restore, params), validation, config
-        )
+        plain = map_first_kernel(layout.restore, params)
+        return training.score(plain, cast(Batch, validation), config)
 
     own = callable(config.optimizer)
     state, history = run_epochs(
@@ -132,7 +133,7 @@ def train_epochs(
     return _state_in(layout.restore, state, own), history
 
 
-@partial(jax.jit, static_argnames="config")
+@jitted("config")
 def score(params: Params, data: Batch, config: Config) -> Metrics:
     """`training.score`, also of `pack(data)`."""
     # All examples come at once, whatever the layout of training: others are plain.

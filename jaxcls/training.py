@@ -6,7 +6,6 @@ and epochs. `evaluate` scores parameters.
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, cast
 
 import jax
@@ -29,6 +28,7 @@ from jaxcls.choosing import (
     start_progress,
 )
 from jaxcls.config import Config, Hyperparams, Keys
+from jaxcls.jitting import jitted
 from jaxcls.metrics import Metrics, labels_of
 from jaxcls.mlp import Masks, Params
 from jaxcls.optimizers import make_optimizer
@@ -56,7 +56,7 @@ class TrainState(NamedTuple):
     average: Params | None = None
 
 
-@partial(jax.jit, static_argnames="config")
+@jitted("config")
 def init_state(
     keys: Keys,
     config: Config,
@@ -102,7 +102,7 @@ def judged_params(state: TrainState) -> Params:
     return state.params if state.average is None else state.average
 
 
-@partial(jax.jit, static_argnames="config")
+@jitted("config")
 def train_step(
     state: TrainState,
     batch: Batch,
@@ -229,7 +229,7 @@ def evaluate(params: Params, data: Batch, *, config: Config) -> Metrics:
     return score(params, beside(params, data), config)
 
 
-@partial(jax.jit, static_argnames="config")
+@jitted("config")
 def score(params: Params, data: Batch, config: Config) -> Metrics:
     """`evaluate` of data that have been checked and lie beside the parameters."""
     logits = mlp.apply(params, data.features, activation=config.activation)

@@ -31,6 +31,9 @@ jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_num_cpu_devices", 8)
 
 
+collect_ignore = ["types"]  # for type checkers, with errors on purpose
+
+
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder with MNIST's four files; without it a test skips, and in CI it fails."""

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcls import Config, Hyperparams, Keys, bernoulli, categorical, gaussian
+from jaxcls import Config, Hyperparams, Keys, bernoulli, categorical, gaussian, mlp
 from jaxcls.checks import check_hyperparams
 
 GOOD = Config((784, 32, 1), bernoulli)
@@ -158,3 +158,29 @@ def test_a_seed_gives_the_same_keys_whatever_jaxs_default_is(impl):
         np.testing.assert_array_equal(
             jax.random.key_data(mine), jax.random.key_data(other)
         )
+
+
+def test_keys_of_many_seeds_are_those_of_each():
+    for seeds in ([0, 7, 2**32 - 1], jnp.array([0, 7, 5])):
+        many = Keys.from_seeds(seeds)
+        for row, seed in enumerate(np.asarray(seeds).tolist()):
+            one = Keys.from_seed(seed)
+            for key, wanted in zip(many, one, strict=True):
+                assert (
+                    jax.random.key_data(key[row]) == jax.random.key_data(wanted)
+                ).all()
+    got = jax.jit(
+        jax.vmap(lambda seed: mlp.init(Keys.from_seeds(seed[None]).init[0], (2, 1)))
+    )
+    want = mlp.init(Keys.from_seed(3).init, (2, 1))
+    one = jax.tree.map(lambda leaf: leaf[0], got(jnp.array([3])))
+    jax.tree.map(np.testing.assert_array_equal, one, want)
+
+
+def test_a_traced_seed_is_told_where_to_go():
+    with pytest.raises(
+        TypeError, match=r"make the keys of many seeds with Keys\.from_seeds"
+    ):
+        jax.vmap(Keys.from_seed)(jnp.arange(3))
+    with pytest.raises(ValueError, match=r"from_seeds: seed must lie in 0\.\.2"):
+        Keys.from_seeds([-1])

@@ -1,5 +1,7 @@
 """fit: checks, segments, reports, and real MNIST against PyTorch."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -404,3 +406,27 @@ def test_segments_change_no_bit():
     np.testing.assert_array_equal(history.loss, want_history.loss)
     assert seen == sorted(set(seen)) and seen[0] == 1 and {20, 37} <= set(seen)
     assert saved == [epoch for epoch in seen if epoch % 2 == 1]
+
+
+def test_under_jit_vmap_and_grad_it_says_what_to_call_instead():
+    config = Config((4, 8, 1), bernoulli, epochs=25)
+
+    def trained(rate):
+        return fit(KEYS, config, Hyperparams(rate), examples())[1].loss[-1]
+
+    for transformed in (jax.jit, jax.grad, jax.vmap):
+        rate = np.ones(2) if transformed is jax.vmap else 0.1
+        with pytest.raises(
+            TypeError, match="inside jit, vmap or grad call train_epochs"
+        ):
+            transformed(trained)(rate)
+
+
+def test_printed_reports_are_lines():
+    lines = []
+    fit(
+        *(KEYS, Config((4, 8, 1), bernoulli, epochs=25), Hyperparams(), examples()),
+        on_report=lambda report: lines.append(str(report)),
+    )
+    assert all(re.fullmatch(r"Report\(epoch \d+, loss .*\)", line) for line in lines)
+    assert lines and max(map(len, lines)) < 120

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from own import focal
 
 from jaxcls import (
     Batch,
@@ -16,6 +17,7 @@ from jaxcls import (
     likelihoods,
     losses,
 )
+from jaxcls.checks import check_hyperparams
 
 Z = np.array([[-1.0], [0.5], [2.0]], np.float32)
 Z3 = np.array([[-2, -2, 0], [3.14, 3.14, 3.14], [0, 0, 2]], np.float32)
@@ -90,12 +92,30 @@ def test_one_output_is_squeezed_on_both_sides(name, targets):
 
 
 def test_class_probabilities_have_a_column_for_each_class():
-    p = likelihoods.class_probabilities(likelihoods.bernoulli, jnp.asarray(Z))
+    p = likelihoods.class_probabilities(jnp.asarray(Z), likelihoods.bernoulli)
     np.testing.assert_allclose(
         p, np.stack([oracle.sigmoid(-Z), oracle.sigmoid(Z)], 1)[..., 0], rtol=1e-6
     )
-    p = likelihoods.class_probabilities(likelihoods.categorical, jnp.asarray(Z3))
+    p = likelihoods.class_probabilities(jnp.asarray(Z3), likelihoods.categorical)
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_the_wrong_order_and_a_likelihood_without_classes_are_said():
+    with pytest.raises(
+        TypeError, match=r"the last of the arguments, .*arrays come first"
+    ):
+        likelihoods.class_probabilities(likelihoods.bernoulli, jnp.asarray(Z))
+    with pytest.raises(ValueError, match="of class labels, which 'gaussian' has not"):
+        likelihoods.class_probabilities(jnp.asarray(Z), likelihoods.gaussian)
+
+
+def test_labels_that_can_not_be_smoothed_are_still_classes():
+    config = Config((4, 1), focal, monitor="accuracy")
+    check_hyperparams("fit", Hyperparams(class_weights=(1.0, 2.0)), config)
+    with pytest.raises(ValueError, match=r"needs Likelihood\.smooth, which .*'focal'"):
+        check_hyperparams("fit", Hyperparams(label_smoothing=0.1), config)
+    with pytest.raises(ValueError, match="monitor accuracy needs class labels"):
+        Config((4, 1), likelihoods.gaussian, monitor="accuracy")
 
 
 # The notes' section 5 A: the sigmoid made by hand, then BCELoss.

@@ -1,3 +1,4 @@
 """Neighbours: what jaxcls shares with other libraries, none of which it imports."""
 
+from jaxcls.interop import flax as flax
 from jaxcls.interop import pytorch as pytorch

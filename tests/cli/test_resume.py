@@ -260,7 +260,7 @@ OTHERS = {
     **{"class_weights": (1.0, 2.0), "batch_size": 7, "epochs": 1, "patience": 3},
     **{"validation_fraction": 0.5, "monitor": "accuracy", "shuffle": False},
     **{"seed": 5, "seeds": 2, "split_seed": 3, "likelihood": "categorical"},
-    **{"recipe": "a"},
+    **{"recipe": "a", "activation": "gelu", "ema_decay": 0.9},
 }
 
 

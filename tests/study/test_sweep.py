@@ -123,7 +123,15 @@ def test_momentum_is_sgds_alone():
         ({"hidden": (8, 0)}, ValueError, "Config: layer_sizes must be"),
         ({"hidden": (8, 0.5)}, TypeError, "Config: layer_sizes must be"),
         ({"hidden": 8}, TypeError, "hidden must be"),
-        ({"optimizer": "lion"}, ValueError, "Config: optimizer must be one of sgd"),
+        ({"optimizer": "lyon"}, ValueError, "Config: optimizer must be one of sgd"),
+        ({"activation": "rleu"}, ValueError, "Config: activation must be one of relu"),
+        ({"patience": 0}, ValueError, "Config: patience must be at least 1"),
+        ({"clip_norm": 0}, ValueError, "sweep.settle: clip_norm must be positive"),
+        (
+            {"class_weights": (1.0,)},
+            ValueError,
+            "sweep.settle: class_weights must be 2 numbers",
+        ),
         (
             {"momentum": 1.0},
             ValueError,
