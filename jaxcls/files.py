@@ -49,18 +49,18 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
-def append_line(path: str | os.PathLike, line: str) -> None:
-    """Adds a line to a text file; if that fails, the file ends where it did.
+def append_lines(path: str | os.PathLike, *lines: str) -> None:
+    """Adds lines to a text file; if that fails, the file ends where it did.
 
     Raises:
-        OSError: the line could not be written.
+        OSError: they could not be written.
     """
     path = Path(path)
     try:
         with open(path, "ab", buffering=0) as file:
             end = file.tell()
             try:
-                content = f"{line}\n".encode()
+                content = "".join(f"{line}\n" for line in lines).encode()
                 if file.write(content) < len(content):
                     raise OSError(None, "No space left on device")
                 os.fsync(file.fileno())

@@ -65,7 +65,7 @@ def fit(
     on_report: Callable[[Report], None] | None = None,
     checkpoint_every: int | None = None,
     on_checkpoint: Callable[[int, TrainState], None] | None = None,
-    on_segment: Callable[[int], bool] | None = None,
+    on_segment: Callable[[int, History], bool] | None = None,
 ) -> tuple[TrainState, History]:
     """Trains until `config.epochs` epochs are done, or `config.patience` ends.
 
@@ -84,8 +84,9 @@ def fit(
         on_checkpoint: called with epochs done and state after each multiple of
             `checkpoint_every` and at the end, after the report. A run that goes on from
             that state goes on to the same bits.
-        on_segment: called with epochs done about once a second, or after each epoch where one
-            takes longer, and after a report. It returns whether `on_checkpoint` is to be called
+        on_segment: called with epochs done, and the history of those since it was called last,
+            about once a second, or after each epoch where one takes longer, and after a report. It
+            returns whether `on_checkpoint` is to be called
             now. It changes no parameter, whatever it returns.
 
     Returns:
@@ -156,7 +157,7 @@ def fit(
         reported = on_report is not None and (over or done % report_every == 0)
         if on_report is not None and reported:
             on_report(_report(done, state, segments[-1], data, config))
-        is_wanted = on_segment is not None and on_segment(done)
+        is_wanted = on_segment is not None and on_segment(done, segments[-1])
         checkpoint_due = is_wanted or over or done % checkpoint_every == 0
         if on_checkpoint is not None and checkpoint_due:
             if not reported:  # a report shows what the last update did

@@ -43,10 +43,10 @@ import resource, signal, sys
 from jaxcls import files
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-files.append_line(sys.argv[1] + "/lines", "a" * 600)
+files.append_lines(sys.argv[1] + "/lines", "a" * 600)
 for write in (
     lambda: files.write_whole(sys.argv[1] + "/whole", bytes(5000)),
-    lambda: files.append_line(sys.argv[1] + "/lines", "b" * 600),
+    lambda: files.append_lines(sys.argv[1] + "/lines", "b" * 600),
 ):
     try:
         write()
@@ -74,16 +74,16 @@ def test_what_is_written_is_flushed_to_disk_with_its_folder(tmp_path, monkeypatc
     monkeypatch.setattr(os, "fsync", note)
     files.write_whole(tmp_path / "file", b"first")
     assert flushed == [False, True]
-    files.append_line(tmp_path / "lines", "one")
+    files.append_lines(tmp_path / "lines", "one")
     assert flushed == [False, True, False]
 
 
 def test_lines_are_added(tmp_path):
-    files.append_line(tmp_path / "lines", "one")
-    files.append_line(tmp_path / "lines", "two")
+    files.append_lines(tmp_path / "lines", "one")
+    files.append_lines(tmp_path / "lines", "two")
     assert (tmp_path / "lines").read_text() == "one\ntwo\n"
     with pytest.raises(OSError, match="none/lines could not be written: No such file"):
-        files.append_line(tmp_path / "none" / "lines", "one")
+        files.append_lines(tmp_path / "none" / "lines", "one")
 
 
 def test_arrays_are_named_by_their_path_and_come_back(tmp_path):

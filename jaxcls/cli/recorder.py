@@ -2,14 +2,17 @@
 
 import dataclasses
 import time
+from typing import Any
 
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
 from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.screen import how_to_resume, report_line
 from jaxcls.cli.signals import Stopped, StopRequest
+from jaxcls.epochs import History
 from jaxcls.fitting import Report
 from jaxcls.runs import RunFolder, write_checkpoint
+from jaxcls.runs.records import is_recorded
 from jaxcls.training import TrainState
 
 _SECONDS = 60.0  # between two checkpoints, at most, and an epoch
@@ -52,19 +55,26 @@ class Recorder:
     ):
         self.this, self.flags = this, flags
         self.request, self.progress = request, progress
+        self._scored: dict[int, float] = {}
+        self._seen = this.epoch
         self.saved, self._saved_at = this.epoch, time.monotonic()
 
     def report(self, report: Report) -> None:
-        """Adds a line to the history and shows it."""
-        this, record = self.this, _line(report)
-        this.folder.add_to_history(record)
-        this.history.append(record)
-        this.epoch, this.state = report.epoch, report.state
+        """Shows a line, and keeps its score for the history."""
+        self._scored[report.epoch] = float(report.train.accuracy)
+        self.this.epoch, self.this.state = report.epoch, report.state
         line = report_line(report, self.flags.epochs)
         self.progress.update(report.epoch, line, f"loss {report.loss:.4f}")
 
-    def segment(self, epoch: int) -> bool:
-        """Shows how far the run is; says whether it is to be saved, though no checkpoint is due."""
+    def segment(self, epoch: int, history: History) -> bool:
+        """Adds epochs to the history, and shows how far the run is.
+
+        Returns:
+            Whether it is to be saved, though no checkpoint is due.
+        """
+        lines = self._lines(epoch, history)
+        self.this.folder.add_to_history(*lines)
+        self.this.history += lines
         self.progress.update(epoch)
         waits = time.monotonic() - self._saved_at > _SECONDS
         return waits or self.request.signum is not None
@@ -78,6 +88,10 @@ class Recorder:
     def save(self) -> None:
         """Writes a checkpoint of the latest good state, if there is none of it yet."""
         this = self.this
+        whole = [line for line in this.history if line["epoch"] <= this.epoch]
+        if len(whole) < len(this.history):  # it diverged after the latest good state
+            this.history = whole
+            this.folder.write_history(whole)
         if self.saved == this.epoch:
             return
         write_checkpoint(
@@ -99,17 +113,18 @@ class Recorder:
                 f"stopped after {self.this.epoch} of {self.flags.epochs} epochs; {how_to_resume(path)}",
             )
 
-
-def _line(report: Report) -> dict:
-    """A line of the history."""
-    line = {
-        "epoch": report.epoch,
-        "loss": report.loss,
-        "train_accuracy": float(report.train.accuracy),
-    }
-    if report.validation is None:
-        return line
-    return line | {
-        "validation_loss": float(report.validation.loss),
-        "validation_accuracy": float(report.validation.accuracy),
-    }
+    def _lines(self, epoch: int, history: History) -> list[dict]:
+        """The lines of the epochs since it was called last, of which a report scored some."""
+        columns: dict[str, Any] = {"loss": history.loss}
+        if history.validation is not None:
+            columns["validation_loss"] = history.validation.loss
+            columns["validation_accuracy"] = history.validation.accuracy
+        lines, first, self._seen = [], self._seen + 1, epoch
+        for row, number in enumerate(range(first, epoch + 1)):
+            scored = self._scored.pop(number, None)
+            if scored is None and not is_recorded(number):
+                continue
+            line = {"epoch": number}
+            line |= {name: float(column[row]) for name, column in columns.items()}
+            lines.append(line if scored is None else line | {"train_accuracy": scored})
+        return lines

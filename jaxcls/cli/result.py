@@ -88,7 +88,8 @@ def _picture(name: str, this: Training, params: Params, test: Batch) -> bytes:
     from jaxcls.runs import plots
 
     if name == "curves.png":
-        return plots.curves(this.history)
+        best = this.state.progress.best
+        return plots.curves(this.history, None if best is None else int(best.epoch))
     job, data = this.job, this.job.data.test
     network = partial(mlp.apply, activation=job.config.activation)
     logits = jax.jit(network)(params, test.features)

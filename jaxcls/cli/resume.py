@@ -17,7 +17,7 @@ from jaxcls.runs import (
     read_config,
     read_metrics,
 )
-from jaxcls.runs.records import ENVIRONMENT, FREE_FLAGS
+from jaxcls.runs.records import ENVIRONMENT, FREE_FLAGS, is_recorded
 
 _FREE = NOT_KEPT | FREE_FLAGS
 
@@ -150,7 +150,7 @@ def is_result_of(metrics: dict, config: dict) -> bool:
 def kept_history(past: Past, over: bool) -> list[dict]:
     """The history up to the checkpoint of a run that is over, or goes on.
 
-    If it goes on, the report of an end between two others goes, since it is an end no more.
+    If it goes on, the score of an end between two reports goes, since it is an end no more.
     """
     if past.checkpoint is None:
         return []
@@ -164,7 +164,11 @@ def kept_history(past: Past, over: bool) -> list[dict]:
             f"{past.checkpoint.source}: does not say how often its run reported."
         )
     last = history[-1]["epoch"] if history else 0
-    return history[:-1] if last == past.epoch and last % every else history
+    if last != past.epoch or last % every == 0:
+        return history
+    # It was scored as an end, which it is no more.
+    line = {name: v for name, v in history[-1].items() if name != "train_accuracy"}
+    return [*history[:-1], *([line] if is_recorded(last) else [])]
 
 
 def check_new_run_flags(flags: AnyFlags) -> None:

@@ -74,7 +74,7 @@ def write_checkpoint(
         folder: the run's.
         epoch: epochs done.
         state: after them.
-        history: lines of `history.jsonl` so far, all with the same names.
+        history: lines of `history.jsonl` so far.
         config: the content of `config.json`.
         keep: checkpoints to keep, at least 1.
 
@@ -82,9 +82,11 @@ def write_checkpoint(
         OSError: it can't be written; earlier ones are still there.
     """
     make_folder(folder / CHECKPOINTS)
+    # A report scores some lines more than others: NaN stands where there is no number.
+    names = dict.fromkeys(name for record in history for name in record)
     columns = {
-        name: np.array([record[name] for record in history])
-        for name in (history[0] if history else ())
+        name: np.array([record.get(name, np.nan) for record in history])
+        for name in names
     }
     stem = folder / CHECKPOINTS / f"epoch-{epoch:010}"
     tree = state._asdict() | {"history": columns}
@@ -191,7 +193,14 @@ def _read(stem: Path) -> Checkpoint:
     if "step" not in arrays or arrays["step"].tolist() != about.get("step"):
         raise ValueError(f"{path}: its step is not {about.get('step')!r}.")
     rows = zip(*(arrays.pop(name).tolist() for name in names), strict=True)
-    history = [dict(zip(about["history"], row, strict=True)) for row in rows]
+    history = [
+        {
+            name: value
+            for name, value in zip(about["history"], row, strict=True)
+            if value == value  # not NaN
+        }
+        for row in rows
+    ]
     return Checkpoint(epoch, arrays, history, about["config"], path)
 
 

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | `config.json` | everything needed to repeat the run | first |
 | `checkpoints/` | states to go on from, see `runs.checkpoints` | while it trains |
-| `history.jsonl` | a line per report; of several seeds one per epoch, at most 2,001 | while it trains |
+| `history.jsonl` | a line per epoch, of many thousands some, see `is_recorded`; of several seeds at most 2,001 | while it trains |
 | `model.safetensors` | the parameters that were chosen | at the end |
 | `last.safetensors` | the last ones, where validation chose others | at the end |
 | `metrics.json` | their scores, and digests of the files above | last: where it stands, the run is whole |
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Self
 
 from jaxcls.files import (
-    append_line,
+    append_lines,
     cannot_write,
     digest,
     read_json,
@@ -193,9 +193,9 @@ class RunFolder:
         write_json(self.here() / CONFIG, config)
         self.config = config
 
-    def add_to_history(self, record: dict) -> None:
-        """Adds a line to `history.jsonl`."""
-        append_line(self.here() / HISTORY, _line(record))
+    def add_to_history(self, *records: dict) -> None:
+        """Adds lines to `history.jsonl`."""
+        append_lines(self.here() / HISTORY, *map(_line, records))
 
     def write_history(self, records: list[dict]) -> None:
         """Writes `history.jsonl` again, whole."""

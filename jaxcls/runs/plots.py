@@ -12,18 +12,18 @@ import numpy as np
 _GRID = 5  # mistakes shown in a row, and rows
 _MOST_NAMED = 20  # classes with a name each, and a count in each cell
 _MOST_CELLS = 1000  # in a row of a confusion matrix
-_MOST_MARKED = 1000  # points of a curve
+_MOST_MARKED = 60  # points of a curve
 _LONGEST_NAME = 24  # letters of a class name
 
 
-def curves(history: Sequence[dict]) -> bytes:
+def curves(history: Sequence[dict], chosen: int | None = None) -> bytes:
     """Loss and accuracy over epochs, of training and, where there is one, the validation set.
 
     Args:
         history: the lines of `history.jsonl`.
+        chosen: epoch after which the parameters stood that validation chose, which is marked.
     """
     figure, (loss_axes, accuracy_axes) = _figure(2, size=(9, 3.5))
-    epochs = [record["epoch"] for record in history]
     for axes, ylabel, lines in (
         (loss_axes, "loss", {"train": "loss", "validation": "validation_loss"}),
         (
@@ -33,11 +33,16 @@ def curves(history: Sequence[dict]) -> bytes:
         ),
     ):
         for label, name in lines.items():
-            if history and name in history[0]:
-                values = [record[name] for record in history]
-                marker = "o" if len(values) <= _MOST_MARKED else None
-                axes.plot(epochs, values, marker=marker, markersize=3, label=label)
+            points = [(line["epoch"], line[name]) for line in history if name in line]
+            if points:
+                marker = "o" if len(points) <= _MOST_MARKED else None
+                axes.plot(
+                    *zip(*points, strict=True), marker=marker, markersize=3, label=label
+                )
+        if chosen is not None:
+            axes.axvline(chosen, color="0.4", linestyle=":", label=f"chosen, {chosen}")
         axes.set(xlabel="epoch", ylabel=ylabel)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     return _png(figure)

@@ -38,6 +38,7 @@ FREE_FLAGS = {
 # Far beyond what can be compiled, and no more than `planning.plan_width` gives.
 _MOST_LAYERS, _WIDEST = 1000, 4096
 _LARGEST_LABEL = 2**63
+_EACH_EPOCH = 2000
 
 
 def settings_record(config: Config) -> dict:
@@ -155,6 +156,21 @@ def metrics_record(
         "seconds": seconds,
         **environment,
     }
+
+
+def is_recorded(epoch: int) -> bool:
+    """Whether `history.jsonl` has a line of an epoch though no report scored it.
+
+    Of each of the first 2,000, of every tenth up to 20,000, and so on: so it stays small, and does
+    not hang on how long the run is to be.
+
+    >>> [is_recorded(epoch) for epoch in (1, 2000, 2001, 2010, 20_010, 20_100)]
+    [True, True, False, True, False, True]
+    """
+    every = 1
+    while epoch > _EACH_EPOCH * every:
+        every *= 10
+    return epoch % every == 0
 
 
 def as_json(value: dict) -> dict:

@@ -252,7 +252,9 @@ def test_the_epochs_in_hand_are_finished(signum, monkeypatch, capfd, handlers):
         assert signal.getsignal(each) is signal.SIG_DFL  # a second one ends at once
         signal.signal(each, handler)
     assert binary("--resume", "run") == 0
-    assert [record["epoch"] for record in history()] == [3, 4]
+    assert [record["epoch"] for record in history()] == [1, 2, 3, 4]
+    scored = [line["epoch"] for line in history() if "train_accuracy" in line]
+    assert scored == [3, 4]
     assert binary(*SHORT[:-1], "straight", "--report-every", "3") == 0
     for name in ("model.safetensors", "history.jsonl"):
         assert Path("run", name).read_bytes() == Path("straight", name).read_bytes()

@@ -115,3 +115,15 @@ def test_balanced_weights_are_those_of_the_training_part(monkeypatch):
     data = job.load_data(flags)
     weights = job.prepare(flags, data).hyperparams.class_weights
     assert weights == (0.75, 1.5)
+
+
+def test_a_run_that_patience_ends_soon_has_a_line_for_each_epoch():
+    flags = ("--learning-rate", "0.3", "--epochs", "1000", "--patience", "3")
+    assert binary(*DIGITS, *flags) == 0
+    lines = [
+        json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()
+    ]
+    done = metrics()["chosen"]["epochs_done"]
+    assert [line["epoch"] for line in lines] == list(range(1, done + 1)) and done < 100
+    assert all("validation_loss" in line for line in lines)
+    assert [line["epoch"] for line in lines if "train_accuracy" in line] == [done]

@@ -24,6 +24,12 @@ def test_curves():
     alone = opened(plots.curves(history))
     validation = {"validation_loss": 0.9, "validation_accuracy": 0.4}
     assert alone != opened(plots.curves([history[0] | validation]))
+    assert alone != opened(plots.curves(history, chosen=1))
+    scored = [
+        {"epoch": 1, "loss": 0.5},
+        {"epoch": 2, "loss": 0.4, "train_accuracy": 1.0},
+    ]
+    assert alone != opened(plots.curves(scored))
 
 
 @pytest.mark.parametrize("num_classes", [2, 10])
