@@ -44,13 +44,14 @@ class Report(NamedTuple):
 
     def __repr__(self) -> str:
         """Without the state, so that `on_report=print` prints a line."""
-        validation = ""
-        if self.validation is not None:
-            validation = f", validation accuracy {float(self.validation.accuracy):.4f}"
-        return (
-            f"Report(epoch {self.epoch}, loss {self.loss:.4g}, train accuracy "
-            f"{float(self.train.accuracy):.4f}{validation})"
-        )
+        text = f"Report(epoch {self.epoch}, loss {self.loss:.4g}"
+        for name in ("train", "validation"):
+            scores = getattr(self, name)
+            if scores is not None and scores.errors is None:
+                text += f", {name} accuracy {float(scores.accuracy):.4f}"
+            elif scores is not None:
+                text += f", {name} R squared {float(scores.r_squared):.4f}"
+        return f"{text})"
 
 
 def fit(
@@ -164,7 +165,12 @@ def fit(
                 _report(done, state, segments[-1], data, config)
             on_checkpoint(done, state)
     if not segments:
-        none = None if validation is None else Metrics(*[np.zeros(0)] * 3)
+        none = None
+        if validation is not None:
+            of_none = jax.eval_shape(
+                partial(score, config=config), state.params, validation
+            )
+            none = jax.tree.map(lambda leaf: np.zeros(0, leaf.dtype), of_none)
         return state, History(jnp.zeros(0), none)
     return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *segments)
 

@@ -8,21 +8,42 @@ from jax import Array
 from jax.typing import ArrayLike
 
 
+class Errors(NamedTuple):
+    """Sums over examples of how far predictions are from targets that are no classes.
+
+    Attributes:
+        squared: [] of the squared errors.
+        absolute: [] of their sizes.
+        variation: [] of the squared differences of the targets from their mean.
+    """
+
+    squared: Array | np.ndarray | float
+    absolute: Array | np.ndarray | float
+    variation: Array | np.ndarray | float
+
+
 class Metrics(NamedTuple):
     """Sums over examples, which add up over batches as means do not.
 
     Attributes:
         loss_sum: [] float.
-        correct: [] int32, examples whose prediction is their label.
-        count: [] int32.
+        correct: [] int32, examples whose prediction is their label; None of a likelihood without
+            classes.
+        count: [] int32, or the sum of the weights.
+        errors: of a likelihood without classes, else None.
 
     >>> Metrics(loss_sum=1.0, correct=3, count=4).accuracy
     0.75
+    >>> errors = Errors(squared=1.0, absolute=2.0, variation=4.0)
+    >>> scores = Metrics(loss_sum=1.0, correct=None, count=4, errors=errors)
+    >>> scores.mean_squared_error, scores.mean_absolute_error, scores.r_squared
+    (0.25, 0.5, 0.75)
     """
 
     loss_sum: Array | np.ndarray | float
     correct: Array | np.ndarray | int
     count: Array | np.ndarray | int
+    errors: Errors | None = None
 
     @property
     def loss(self) -> Array | np.ndarray | float:
@@ -31,8 +52,40 @@ class Metrics(NamedTuple):
 
     @property
     def accuracy(self) -> Array | np.ndarray | float:
-        """[] share of correct examples."""
+        """[] share of correct examples.
+
+        Raises:
+            ValueError: there are no classes.
+        """
+        if self.correct is None:
+            raise ValueError(
+                "Metrics: there is no accuracy where targets are no classes; see "
+                "mean_squared_error, mean_absolute_error and r_squared."
+            )
         return self.correct / self.count
+
+    @property
+    def mean_squared_error(self) -> Array | np.ndarray | float:
+        """[] mean of the squared errors."""
+        return self._errors().squared / self.count
+
+    @property
+    def mean_absolute_error(self) -> Array | np.ndarray | float:
+        """[] mean size of the errors."""
+        return self._errors().absolute / self.count
+
+    @property
+    def r_squared(self) -> Array | np.ndarray | float:
+        """[] share of the targets' variation that is explained; infinite if they have none."""
+        errors = self._errors()
+        return 1 - errors.squared / errors.variation
+
+    def _errors(self) -> Errors:
+        if self.errors is None:
+            raise ValueError(
+                "Metrics: errors are of targets that are no classes; see accuracy."
+            )
+        return self.errors
 
 
 def labels_of(targets: ArrayLike) -> Array:

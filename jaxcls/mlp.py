@@ -35,23 +35,37 @@ ACTIVATIONS: dict[ActivationName, Callable[[Array], Array]] = {
     "silu": jax.nn.silu,
     "identity": lambda x: x,
 }
+KernelInit = Literal[
+    "torch", "he_normal", "he_uniform", "glorot_normal", "glorot_uniform"
+]
+_INITIALIZERS = {
+    "he_normal": jax.nn.initializers.he_normal(),
+    "he_uniform": jax.nn.initializers.he_uniform(),
+    "glorot_normal": jax.nn.initializers.glorot_normal(),
+    "glorot_uniform": jax.nn.initializers.glorot_uniform(),
+}
 Activation = ActivationName | Callable[[Array], Array]
 
 
-def init(key: Array, layer_sizes: Sequence[int]) -> Params:
-    """Draws kernels and biases uniform in +-1/sqrt(fan_in), as `torch.nn.Linear` does.
+def init(
+    key: Array, layer_sizes: Sequence[int], kernel_init: KernelInit = "torch"
+) -> Params:
+    """Draws kernels and biases uniform in +-1/sqrt(fan_in), as `torch.nn.Linear` does, or otherwise.
 
     Args:
         key: typed key, `jax.random.key(seed)`.
         layer_sizes: inputs, hidden layers, outputs: (784, 32, 1) has one hidden layer of
             32 units, (784, 10) has none.
+        kernel_init: "torch", or one of jax.nn.initializers, with biases of 0: he's for ReLU and
+            its like (K. He et al., 2015), glorot's for tanh and logistic (X. Glorot and Y. Bengio,
+            2010).
 
     Returns:
         float32 params, `Dense_0` to `Dense_{len(layer_sizes) - 2}`.
 
     Raises:
         TypeError: `key` is not a typed key, or a size is not an integer.
-        ValueError: fewer than two sizes, or a size below 1.
+        ValueError: fewer than two sizes, a size below 1, or no `kernel_init` has this name.
 
     >>> params = init(jax.random.key(0), (784, 32, 1))
     >>> jax.tree.map(jnp.shape, params)["Dense_0"]
@@ -59,7 +73,21 @@ def init(key: Array, layer_sizes: Sequence[int]) -> Params:
     """
     check_layer_sizes("mlp.init", layer_sizes)
     _check_key("mlp.init", key)
-    return _init(key, tuple(layer_sizes))
+    if kernel_init == "torch":
+        return _init(key, tuple(layer_sizes))
+    if kernel_init not in _INITIALIZERS:
+        raise ValueError(
+            f"mlp.init: kernel_init must be one of torch, {', '.join(_INITIALIZERS)}, got "
+            f"{kernel_init!r}."
+        )
+    draw = _INITIALIZERS[kernel_init]
+    return {
+        f"Dense_{index}": {
+            "bias": jnp.zeros(pair[1], jnp.float32),
+            "kernel": draw(jax.random.fold_in(key, index), pair, jnp.float32),
+        }
+        for index, pair in enumerate(itertools.pairwise(map(int, layer_sizes)))
+    }
 
 
 def draw_masks(

@@ -6,7 +6,7 @@ and epochs. `evaluate` scores parameters.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from jaxcls.choosing import (
 )
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.jitting import jitted
-from jaxcls.metrics import Metrics, labels_of
+from jaxcls.metrics import Errors, Metrics, labels_of
 from jaxcls.mlp import Masks, Params
 from jaxcls.optimizers import make_optimizer
 
@@ -239,9 +239,19 @@ def score(params: Params, data: Batch, config: Config) -> Metrics:
 def metrics_of(logits: Array, data: Batch, config: Config) -> Metrics:
     """Sums over the examples of `data` of what their logits [N, K] are worth."""
     losses = config.likelihood.loss(logits, data.targets)
-    hits = config.likelihood.predict(logits) == labels_of(data.targets)
-    weights = weights_of(data)
-    return Metrics(jnp.sum(losses * weights), jnp.sum(hits * weights), jnp.sum(weights))
+    predictions, weights = config.likelihood.predict(logits), weights_of(data)
+    loss_sum, count = jnp.sum(losses * weights), jnp.sum(weights)
+    if config.likelihood.has_classes:
+        hits = predictions == labels_of(data.targets)
+        return Metrics(loss_sum, jnp.sum(hits * weights), count)
+    targets = jnp.reshape(jnp.asarray(data.targets), predictions.shape)
+    wrong, mean = predictions - targets, jnp.sum(targets * weights) / count
+    errors = Errors(
+        squared=jnp.sum(wrong**2 * weights),
+        absolute=jnp.sum(jnp.abs(wrong) * weights),
+        variation=jnp.sum((targets - mean) ** 2 * weights),
+    )
+    return Metrics(loss_sum, cast(Any, None), count, errors)
 
 
 def in_dtype_of(params: Params, hyperparams: Hyperparams) -> Hyperparams:

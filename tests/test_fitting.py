@@ -389,9 +389,10 @@ def test_segments_change_no_bit():
     config = Config((2, 8, 1), bernoulli, "adam", epochs=37, batch_size=1, dropout=True)
     data = Batch(np.eye(2, dtype=np.float32), np.array([0, 1]))
     told = Keys.from_seed(0), config, Hyperparams(0.1, 0.3), data
-    seen, saved = [], []
+    seen, saved, told_losses = [], [], []
 
-    def wanted(epoch):
+    def wanted(epoch, some):
+        told_losses.extend(some.loss.tolist())
         seen.append(epoch)
         return epoch % 2 == 1
 
@@ -406,6 +407,7 @@ def test_segments_change_no_bit():
     np.testing.assert_array_equal(history.loss, want_history.loss)
     assert seen == sorted(set(seen)) and seen[0] == 1 and {20, 37} <= set(seen)
     assert saved == [epoch for epoch in seen if epoch % 2 == 1]
+    assert told_losses == history.loss.tolist()
 
 
 def test_under_jit_vmap_and_grad_it_says_what_to_call_instead():

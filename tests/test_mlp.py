@@ -43,6 +43,34 @@ def test_init_is_uniform_within_one_over_root_fan_in():
     )
 
 
+@pytest.mark.parametrize(
+    "name, variance, uniform",
+    [
+        ("he_normal", 2 / 300, False),
+        ("he_uniform", 2 / 300, True),
+        ("glorot_normal", 2 / 500, False),
+        ("glorot_uniform", 2 / 500, True),
+    ],
+)
+def test_he_and_glorot_have_their_variances(name, variance, uniform):
+    params = mlp.init(jax.random.key(1), (300, 200, 1), name)
+    kernel = np.float64(params["Dense_0"]["kernel"])
+    # 60,000 draws; five deviations of the mean, and of the mean square (kurtosis at most 3).
+    assert abs(kernel.mean()) < 5 * (variance / kernel.size) ** 0.5
+    assert abs((kernel**2).mean() / variance - 1) < 5 * (2 / kernel.size) ** 0.5
+    assert (np.abs(kernel).max() <= (3 * variance) ** 0.5 * (1 + 1e-6)) == uniform
+    assert not params["Dense_0"]["bias"].any()
+    got = mlp.apply(params, np.ones((2, 300), np.float32))
+    assert got.shape == (2, 1) and got.dtype == jnp.float32
+
+
+def test_no_such_starting_weights_are_said():
+    with pytest.raises(
+        ValueError, match=r"mlp\.init: kernel_init must be one of torch, he"
+    ):
+        mlp.init(jax.random.key(0), (2, 1), "xavier")
+
+
 def test_no_two_layers_or_seeds_share_a_number():
     params = mlp.init(jax.random.key(0), (4, 4, 4))
     other = mlp.init(jax.random.key(1), (4, 4, 4))

@@ -156,13 +156,11 @@ def _template(rows: int, wanted: Shape) -> Runs:
     config, history, params = wanted.config, None, None
     if wanted.keep:
         judged = "validation" in wanted.scored
-        columns = [leaf(config.epochs) for _ in Metrics._fields]
-        history = History(leaf(config.epochs), Metrics(*columns) if judged else None)
+        columns = Metrics(*[leaf(config.epochs) for _ in range(3)])
+        history = History(leaf(config.epochs), columns if judged else None)
         layers = jax.eval_shape(lambda: mlp.init(jax.random.key(0), config.layer_sizes))
         params = jax.tree.map(lambda layer: leaf(*layer.shape), layers)
-    scores = {
-        name: Metrics(*[leaf() for _ in Metrics._fields]) for name in wanted.scored
-    }
+    scores = {name: Metrics(*[leaf() for _ in range(3)]) for name in wanted.scored}
     rest = {name: leaf() for name in Runs._fields}
     return Runs(**rest | {"scores": scores, "history": history, "params": params})
 

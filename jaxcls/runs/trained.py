@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -143,6 +143,8 @@ class Run:
 
     def _in_chunks(self, function: Callable, features: Features) -> Any:
         features = self._taken(features)
+        if len(features) <= CHUNK:
+            return self._of_rows(function, features)
         parts = [
             self._of_rows(function, features[i : i + CHUNK])
             for i in range(0, len(features), CHUNK)
@@ -167,14 +169,21 @@ class Run:
         if filled != count:
             rows = np.pad(rows, ((0, filled - count), (0, 0)))
         found = function(
-            self.params,
+            self._device_params,
             rows,
             likelihood=self.config.likelihood,
             activation=self.config.activation,
         )
+        if isinstance(found, jax.Array):
+            return np.asarray(found)[:count]
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], found)
 
-    @property
+    @cached_property
+    def _device_params(self) -> Params:
+        """The params where they are computed with, so that they are moved there once."""
+        return jax.tree.map(jnp.asarray, self.params)
+
+    @cached_property
     def example_shapes(self) -> set[tuple[int, ...]]:
         """The shapes that one example may have: a row, or an image with or without its channel."""
         shapes: set[tuple[int, ...]] = {(self.config.layer_sizes[0],)}

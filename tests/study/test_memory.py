@@ -54,6 +54,14 @@ CASES = {
         Hyperparams(weight_decay=0.1),
         (100, 40, None),
     ),
+    "an average, and gelu": (
+        Config(
+            *((300, 64, 1), bernoulli, "lion"),
+            **{"batch_size": 16, "epochs": 5, "activation": "gelu", "ema_decay": 0.9},
+        ),
+        Hyperparams(),
+        (100, 40, None),
+    ),
     "order of an epoch": (
         Config((5, 1), bernoulli, batch_size=16, epochs=5),
         Hyperparams(class_weights=(1.0, 2.0)),
@@ -224,7 +232,7 @@ ASKED_ON_A_GPU = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ASKED_ON_A_GPU)
 def test_an_estimate_for_a_gpu_is_what_xla_asked_for_or_a_little_more(name):
     config, _, sizes = CASES[name]
     sets = [None if size is None else examples(size, config) for size in sizes]
