@@ -91,10 +91,7 @@ class Config:
         _check_choice("schedule", self.schedule, get_args(ScheduleName))
         if self.monitor is not None:
             _check_choice("monitor", self.monitor, get_args(MonitorName))
-        if not isinstance(self.momentum, Real):
-            raise TypeError(
-                f"Config: momentum must be a number, got {self.momentum!r}."
-            )
+        _check_real("momentum", self.momentum)
         if not 0 <= self.momentum < 1:
             raise ValueError(
                 f"Config: momentum must lie in [0, 1), got {self.momentum}."
@@ -104,10 +101,7 @@ class Config:
                 f"Config: momentum belongs to sgd, got {self.momentum} with {self.optimizer}."
             )
         if self.ema_decay is not None:
-            if not isinstance(self.ema_decay, Real):
-                raise TypeError(
-                    f"Config: ema_decay must be a number, got {self.ema_decay!r}."
-                )
+            _check_real("ema_decay", self.ema_decay)
             if not 0 < self.ema_decay < 1:
                 raise ValueError(
                     f"Config: ema_decay must lie in (0, 1), got {self.ema_decay}."
@@ -252,6 +246,11 @@ def _check_optimizer(optimizer: OptimizerName | OwnOptimizer) -> None:
     if not callable(optimizer):
         _check_choice("optimizer", optimizer, tuple(OPTIMIZERS))
     _check_hashable("optimizer", optimizer)
+
+
+def _check_real(name: str, value: Any) -> None:
+    if not isinstance(value, Real):
+        raise TypeError(f"Config: {name} must be a number, got {value!r}.")
 
 
 def _check_hashable(name: str, value: Any) -> None:

@@ -172,10 +172,8 @@ def run_epochs(
         first + num_epochs if until is None else jnp.minimum(first + num_epochs, until)
     )
     weight_sum = jnp.sum(loss_weights(data, hyperparams))
-    mean_weight = None
-    if data.weights is not None or hyperparams.class_weights is not None:
-        mean_weight = weight_sum / num_examples(data)
-
+    is_weighed = data.weights is not None or hyperparams.class_weights is not None
+    mean_weight = weight_sum / num_examples(data) if is_weighed else None
     take_step = partial(
         checked_step, config=config, apply=apply, optimizer_of=optimizer_of
     )
@@ -195,9 +193,8 @@ def run_epochs(
 
     def goes_on(carry):
         epoch, state, _ = carry
-        return (epoch < last) & jnp.logical_not(
-            out_of_patience(state.progress, epoch, config)
-        )
+        is_over = out_of_patience(state.progress, epoch, config)
+        return (epoch < last) & jnp.logical_not(is_over)
 
     def body(carry):
         epoch, state, history = carry

@@ -109,22 +109,12 @@ def fit(
     _check_settings(keys, config, hyperparams)
     report_every = _check_every("report_every", report_every, config)
     checkpoint_every = _check_every("checkpoint_every", checkpoint_every, config)
-    _check_on_one_device("train", train)
-    check_data("fit", "train", train, config)
-    if validation is not None:
-        _check_on_one_device("validation", validation)
-        check_data("fit", "validation", validation, config)
+    for name, data in (("train", train), ("validation", validation)):
+        if data is not None:
+            _check_on_one_device(name, data)
+            check_data("fit", name, data, config)
     check_judge("fit", config, validation)
-    if state is None:
-        state = init_state(keys, config, None, hyperparams)
-    elif _shapes(state) != _shapes(
-        jax.eval_shape(partial(init_state, config=config), keys)
-    ):
-        raise ValueError(
-            "fit: state is not one of this config; its layers, optimizer and monitor must be those "
-            "it was made with."
-        )
-    state = jax.tree.map(jnp.asarray, state)  # also one that was kept with NumPy
+    state = _started(keys, config, hyperparams, state)
     num_steps = steps_per_epoch(train, config)
     _check_num_steps(state, config, num_steps)
     data = arranged(state.params, train, config)
@@ -132,23 +122,15 @@ def fit(
     begun, done = state, int(state.epoch)
     # Segments end where something is due, and share one program whatever their length.
     longest = min(report_every, checkpoint_every, config.epochs)
-    segments = []
-    pace = _Pace()
+    train_until = partial(train_epochs, config=config, num_epochs=longest)
+    segments, pace = [], _Pace()
     while not is_over(state, done, config):
         until = min(_next(done, report_every), _next(done, checkpoint_every))
         if on_segment is not None:
             until = min(until, done + pace.epochs)
+        until = np.int32(min(until, config.epochs))
         state, segment = jax.block_until_ready(
-            train_epochs(
-                state,
-                data,
-                keys,
-                hyperparams,
-                validation,
-                np.int32(min(until, config.epochs)),
-                config=config,
-                num_epochs=longest,
-            )
+            train_until(state, data, keys, hyperparams, validation, until)
         )
         before, done = done, int(state.epoch)
         segments.append(_first_epochs(segment, done - before))
@@ -165,14 +147,34 @@ def fit(
                 _report(done, state, segments[-1], data, config)
             on_checkpoint(done, state)
     if not segments:
-        none = None
-        if validation is not None:
-            of_none = jax.eval_shape(
-                partial(score, config=config), state.params, validation
-            )
-            none = jax.tree.map(lambda leaf: np.zeros(0, leaf.dtype), of_none)
-        return state, History(jnp.zeros(0), none)
+        return state, _of_no_epochs(state, validation, config)
     return state, jax.tree.map(lambda *leaves: np.concatenate(leaves), *segments)
+
+
+def _started(
+    keys: Keys, config: Config, hyperparams: Hyperparams, state: TrainState | None
+) -> TrainState:
+    """The state to start or resume from, on the device."""
+    start = partial(init_state, keys, config, None, hyperparams)
+    if state is None:
+        return start()
+    if _shapes(state) != _shapes(jax.eval_shape(start)):
+        raise ValueError(
+            "fit: state is not one of this config; its layers, optimizer and monitor must be those "
+            "it was made with."
+        )
+    return jax.tree.map(jnp.asarray, state)  # also one that was kept with NumPy
+
+
+def _of_no_epochs(
+    state: TrainState, validation: Batch | None, config: Config
+) -> History:
+    """A history of the right structure."""
+    if validation is None:
+        return History(jnp.zeros(0))
+    scores = jax.eval_shape(partial(score, config=config), state.params, validation)
+    none = jax.tree.map(lambda leaf: np.zeros(0, leaf.dtype), scores)
+    return History(jnp.zeros(0), none)
 
 
 class _Pace:

@@ -98,11 +98,7 @@ def run(flags: TrainFlags) -> None:
             show(header(config, counts))
             show(_plan_line(job, sets, seeds, config["width"], devices))
             training = time.perf_counter()
-            members = Members(
-                np.array(seeds, np.uint32),
-                per_member(job.hyperparams, len(seeds)),
-                _starts(flags, job, seeds),
-            )
+            members = _members(flags, job, seeds)
             runs = _train(job, members, sets, config["width"], devices, folder)
             seconds = {
                 "train": time.perf_counter() - training,
@@ -117,6 +113,14 @@ def run(flags: TrainFlags) -> None:
             remove_blocks(folder.here())
             show(*result_lines(metrics))
             show(f"run folder      {folder.path}")
+
+
+def _members(flags: TrainFlags, job: Job, seeds: range) -> Members:
+    return Members(
+        np.array(seeds, np.uint32),
+        per_member(job.hyperparams, len(seeds)),
+        _starts(flags, job, seeds),
+    )
 
 
 def check_seeds(seed: int, seeds: int) -> None:

@@ -16,6 +16,8 @@ from jaxcls.runs.checkpoints import write_checkpoint as write_checkpoint
 from jaxcls.runs.folder import RunFolder as RunFolder
 from jaxcls.runs.folder import new_run_path as new_run_path
 from jaxcls.runs.folder import read_metrics as read_metrics
+from jaxcls.runs.loading import described as described
+from jaxcls.runs.loading import load_run as load_run
 from jaxcls.runs.names import ENSEMBLE as ENSEMBLE
 from jaxcls.runs.names import MODEL as MODEL
 from jaxcls.runs.names import PICTURES as PICTURES
@@ -25,5 +27,3 @@ from jaxcls.runs.saving import save_run as save_run
 from jaxcls.runs.scoring import ensemble_scores as ensemble_scores
 from jaxcls.runs.scoring import score as score
 from jaxcls.runs.trained import Run as Run
-from jaxcls.runs.trained import described as described
-from jaxcls.runs.trained import load_run as load_run

@@ -4,22 +4,14 @@ Whatever lies in a run's folder may have been brought there from elsewhere: a re
 whole before it is used, and state is compared with the config of the run that would use it.
 """
 
-import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from jax import Array
-
-from jaxcls.config import MOST_STEPS, Config
-from jaxcls.likelihoods import LIKELIHOODS, Likelihood
-from jaxcls.optimizers import NotAtHand, OwnOptimizer
+from jaxcls.config import MOST_STEPS
 
 SETS = ("train", "validation", "test")
-# Names of `Config` that came after 0.1.0, each with the value that stands for what was done before,
-# so that older folders stay readable.
-LATER: dict[str, Any] = {"activation": "relu", "ema_decay": None}
 # What results depend on besides the flags and the data.
 ENVIRONMENT = ("device", "machine", "versions", "xla_flags", "jax_variables")
 # Flags that may be others than the run's, since no epoch that is done depends on them.
@@ -39,88 +31,6 @@ FREE_FLAGS = {
 _MOST_LAYERS, _WIDEST = 1000, 4096
 _LARGEST_LABEL = 2**63
 _EACH_EPOCH = 2000
-
-
-def settings_record(config: Config) -> dict:
-    """What `config.json` keeps of a run's config.
-
-    >>> from jaxcls import bernoulli
-    >>> settings_record(Config((784, 32, 1), bernoulli))["likelihood"]
-    'bernoulli'
-    """
-    settings = {
-        field.name: getattr(config, field.name) for field in dataclasses.fields(Config)
-    }
-    for name in ("optimizer", "activation"):
-        if callable(settings[name]):
-            settings[name] = {"own": _name_of(settings[name])}
-    return as_json(settings | {"likelihood": config.likelihood.name})
-
-
-def _name_of(function: Any) -> str:
-    return getattr(function, "name", getattr(function, "__name__", repr(function)))
-
-
-class Own(NamedTuple):
-    """A user's own functions, which no file keeps."""
-
-    likelihood: Likelihood | None = None
-    activation: Callable[[Array], Array] | None = None
-    optimizer: OwnOptimizer | None = None
-
-
-NO_OWN = Own()
-
-
-def config_of(record: dict, own: Own = NO_OWN) -> Config:
-    """The config that a `config.json` keeps; see `settings_record`.
-
-    Args:
-        record: its content.
-        own: where it names functions of a user's own; only an optimizer may be missing.
-
-    Raises:
-        ValueError, TypeError, KeyError: it keeps none.
-    """
-    names = [field.name for field in dataclasses.fields(Config)]
-    settings = LATER | {name: record[name] for name in names if name in record}
-    missing = [name for name in names if name not in settings]
-    if missing:
-        raise KeyError(missing[0])
-    named = settings["likelihood"]
-    likelihoods = LIKELIHOODS | (
-        {own.likelihood.name: own.likelihood} if own.likelihood else {}
-    )
-    if named not in likelihoods:
-        raise ValueError(
-            f"no likelihood of jaxcls is named {named!r}; if it is one of your own, pass it to "
-            "load_run as likelihood."
-        )
-    settings["likelihood"] = likelihoods[named]
-    for name, function in (
-        ("activation", own.activation),
-        ("optimizer", own.optimizer),
-    ):
-        if isinstance(settings[name], dict):
-            settings[name] = _own_of(name, settings[name], function)
-    settings["layer_sizes"] = tuple(settings["layer_sizes"])
-    return Config(**settings)
-
-
-def _own_of(name: str, kept: dict, function: Any) -> Any:
-    """The function of one's own that a record names."""
-    its_name = kept.get("own")
-    if not isinstance(its_name, str):
-        raise ValueError(f"{name} can't be {_shown(kept)}.")
-    if function is None and name == "optimizer":
-        return NotAtHand(its_name)
-    if function is None or _name_of(function) != its_name:
-        got = "none" if function is None else repr(_name_of(function))
-        raise ValueError(
-            f"the {name} is a function of one's own, {its_name!r}, which no file keeps; pass it to "
-            f"load_run as {name}, got {got}."
-        )
-    return function
 
 
 def metrics_record(
@@ -199,8 +109,8 @@ away, or resume the run that it is of.
         raise ValueError(f"{source} does not say which run it belongs to.")
     for name, here, there in _differences(config, other):
         raise ValueError(
-            f"{source} belongs to another run: its {name} is {_shown(there)}, here it is "
-            f"{_shown(here)}; move it away, or resume the run that it is of."
+            f"{source} belongs to another run: its {name} is {shown(there)}, here it is "
+            f"{shown(here)}; move it away, or resume the run that it is of."
         )
 
 
@@ -213,7 +123,7 @@ def check_config(config: dict) -> None:
     """
     for name, (is_right, wanted) in _CONFIG.items():
         if name in config and not is_right(config[name]):
-            raise ValueError(f"{name} must be {wanted}, got {_shown(config[name])}.")
+            raise ValueError(f"{name} must be {wanted}, got {shown(config[name])}.")
     if config.get("script") == "sweep.py" and "plan" not in config:
         raise ValueError("plan is missing, which a sweep has.")
     labels, names = config.get("labels"), config.get("class_names")
@@ -240,13 +150,13 @@ def check_metrics(metrics: dict) -> None:
     for name in ("epoch", "epochs_done"):
         if not _is_count(chosen.get(name), least=0):
             raise ValueError(
-                f"chosen: {name} must be a number of epochs, got {_shown(chosen.get(name))}."
+                f"chosen: {name} must be a number of epochs, got {shown(chosen.get(name))}."
             )
     if not isinstance(chosen.get("stopped_by"), str):
         raise ValueError("chosen: stopped_by must say what ended the training.")
     seeds, many = chosen.get("seeds"), flags.get("seeds", 1) != 1
     if (many or seeds is not None) and not (_is_list_of(_is_seed)(seeds) and seeds):
-        raise ValueError(f"chosen: seeds must be a list of seeds, got {_shown(seeds)}.")
+        raise ValueError(f"chosen: seeds must be a list of seeds, got {shown(seeds)}.")
 
 
 def _differences(config: dict, other: dict) -> Iterator[tuple[str, Any, Any]]:
@@ -270,7 +180,8 @@ def _differences(config: dict, other: dict) -> Iterator[tuple[str, Any, Any]]:
                 yield name, here[name], there[name]
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a record, as a message has it."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:50]} and so on"
 

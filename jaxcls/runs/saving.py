@@ -15,8 +15,9 @@ from jaxcls.data.images import learned
 from jaxcls.files import named_arrays, restore
 from jaxcls.mlp import Params
 from jaxcls.runs.folder import RunFolder
-from jaxcls.runs.records import as_json, metrics_record, settings_record
-from jaxcls.runs.trained import check_finite_params
+from jaxcls.runs.loading import check_finite_params
+from jaxcls.runs.records import as_json, metrics_record
+from jaxcls.runs.settings import settings_record
 
 SCRIPT = "save_run"
 
