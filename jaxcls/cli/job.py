@@ -20,8 +20,8 @@ from jaxcls.data.images import learned
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS, Likelihood
 from jaxcls.mlp import Params
+from jaxcls.runs.configs import settings_record
 from jaxcls.runs.records import as_json
-from jaxcls.runs.settings import settings_record
 
 # Variables of jax's that change no number: the device is told by itself.
 _HARMLESS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")

@@ -16,10 +16,10 @@ from jaxcls.likelihoods import Likelihood
 from jaxcls.mlp import Params
 from jaxcls.optimizers import OwnOptimizer
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
+from jaxcls.runs.configs import NO_OWN, Own, config_of
 from jaxcls.runs.folder import read_metrics
 from jaxcls.runs.names import METRICS, MODEL, WINNER
 from jaxcls.runs.records import check_config, check_same_run
-from jaxcls.runs.settings import NO_OWN, Own, config_of
 from jaxcls.runs.trained import Run
 from jaxcls.training import TrainState, chosen_params, init_state
 

@@ -14,10 +14,10 @@ from jaxcls.data.dataset import Dataset
 from jaxcls.data.images import learned
 from jaxcls.files import named_arrays, restore
 from jaxcls.mlp import Params
+from jaxcls.runs.configs import settings_record
 from jaxcls.runs.folder import RunFolder
 from jaxcls.runs.loading import check_finite_params
 from jaxcls.runs.records import as_json, metrics_record
-from jaxcls.runs.settings import settings_record
 
 SCRIPT = "save_run"
 

@@ -8,13 +8,13 @@ import pytest
 
 from jaxcls import Config, bernoulli
 from jaxcls.files import read_json, write_json
-from jaxcls.runs import load_run, read_config, read_metrics, settings
+from jaxcls.runs import load_run, read_config, read_metrics
+from jaxcls.runs.configs import config_of, settings_record
 from jaxcls.runs.records import (
     check_config,
     check_metrics,
     check_same_run,
 )
-from jaxcls.runs.settings import config_of, settings_record
 
 RUN = {
     "flags": {"seed": 0, "seeds": 1, "epochs": 9, "plots": True, "hidden": [4]},
@@ -221,7 +221,7 @@ IN_0_1_0 = {
 
 def test_each_setting_was_in_the_first_version_or_says_what_was_done_before():
     names = {field.name for field in dataclasses.fields(Config)}
-    assert names == IN_0_1_0 | settings.LATER.keys()
+    assert names == IN_0_1_0 | configs.LATER.keys()
 
 
 def test_a_setting_that_came_later_stands_for_what_was_done(monkeypatch):
@@ -229,6 +229,6 @@ def test_a_setting_that_came_later_stands_for_what_was_done(monkeypatch):
     del record["schedule"]
     with pytest.raises(KeyError, match="schedule"):
         config_of(record)
-    monkeypatch.setitem(settings.LATER, "schedule", "cosine")
+    monkeypatch.setitem(configs.LATER, "schedule", "cosine")
     assert config_of(record) == dataclasses.replace(WITH_ALL, schedule="cosine")
     assert config_of(settings_record(WITH_ALL)) == WITH_ALL
