@@ -1,10 +1,10 @@
 """Many runs in their folder: what is written as they go, and how they stop when asked to."""
 
 import time
+from pathlib import Path
 from typing import Self
 
 from jaxcls.cli.progress import ProgressBar
-from jaxcls.cli.screen import how_to_resume
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.runs import RunFolder, write_block
 from jaxcls.study.devices import on_any_process
@@ -71,8 +71,9 @@ class Keeper:
             raise OSError("the process that writes could not, and says why.")
         if signum:
             self._write()
-            where = "FOLDER" if self._folder is None else self._folder.path
-            raise Stopped(signum, f"stopped; {how_to_resume(where)}")
+            raise Stopped(
+                signum, Path("FOLDER") if self._folder is None else self._folder.path
+            )
 
     def _write(self) -> None:
         if self._folder is not None and self._new:

@@ -7,7 +7,7 @@ from typing import Any
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
 from jaxcls.cli.progress import ProgressBar
-from jaxcls.cli.screen import how_to_resume, report_line
+from jaxcls.cli.screen import report_line
 from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.epochs import History
 from jaxcls.fitting import Report
@@ -107,10 +107,10 @@ class Recorder:
     def stop_if_asked(self) -> None:
         """Raises Stopped once a signal has come."""
         if self.request.signum is not None:
-            path = self.this.folder.path
             raise Stopped(
                 self.request.signum,
-                f"stopped after {self.this.epoch} of {self.flags.epochs} epochs; {how_to_resume(path)}",
+                self.this.folder.path,
+                f" after {self.this.epoch} of {self.flags.epochs} epochs",
             )
 
     def _lines(self, epoch: int, history: History) -> list[dict]:

@@ -12,6 +12,9 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+
+from jaxcls.cli.screen import how_to_resume
 
 _DEFAULTS = {
     getattr(signal, name): signal.SIG_DFL
@@ -25,10 +28,11 @@ _ANSWER = (
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that stopped because it was asked to; `signum` says by which signal."""
+    """A run that stopped because it was asked to; its text is the line that the user reads."""
 
-    def __init__(self, signum: int, sentence: str):
-        super().__init__(sentence)
+    def __init__(self, signum: int, path: Path, how_far: str = ""):
+        """Stops a run in this folder by a signal, after so many epochs where `how_far` says so."""
+        super().__init__(f"stopped{how_far}; {how_to_resume(path)}")
         self.signum = signum
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from jaxcls import Config, bernoulli
 from jaxcls.files import read_json, write_json
-from jaxcls.runs import load_run, read_config, read_metrics
+from jaxcls.runs import configs, load_run, read_config, read_metrics
 from jaxcls.runs.configs import config_of, settings_record
 from jaxcls.runs.records import (
     check_config,
