@@ -90,13 +90,35 @@ def check_data(caller: str, name: str, data: Batch, config: Config) -> None:
     shape, dtype = np.shape(data.features), jnp.result_type(data.features)
     # Traced over logits alone, so that the loss sees concrete targets and checks their range.
     logits = jax.ShapeDtypeStruct((shape[0], config.layer_sizes[-1]), dtype)
-    losses = jax.eval_shape(
-        lambda logits: config.likelihood.loss(logits, data.targets), logits
-    )
-    if losses.shape != shape[:1]:
+    likelihood = config.likelihood
+    for what, function in (
+        ("loss", lambda logits: likelihood.loss(logits, data.targets)),
+        ("predict", likelihood.predict),
+    ):
+        found = jax.eval_shape(function, logits)
+        if getattr(found, "shape", None) != shape[:1]:
+            raise ValueError(
+                f"{caller}: {what} of the likelihood {likelihood.name!r} must give one value per "
+                f"example, {list(shape[:1])}, got {_shape_of(found)}."
+            )
+        if what == "loss" and not jnp.issubdtype(found.dtype, jnp.floating):
+            raise TypeError(
+                f"{caller}: loss of the likelihood {likelihood.name!r} must give floats, which "
+                f"have gradients, got {found.dtype}."
+            )
+
+
+def _shape_of(found: object) -> str:
+    return str(list(found.shape)) if hasattr(found, "shape") else type(found).__name__
+
+
+def check_average(caller: str, average: Params | None, config: Config) -> None:
+    """Raises ValueError unless a state has an average where the config wants one, and only there."""
+    if (average is None) != (config.ema_decay is None):
+        has = "no average" if average is None else "an average"
         raise ValueError(
-            f"{caller}: the loss of likelihood {config.likelihood.name!r} must give one value per "
-            f"example, {list(shape[:1])}, got {list(losses.shape)}."
+            f"{caller}: state has {has}, and Config.ema_decay is {config.ema_decay}; make the "
+            "state with init_state and this config."
         )
 
 

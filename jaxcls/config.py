@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,8 @@ class Config:
             )
         _check_optimizer(self.optimizer)
         _check_hashable("activation", self.activation)
-        mlp.check_activation("Config", self.activation)
+        for units in {*self.layer_sizes[1:-1]} or {1}:
+            mlp.check_activation("Config", self.activation, units)
         _check_choice("schedule", self.schedule, get_args(ScheduleName))
         if self.monitor is not None:
             _check_choice("monitor", self.monitor, get_args(MonitorName))
@@ -96,6 +97,7 @@ class Config:
             raise ValueError(
                 f"Config: momentum must lie in [0, 1), got {self.momentum}."
             )
+        self._set("momentum", float(self.momentum))
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(
                 f"Config: momentum belongs to sgd, got {self.momentum} with {self.optimizer}."
@@ -106,6 +108,7 @@ class Config:
                 raise ValueError(
                     f"Config: ema_decay must lie in (0, 1), got {self.ema_decay}."
                 )
+            self._set("ema_decay", float(self.ema_decay))
         for name in ("shuffle", "dropout"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(
@@ -139,7 +142,7 @@ class Config:
         ]
         return f"Config({', '.join([repr(self.layer_sizes), self.likelihood.name, *changed])})"
 
-    def _set(self, name: str, value: tuple[int, ...] | int) -> None:
+    def _set(self, name: str, value: tuple[int, ...] | float) -> None:
         object.__setattr__(self, name, value)  # frozen for users
 
 
@@ -196,9 +199,14 @@ class Keys(NamedTuple):
         >>> Keys.from_seeds(range(3)).init.shape
         (3,)
         """
-        if isinstance(seeds, Array) and jnp.issubdtype(seeds.dtype, jnp.integer):
+        if isinstance(seeds, jax.core.Tracer) and seeds.ndim == 1:
             return cls(*jax.vmap(split_seed)(seeds.astype(jnp.uint32)))
-        seeds = list(seeds)
+        if not isinstance(seeds, Iterable) or np.ndim(cast(Any, seeds)) != 1:
+            raise TypeError(
+                f"Keys.from_seeds: seeds must be several integers [S], got {seeds!r}; of one "
+                "seed take Keys.from_seed."
+            )
+        seeds = np.asarray(list(seeds)).tolist()
         for seed in seeds:
             check_seed("Keys.from_seeds", seed)
         return cls(*jax.vmap(split_seed)(np.array(seeds, np.uint32)))
@@ -211,7 +219,7 @@ def check_seed(caller: str, seed: int) -> None:
             f"{caller}: seed must be an integer, got a traced array; make the keys of many seeds "
             "with Keys.from_seeds, and map over them."
         )
-    if not isinstance(seed, Integral):
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
         raise TypeError(f"{caller}: seed must be an integer, got {seed!r}.")
     if not 0 <= seed < 2**32:
         raise ValueError(f"{caller}: seed must lie in 0..2**32-1, got {seed}.")
@@ -237,10 +245,10 @@ def _check_count(name: str, value: int, or_else: str = "") -> None:
 
 
 def _check_optimizer(optimizer: OptimizerName | OwnOptimizer) -> None:
-    if isinstance(optimizer, optax.GradientTransformation):
+    of_optax = getattr(optimizer, "__module__", "").startswith("optax.")
+    if of_optax or isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
-            "Config: optimizer must be a function, got an optax transformation as it is; wrap it, "
-            "so that the learning rate can be traced: def optimizer(hyperparams): return "
+            "Config: optimizer must be a function of yours, got optax's as it is; wrap it, so that the learning rate can be traced: def optimizer(hyperparams): return "
             "optax.adam(hyperparams.learning_rate)."
         )
     if not callable(optimizer):

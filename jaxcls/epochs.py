@@ -23,7 +23,13 @@ from jaxcls.batches import (
     steps_per_epoch,
     take,
 )
-from jaxcls.checks import check_batch, check_judge, check_label_settings, check_params
+from jaxcls.checks import (
+    check_average,
+    check_batch,
+    check_judge,
+    check_label_settings,
+    check_params,
+)
 from jaxcls.choosing import (
     after_epoch,
     out_of_patience,
@@ -135,6 +141,7 @@ def check_for_epochs(
 ) -> None:
     """Raises as `train_epochs` does for all that it takes but the training set."""
     check_params("train_epochs", state.params, config)
+    check_average("train_epochs", state.average, config)
     check_label_settings("train_epochs", hyperparams, config)
     if validation is not None:
         check_batch("train_epochs", "validation", validation, config)

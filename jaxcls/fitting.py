@@ -160,8 +160,8 @@ def _started(
         return start()
     if _shapes(state) != _shapes(jax.eval_shape(start)):
         raise ValueError(
-            "fit: state is not one of this config; its layers, optimizer and monitor must be those "
-            "it was made with."
+            "fit: state is not one of this config; its layers, optimizer, monitor and ema_decay "
+            "must be those it was made with."
         )
     return jax.tree.map(jnp.asarray, state)  # also one that was kept with NumPy
 

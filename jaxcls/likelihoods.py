@@ -54,6 +54,18 @@ class Likelihood:
     has_classes: bool | None = None
 
     def __post_init__(self):
+        if not isinstance(self.name, str):
+            raise TypeError(f"Likelihood: name must be a text, got {self.name!r}.")
+        for name in ("num_outputs", "activation", "loss", "predict", "smooth"):
+            value = getattr(self, name)
+            if not callable(value) and not (name == "smooth" and value is None):
+                raise TypeError(
+                    f"Likelihood: {name} of {self.name!r} must be a function, got {value!r}."
+                )
+        if self.has_classes not in (None, True, False):
+            raise TypeError(
+                f"Likelihood: has_classes must be True or False, got {self.has_classes!r}."
+            )
         if self.has_classes is None:
             object.__setattr__(self, "has_classes", self.smooth is not None)
 

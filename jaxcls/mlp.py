@@ -75,7 +75,7 @@ def init(
     _check_key("mlp.init", key)
     if kernel_init == "torch":
         return _init(key, tuple(layer_sizes))
-    if kernel_init not in _INITIALIZERS:
+    if not isinstance(kernel_init, str) or kernel_init not in _INITIALIZERS:
         raise ValueError(
             f"mlp.init: kernel_init must be one of torch, {', '.join(_INITIALIZERS)}, got "
             f"{kernel_init!r}."
@@ -146,7 +146,8 @@ def apply(
             None leaves dropout out, as evaluation wants it.
         rate: [] share of units that the masks drop; what is kept is divided by 1 - rate,
             so that its mean does not change.
-        activation: of the hidden layers, one of `ACTIVATIONS` or a function of [..., H].
+        activation: of the hidden layers, one of `ACTIVATIONS` or a function of [..., H] that
+            takes each row by itself.
 
     Returns:
         [..., K] logits.
@@ -165,7 +166,8 @@ def apply(
     _check_inputs(layers, x)
     check_masks("mlp.apply", masks, x.shape[:-1], params)
     _check_rate("mlp.apply", rate)
-    check_activation("mlp.apply", activation)
+    for layer in layers[:-1]:
+        check_activation("mlp.apply", activation, layer["bias"].shape[-1])
     product = dot(x, layers[0]["kernel"])
     return after_product(params, product, masks=masks, rate=rate, activation=activation)
 
@@ -219,17 +221,24 @@ def check_layer_sizes(caller: str, layer_sizes: Sequence[int]) -> None:
             )
 
 
-def check_activation(caller: str, activation: Activation) -> None:
+def check_activation(caller: str, activation: Activation, units: int) -> None:
     """Raises unless it is one of `ACTIVATIONS`, or a function that gives a float for each."""
     if not callable(activation):
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(
                 f"{caller}: activation must be one of {', '.join(ACTIVATIONS)}, or a function of "
                 f"one's own, got {activation!r}."
             )
         return
-    given = jax.ShapeDtypeStruct((2, 3), jnp.float32)
-    found = jax.eval_shape(activation, given)
+    given = jax.ShapeDtypeStruct((2, units), jnp.float32)
+    try:
+        found = jax.eval_shape(lambda x: activation(x), given)
+    except Exception as error:  # whatever a user's function may raise
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{caller}: activation {activation!r} must be a function of jax of one array [..., H], "
+            f"and raised {type(error).__name__}: {reason}"
+        ) from error
     if (getattr(found, "shape", None), getattr(found, "dtype", None)) != (
         given.shape,
         given.dtype,

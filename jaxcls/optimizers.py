@@ -65,6 +65,19 @@ def _own(
     return made
 
 
+def check_updates(updates: optax.Updates, params: optax.Params) -> None:
+    """Raises TypeError unless an optimizer gave an update of the same shape for each of the params."""
+    given, wanted = (
+        jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), each)
+        for each in (updates, params)
+    )
+    if given != wanted:
+        raise TypeError(
+            f"Config: optimizer must give updates of the params' shapes and types, {wanted}, got "
+            f"{given}."
+        )
+
+
 def _sgd(config: "Config") -> optax.GradientTransformation:
     return optax.trace(config.momentum) if config.momentum else optax.identity()
 

@@ -21,7 +21,13 @@ from jaxcls.batches import (
     features_dtype,
     weights_of,
 )
-from jaxcls.checks import check_batch, check_data, check_label_settings, check_params
+from jaxcls.checks import (
+    check_average,
+    check_batch,
+    check_data,
+    check_label_settings,
+    check_params,
+)
 from jaxcls.choosing import (
     Progress,
     after_step,
@@ -31,7 +37,7 @@ from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.jitting import jitted
 from jaxcls.metrics import Errors, Metrics, labels_of
 from jaxcls.mlp import Masks, Params
-from jaxcls.optimizers import make_optimizer
+from jaxcls.optimizers import check_updates, make_optimizer
 
 OptimizerOf = Callable[[Config, Hyperparams], optax.GradientTransformation]
 
@@ -140,6 +146,7 @@ def train_step(
     """
     check_batch("train_step", "batch", batch, config)
     check_params("train_step", state.params, config)
+    check_average("train_step", state.average, config)
     check_label_settings("train_step", hyperparams, config)
     mlp.check_masks("train_step", masks, batch.features.shape[:1], state.params)
     hyperparams = in_dtype_of(state.params, hyperparams)
@@ -183,6 +190,7 @@ def checked_step(
     (loss, loss_sum), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     optimizer = optimizer_of(config, hyperparams)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    check_updates(updates, state.params)
     params = cast(Params, optax.apply_updates(state.params, updates))
     state = state._replace(
         step=state.step + 1,

@@ -354,3 +354,11 @@ def test_an_average_is_judged_chosen_and_kept_in_the_params_place(monitor):
 def test_what_is_no_decay_of_an_average_is_said(decay, error):
     with pytest.raises(error, match="Config: ema_decay must"):
         dataclasses.replace(LAST, ema_decay=decay)
+
+
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_a_state_of_another_decay_is_refused(decay):
+    config = dataclasses.replace(LAST, ema_decay=decay)
+    other = dataclasses.replace(LAST, ema_decay=0.5 if decay is None else None)
+    with pytest.raises(ValueError, match=r"train_epochs: state has .* average, and C"):
+        train_epochs(start(other), examples(), KEYS, RATE, config=config, num_epochs=1)

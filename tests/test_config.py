@@ -184,3 +184,14 @@ def test_a_traced_seed_is_told_where_to_go():
         jax.vmap(Keys.from_seed)(jnp.arange(3))
     with pytest.raises(ValueError, match=r"from_seeds: seed must lie in 0\.\.2"):
         Keys.from_seeds([-1])
+
+
+@pytest.mark.parametrize("seeds", [3, None, jnp.array(3), np.ones((2, 2), int)])
+def test_what_are_no_seeds_are_said(seeds):
+    with pytest.raises(TypeError, match=r"from_seeds: seeds must be several integers"):
+        Keys.from_seeds(seeds)
+
+
+def test_a_negative_seed_in_an_array_is_said():
+    with pytest.raises(ValueError, match=r"seed must lie in 0\.\."):
+        Keys.from_seeds(jnp.array([3, -1]))

@@ -1,5 +1,7 @@
 """likelihoods: the notes' closing table, and one that a user writes."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import oracle
@@ -18,6 +20,19 @@ from jaxcls import (
     losses,
 )
 from jaxcls.checks import check_hyperparams
+
+
+def _column_of_hits(logits):
+    return logits > 0
+
+
+def _whole_numbers(logits, targets):
+    return (logits[:, 0] > 0).astype(jnp.int32)
+
+
+def _nothing(logits, targets):
+    return None
+
 
 Z = np.array([[-1.0], [0.5], [2.0]], np.float32)
 Z3 = np.array([[-2, -2, 0], [3.14, 3.14, 3.14], [0, 0, 2]], np.float32)
@@ -177,3 +192,36 @@ def test_a_loss_of_another_shape_is_refused():
             Hyperparams(),
             Batch(np.zeros((4, 5), np.float32), np.zeros(4)),
         )
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        (
+            {"predict": _column_of_hits},
+            ValueError,
+            r"predict .* one value per .*\[25, 1\]",
+        ),
+        ({"loss": _whole_numbers}, TypeError, "loss .* must give floats, .* got int32"),
+        ({"loss": _nothing}, ValueError, "loss .* must give one value .* got NoneType"),
+    ],
+)
+def test_a_likelihood_that_gives_something_else_is_said(change, error, message):
+    likelihood = dataclasses.replace(focal, name="own", **change)
+    config = Config((3, 1), likelihood, epochs=1)
+    data = Batch(np.ones((25, 3), np.float32), np.arange(25) % 2)
+    with pytest.raises(error, match=f"fit: {message}"):
+        fit(Keys.from_seed(0), config, Hyperparams(), data)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"loss": 3}, "loss of 'focal' must be a function, got 3"),
+        ({"has_classes": "no"}, "has_classes must be True or False, got 'no'"),
+        ({"name": 3}, "name must be a text, got 3"),
+    ],
+)
+def test_what_is_no_likelihood_is_said(change, message):
+    with pytest.raises(TypeError, match=f"Likelihood: {message}"):
+        dataclasses.replace(focal, **change)

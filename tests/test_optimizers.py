@@ -153,7 +153,8 @@ def test_it_resumes_to_the_same_bits():
     "optimizer, error, message",
     [
         ("adagrd", ValueError, "optimizer must be one of sgd, adam"),
-        (optax.adam(1e-3), TypeError, "got an optax transformation as it is; wrap it"),
+        (optax.adam(1e-3), TypeError, "got optax's as it is; wrap it"),
+        (optax.adam, TypeError, "got optax's as it is; wrap it"),
         (["adam"], ValueError, "optimizer must be one of"),
     ],
 )
@@ -168,3 +169,31 @@ def test_a_function_that_gives_no_transformation_is_said():
         TypeError, match="must take the Hyperparams and return an optax"
     ):
         fit(Keys.from_seed(0), config, RATES, TRAIN)
+
+
+def test_updates_of_other_shapes_are_said():
+    def of_sums(hyperparams):
+        return optax.stateless(
+            lambda updates, params: jax.tree.map(lambda g: -0.1 * jnp.sum(g), updates)
+        )
+
+    config = dataclasses.replace(CONFIG, optimizer=of_sums)
+    with pytest.raises(TypeError, match="must give updates of the params' shapes"):
+        fit(Keys.from_seed(0), config, RATES, TRAIN)
+
+
+def test_one_that_counts_on_a_decay_trains_in_many_runs():
+    def decayed(hyperparams):
+        return optax.chain(
+            optax.add_decayed_weights(hyperparams.weight_decay * 2),
+            optax.sgd(hyperparams.learning_rate),
+        )
+
+    config = dataclasses.replace(CONFIG, optimizer=decayed)
+    hyperparams = Hyperparams(0.1, 0.3, weight_decay=0.1)
+    runs = fit_many([0, 1], config, hyperparams, TRAIN)
+    state, _ = fit(Keys.from_seed(1), config, hyperparams, TRAIN)
+    for got, want in zip(
+        jax.tree.leaves(runs.params), jax.tree.leaves(state.params), strict=True
+    ):
+        np.testing.assert_allclose(got[1], want, rtol=0, atol=1e-5)

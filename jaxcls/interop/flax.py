@@ -1,7 +1,7 @@
 """Parameters to and from flax: Linen takes them as they are, and NNX as a module of Linear layers."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import jax
@@ -99,7 +99,19 @@ def from_nnx(module: "nnx.Module | Sequence[nnx.Linear]") -> Params:
     from flax import nnx
 
     among: Any = getattr(module, "layers", module)
-    layers = [layer for layer in among if isinstance(layer, nnx.Linear)]
+    if isinstance(among, nnx.Linear) or not isinstance(among, Iterable):
+        raise TypeError(
+            f"from_nnx: wants a module with a list of layers, or such a list, got {module!r}."
+        )
+    layers = []
+    for layer in among:
+        if isinstance(layer, nnx.Linear):
+            layers.append(layer)
+        elif isinstance(layer, nnx.Module):
+            raise ValueError(
+                f"from_nnx: wants nnx.Linear layers and functions alone, got a "
+                f"{type(layer).__name__}."
+            )
     if not layers or any(layer.bias is None for layer in layers):
         raise ValueError(
             f"from_nnx: wants nnx.Linear layers that each have a bias, got {len(layers)} of them."
@@ -120,5 +132,5 @@ def from_nnx(module: "nnx.Module | Sequence[nnx.Linear]") -> Params:
 
 
 def _function(activation: Activation):
-    mlp.check_activation("interop.flax", activation)
+    mlp.check_activation("interop.flax", activation, 1)
     return activation if callable(activation) else ACTIVATIONS[activation]

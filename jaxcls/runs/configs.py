@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from jax import Array
@@ -33,7 +34,12 @@ def settings_record(config: Config) -> dict:
 
 
 def _name_of(function: Any) -> str:
-    return getattr(function, "name", getattr(function, "__name__", repr(function)))
+    """By which a function of one's own is known again; of a partial that of its function."""
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "name", None) or getattr(
+        function, "__name__", type(function).__name__
+    )
 
 
 class Own(NamedTuple):
@@ -62,24 +68,51 @@ def config_of(record: dict, own: Own = NO_OWN) -> Config:
     missing = [name for name in names if name not in settings]
     if missing:
         raise KeyError(missing[0])
-    named = settings["likelihood"]
-    likelihoods = LIKELIHOODS | (
-        {own.likelihood.name: own.likelihood} if own.likelihood else {}
-    )
-    if named not in likelihoods:
-        raise ValueError(
-            f"no likelihood of jaxcls is named {named!r}; if it is one of your own, pass it to "
-            "load_run as likelihood."
-        )
-    settings["likelihood"] = likelihoods[named]
+    settings["likelihood"] = _likelihood_of(settings["likelihood"], own.likelihood)
     for name, function in (
         ("activation", own.activation),
         ("optimizer", own.optimizer),
     ):
         if isinstance(settings[name], dict):
             settings[name] = _own_of(name, settings[name], function)
+        elif function is not None:
+            raise ValueError(
+                f"{name} {settings[name]!r} is no function of one's own; leave out {name}."
+            )
     settings["layer_sizes"] = tuple(settings["layer_sizes"])
     return Config(**settings)
+
+
+def _likelihood_of(named: str, own: Likelihood | None) -> Likelihood:
+    if own is not None and not isinstance(own, Likelihood):
+        raise TypeError(f"likelihood must be a jaxcls.Likelihood, got {own!r}")
+    if named in LIKELIHOODS:
+        if own is not None:
+            raise ValueError(
+                f"likelihood {named!r} is none of one's own; leave out likelihood."
+            )
+        return LIKELIHOODS[named]
+    if own is None or own.name != named:
+        got = "none" if own is None else repr(own.name)
+        raise ValueError(
+            f"no likelihood of jaxcls is named {named!r}; if it is one of your own, pass it to "
+            f"load_run as likelihood, got {got}."
+        )
+    return own
+
+
+def check_names(caller: str, config: Config) -> None:
+    """Raises ValueError for functions of one's own that no name would tell from others."""
+    own = config.likelihood
+    if own.name in LIKELIHOODS and LIKELIHOODS[own.name] != own:
+        raise ValueError(
+            f"{caller}: the likelihood {own.name!r} has a name of jaxcls's own; give it another."
+        )
+    for name in ("optimizer", "activation"):
+        if _name_of(getattr(config, name)) == "<lambda>":
+            raise ValueError(
+                f"{caller}: {name} is a lambda, which has no name to be known by; define it with def."
+            )
 
 
 def _own_of(name: str, kept: dict, function: Any) -> Any:

@@ -178,7 +178,7 @@ class RunFolder:
                 check_owned(self.path)
                 raise ValueError(
                     f"{self.path} holds a run already ({name}); name another --output-dir, resume "
-                    f"with --resume {self.path}, or give --overwrite."
+                    f"with --resume {self.path}, or give --overwrite (from Python overwrite=True)."
                 )
         remove_run(self.here())
 

@@ -9,12 +9,12 @@ from jax import Array
 
 import jaxcls
 from jaxcls import mlp
-from jaxcls.config import Config
+from jaxcls.config import Config, check_seed
 from jaxcls.data.dataset import Dataset
 from jaxcls.data.images import learned
 from jaxcls.files import named_arrays, restore
 from jaxcls.mlp import Params
-from jaxcls.runs.configs import settings_record
+from jaxcls.runs.configs import check_names, settings_record
 from jaxcls.runs.folder import RunFolder
 from jaxcls.runs.loading import check_finite_params
 from jaxcls.runs.records import as_json, metrics_record
@@ -30,7 +30,7 @@ def save_run(
     train: Dataset | None = None,
     class_names: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
-    dataset: str | None = None,
+    dataset: str | os.PathLike | None = None,
     overwrite: bool = False,
 ) -> None:
     """Writes a run folder that `load_run`, `predict.py` and `evaluate.py` read.
@@ -62,13 +62,16 @@ def save_run(
     ...     jaxcls.load_run(path).class_names
     ('no', 'yes')
     """
+    _check_kinds(config, train, class_names, seeds)
     if not config.likelihood.has_classes:
         raise ValueError(
             f"save_run: a run predicts classes, and the likelihood {config.likelihood.name!r} has "
             "none."
         )
+    check_names("save_run", config)
     params = _checked(params, config, seeds)
-    record = _record(config, train, class_names, seeds, dataset)
+    name = None if dataset is None else os.fspath(dataset)
+    record = _record(config, train, class_names, seeds, name)
     chosen = {"by": None, "epoch": config.epochs, "epochs_done": config.epochs}
     chosen |= {"stopped_by": SCRIPT}
     if seeds is not None:
@@ -87,6 +90,37 @@ def save_run(
         folder.write_config(record)
         folder.write_history([])
         folder.write_result(metrics, config.epochs, params, None)
+
+
+def _check_kinds(
+    config: Config,
+    train: Dataset | None,
+    class_names: Sequence[str] | None,
+    seeds: Sequence[int] | None,
+) -> None:
+    """Raises for what is of another kind than it should be."""
+    if not isinstance(config, Config):
+        raise TypeError(
+            f"save_run: config must be a jaxcls.Config, got {type(config).__name__}."
+        )
+    if train is not None and not isinstance(train, Dataset):
+        raise TypeError(
+            "save_run: train must be a Dataset, as jaxcls.data.load gives it, got "
+            f"{type(train).__name__}."
+        )
+    if class_names is not None and not (
+        isinstance(class_names, Sequence)
+        and all(isinstance(name, str) for name in class_names)
+    ):
+        raise TypeError(f"save_run: class_names must be texts, got {class_names!r}.")
+    if seeds is None:
+        return
+    if not isinstance(seeds, Sequence):
+        raise TypeError(f"save_run: seeds must be several integers, got {seeds!r}.")
+    for seed in seeds:
+        check_seed("save_run", seed)
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"save_run: seeds must differ, got {list(seeds)}.")
 
 
 def _checked(params: Params, config: Config, seeds: Sequence[int] | None) -> Params:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxcls.batches import Batch, step_size, steps_per_epoch
-from jaxcls.config import Config, Keys, split_seed
+from jaxcls.config import Config, Hyperparams, Keys, split_seed
 from jaxcls.packing import pays_to_pack
 from jaxcls.training import init_state
 
@@ -59,8 +59,10 @@ def run_bytes(
 
 def state_bytes(config: Config) -> int:
     """Bytes of the params, their average, the optimizer's moments and the best params so far."""
+    # An optimizer of one's own may count on numbers where there are none by default.
+    some = Hyperparams(weight_decay=0.0, clip_norm=1.0)
     state = jax.eval_shape(
-        lambda seed: init_state(Keys(*split_seed(seed)), config),
+        lambda seed: init_state(Keys(*split_seed(seed)), config, None, some),
         jax.ShapeDtypeStruct((), np.uint32),
     )
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

@@ -20,7 +20,8 @@ class Outcome(NamedTuple):
         rung: the last rung that it was trained in.
         runs: leaves [seeds].
         loss: of the chosen params on the validation set, over the seeds that did not diverge.
-        accuracy: likewise; the interval of a single seed is that of its counts (Wilson's).
+        accuracy: likewise; the interval of a single seed is that of its counts (Wilson's). NaN of
+            a likelihood without classes.
     """
 
     setting: int
@@ -39,19 +40,18 @@ def outcome_of(setting: int, rung: int, runs: Runs) -> Outcome:
     """What came of a setting, whose runs [seeds] were trained in this rung."""
     finite = np.asarray(runs.finite)
     scores = runs.scores["validation"]
-    losses, accuracies = (
-        np.asarray(scores.loss)[finite],
-        np.asarray(scores.accuracy)[finite],
-    )
+    none = Summary(*[math.nan] * len(Summary._fields))
     if not finite.any():
-        none = Summary(*[math.nan] * len(Summary._fields))
         return Outcome(setting, rung, runs, none, none)
-    accuracy = summary(accuracies)
+    loss = summary(np.asarray(scores.loss)[finite])
+    if scores.correct is None:
+        return Outcome(setting, rung, runs, loss, none)
+    accuracy = summary(np.asarray(scores.accuracy)[finite])
     if len(finite) == 1:
         correct, count = np.ravel(scores.correct)[0], np.ravel(scores.count)[0]
         low, high = accuracy_interval(correct, count)
         accuracy = accuracy._replace(low=low, high=high)
-    return Outcome(setting, rung, runs, summary(losses), accuracy)
+    return Outcome(setting, rung, runs, loss, accuracy)
 
 
 def ranked(outcomes: Sequence[Outcome], monitor: str) -> list[Outcome]:

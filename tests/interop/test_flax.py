@@ -58,3 +58,11 @@ def test_a_sequential_and_a_list_come_over():
 def test_what_is_no_such_network_is_said(layers, message):
     with pytest.raises(ValueError, match=f"from_nnx: .*{message}"):
         flax.from_nnx(layers)
+
+
+def test_other_layers_are_not_left_out_in_silence():
+    norm = nnx.LayerNorm(4, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="functions alone, got a LayerNorm"):
+        flax.from_nnx(nnx.Sequential(linear(7, 4), norm, linear(4, 2)))
+    with pytest.raises(TypeError, match="wants a module with a list of layers"):
+        flax.from_nnx(linear(7, 4))

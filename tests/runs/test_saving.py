@@ -1,6 +1,7 @@
 """save_run: what is trained from Python is read by load_run and by the scripts."""
 
 import dataclasses
+import functools
 import json
 import re
 import warnings
@@ -92,9 +93,66 @@ def test_functions_of_ones_own_are_wanted_again(tmp_path):
     assert again.config == config
 
 
+def test_what_no_name_tells_from_others_is_not_saved(tmp_path):
+    params = mlp.init(jax.random.key(0), (4, 3, 1))
+    config = Config((4, 3, 1), bernoulli, activation=lambda x: x * 2)
+    with pytest.raises(ValueError, match="save_run: activation is a lambda"):
+        jaxcls.save_run(tmp_path / "run", params, config)
+    likelihood = dataclasses.replace(focal, name="bernoulli")
+    config = dataclasses.replace(config, activation="relu", likelihood=likelihood)
+    with pytest.raises(ValueError, match="'bernoulli' has a name of jaxcls's own"):
+        jaxcls.save_run(tmp_path / "run", params, config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_partial_goes_by_the_name_of_its_function(tmp_path):
+    gelu = functools.partial(jax.nn.gelu, approximate=True)
+    params = mlp.init(jax.random.key(0), (4, 3, 1))
+    config = Config((4, 3, 1), bernoulli, activation=gelu, ema_decay=np.float32(0.5))
+    jaxcls.save_run(tmp_path / "run", params, config, dataset=tmp_path / "own.npz")
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["activation"] == {"own": "gelu"}
+    assert jaxcls.load_run(tmp_path / "run", activation=gelu).config == config
+
+
+@pytest.mark.parametrize(
+    "own, message",
+    [
+        ({"activation": leaky}, "activation 'gelu' is no function of one's own; leave"),
+        ({"optimizer": by_position}, "optimizer 'adam' is no function of one's own"),
+        ({"likelihood": focal}, "'categorical' is none of one's own; leave out"),
+        (
+            {"likelihood": "focal"},
+            "likelihood must be a jaxcls.Likelihood, got 'focal'",
+        ),
+    ],
+)
+def test_functions_that_a_run_has_not_are_said(path, own, message):
+    with pytest.raises(ValueError, match=message):
+        jaxcls.load_run(path, **own)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
+        ({"train": jaxcls.Batch(np.eye(2), np.ones(2))}, "train must be a Dataset, as"),
+        ({"config": 3}, "config must be a jaxcls.Config, got int"),
+        ({"class_names": [7, 8, 9]}, "class_names must be texts"),
+        ({"seeds": 2}, "seeds must be several integers, got 2"),
+        ({"seeds": [1.5, 2]}, "seed must be an integer, got 1.5"),
+    ],
+)
+def test_what_is_of_another_kind_is_said(change, message, params, tmp_path):
+    arguments = {"params": params, "config": CONFIG} | change
+    with pytest.raises(TypeError, match=f"save_run: {message}"):
+        jaxcls.save_run(tmp_path / "run", **arguments)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"seeds": [0, 0]}, "seeds must differ"),
+        ({"seeds": [-1]}, "seed must lie in"),
         ({"seeds": (0, 1)}, r"save_run: params/Dense_0/bias must be float32 \[2, 8\]"),
         ({"class_names": ("a", "b")}, "wants 3 names of classes that differ, got"),
         ({"class_names": ("a", "b", "a")}, "wants 3 names of classes that differ, got"),

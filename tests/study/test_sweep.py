@@ -8,7 +8,16 @@ import jax
 import numpy as np
 import pytest
 
-from jaxcls import Batch, Config, Hyperparams, bernoulli, categorical, evaluate, sweep
+from jaxcls import (
+    Batch,
+    Config,
+    Hyperparams,
+    bernoulli,
+    categorical,
+    evaluate,
+    gaussian,
+    sweep,
+)
 from jaxcls.metrics import Metrics
 from jaxcls.scores import accuracy_interval
 from jaxcls.study.engine import Runs
@@ -560,3 +569,17 @@ def test_where_all_of_a_later_rung_diverge_the_best_that_was_dropped_wins():
     outcomes = sweep.run(plan, data, data, done=later)
     assert [each.num_diverged for each in outcomes] == [0] * 6 + [1] * 3
     assert (outcomes[0].setting, outcomes[0].rung) == (5, 0)
+
+
+def test_a_regression_is_swept_by_its_loss():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2)).astype(np.float32)
+    data = Batch(x, x[:, 0] - x[:, 1])
+    config = Config((2, 1), gaussian, epochs=5, monitor="loss")
+    settings = [
+        settle({"learning_rate": rate}, config, Hyperparams()) for rate in (1e-6, 0.1)
+    ]
+    plan = sweep.plan(settings, range(2), data, data)
+    outcomes = sweep.run(plan, data, data)
+    assert [each.setting for each in outcomes] == [1, 0]
+    assert np.isnan(outcomes[0].accuracy.mean) and outcomes[0].loss.mean > 0
