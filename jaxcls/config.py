@@ -103,11 +103,7 @@ class Config:
                 f"Config: momentum belongs to sgd, got {self.momentum} with {self.optimizer}."
             )
         if self.ema_decay is not None:
-            _check_real("ema_decay", self.ema_decay)
-            if not 0 < self.ema_decay < 1:
-                raise ValueError(
-                    f"Config: ema_decay must lie in (0, 1), got {self.ema_decay}."
-                )
+            _check_decay(self.ema_decay)
             self._set("ema_decay", float(self.ema_decay))
         for name in ("shuffle", "dropout"):
             if not isinstance(getattr(self, name), bool):
@@ -259,6 +255,12 @@ def _check_optimizer(optimizer: OptimizerName | OwnOptimizer) -> None:
 def _check_real(name: str, value: Any) -> None:
     if not isinstance(value, Real):
         raise TypeError(f"Config: {name} must be a number, got {value!r}.")
+
+
+def _check_decay(value: Any) -> None:
+    _check_real("ema_decay", value)
+    if not 0 < value < 1:
+        raise ValueError(f"Config: ema_decay must lie in (0, 1), got {value}.")
 
 
 def _check_hashable(name: str, value: Any) -> None:

@@ -76,7 +76,7 @@ class Metrics(NamedTuple):
 
     @property
     def r_squared(self) -> Array | np.ndarray | float:
-        """[] share of the targets' variation that is explained; infinite if they have none."""
+        """[] share of the targets' variation that is explained; not finite if they have none."""
         errors = self._errors()
         return 1 - errors.squared / errors.variation
 
