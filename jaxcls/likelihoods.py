@@ -39,7 +39,7 @@ class Likelihood:
         smooth: (targets, number of outputs, share) -> targets with that share spread evenly
             over the classes, for label smoothing; None has none.
         has_classes: whether targets are labels of classes, which may be weighed and counted as
-            right or wrong; by default whether they can be smoothed.
+            right or wrong; by default whether `predict` gives integers or booleans.
 
     >>> bernoulli.predict(jnp.array([[-0.3], [0.2]]))
     Array([0, 1], dtype=int32)
@@ -67,7 +67,14 @@ class Likelihood:
                 f"Likelihood: has_classes must be True or False, got {self.has_classes!r}."
             )
         if self.has_classes is None:
-            object.__setattr__(self, "has_classes", self.smooth is not None)
+            object.__setattr__(self, "has_classes", self._predicts_classes())
+
+    def _predicts_classes(self) -> bool:
+        if self.smooth is not None:
+            return True
+        logits = jax.ShapeDtypeStruct((1, self.num_outputs(2)), jnp.float32)
+        found = jax.eval_shape(self.predict, logits)
+        return not jnp.issubdtype(found.dtype, jnp.inexact)
 
     def __repr__(self) -> str:
         return f"Likelihood({self.name!r})"
@@ -174,7 +181,9 @@ def _categorical_predict(logits: Array) -> Array:
     return jnp.argmax(logits, axis=-1).astype(jnp.int32)
 
 
-gaussian = Likelihood("gaussian", _one, _column, _gaussian_loss, _column)
+gaussian = Likelihood(
+    "gaussian", _one, _column, _gaussian_loss, _column, has_classes=False
+)
 bernoulli = Likelihood(
     "bernoulli",
     _one,

@@ -26,6 +26,10 @@ def _column_of_hits(logits):
     return logits > 0
 
 
+def _column(logits):
+    return logits[:, 0]
+
+
 def _whole_numbers(logits, targets):
     return (logits[:, 0] > 0).astype(jnp.int32)
 
@@ -125,6 +129,9 @@ def test_the_wrong_order_and_a_likelihood_without_classes_are_said():
 
 
 def test_labels_that_can_not_be_smoothed_are_still_classes():
+    # It says so itself; by default a likelihood has classes if it predicts whole numbers.
+    assert focal == dataclasses.replace(focal, has_classes=None)
+    assert not dataclasses.replace(focal, has_classes=None, predict=_column).has_classes
     config = Config((4, 1), focal, monitor="accuracy")
     check_hyperparams("fit", Hyperparams(class_weights=(1.0, 2.0)), config)
     with pytest.raises(ValueError, match=r"needs Likelihood\.smooth, which .*'focal'"):

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 from sklearn.datasets import load_digits
 
-from jaxcls.cli import main, predict
+from jaxcls.cli import main
 from jaxcls.data.images import learned, read_image
 from jaxcls.runs import load_run
+from jaxcls.runs.inputs import read_input
 
 DIGITS = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)  # light on dark
 SMALL = np.zeros((28, 28), np.uint8)
@@ -647,11 +648,11 @@ def test_a_run_takes_pictures_as_its_training_images_are(tmp_path, capsys):
     trained = load_run(tmp_path / "run")
     for row, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / "own.png")
-        given = predict.read(trained, tmp_path / "own.png")
+        given = read_input(trained, tmp_path / "own.png")
         np.testing.assert_array_equal(given.features, image[None], str(row))
         # The other ground is brought to that of the training images.
         Image.fromarray(255 - image).save(tmp_path / "own.png")
-        given = predict.read(trained, tmp_path / "own.png")
+        given = read_input(trained, tmp_path / "own.png")
         np.testing.assert_array_equal(given.features, image[None], str(row))
 
 
