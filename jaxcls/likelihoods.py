@@ -74,7 +74,7 @@ class Likelihood:
             return True
         logits = jax.ShapeDtypeStruct((1, self.num_outputs(2)), jnp.float32)
         found = jax.eval_shape(self.predict, logits)
-        return not jnp.issubdtype(found.dtype, jnp.inexact)
+        return not jnp.issubdtype(getattr(found, "dtype", jnp.float32), jnp.inexact)
 
     def __repr__(self) -> str:
         return f"Likelihood({self.name!r})"
