@@ -241,7 +241,7 @@ def _check_count(name: str, value: int, or_else: str = "") -> None:
 
 
 def _check_optimizer(optimizer: OptimizerName | OwnOptimizer) -> None:
-    of_optax = getattr(optimizer, "__module__", "").startswith("optax.")
+    of_optax = str(getattr(optimizer, "__module__", None)).startswith("optax.")
     if of_optax or isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
             "Config: optimizer must be a function of yours, got optax's as it is; wrap it, so that the learning rate can be traced: def optimizer(hyperparams): return "

@@ -197,3 +197,10 @@ def test_one_that_counts_on_a_decay_trains_in_many_runs():
         jax.tree.leaves(runs.params), jax.tree.leaves(state.params), strict=True
     ):
         np.testing.assert_allclose(got[1], want, rtol=0, atol=1e-5)
+
+
+def test_a_function_of_no_module_is_as_good():
+    space = {"optax": optax}
+    exec("def own(h): return optax.sgd(h.learning_rate)", space)
+    space["own"].__module__ = None  # as in an exec without a name
+    assert dataclasses.replace(CONFIG, optimizer=space["own"]).optimizer is space["own"]
