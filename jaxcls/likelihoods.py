@@ -11,7 +11,9 @@ This is the one place where outputs meet an activation, and where an output [N, 
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -87,13 +89,22 @@ def class_probabilities(logits: Array, likelihood: Likelihood) -> Array:
         logits: [N, outputs].
         likelihood: one whose activation gives probabilities.
 
+    The order of 0.1.0, the likelihood first, is taken with a FutureWarning.
+
     Raises:
-        TypeError: the two stand in the wrong order.
-        ValueError: the likelihood has no classes.
+        TypeError, ValueError: it is no likelihood, or has no classes.
 
     >>> class_probabilities(jnp.array([[0.0]]), bernoulli)
     Array([[0.5, 0.5]], dtype=float32)
     """
+    if isinstance(logits, Likelihood):
+        warnings.warn(
+            "class_probabilities: arrays come first and the likelihood last since 0.2.0; the order "
+            "of before will be refused.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        logits, likelihood = cast(Array, likelihood), logits
     check_likelihood("class_probabilities", likelihood)
     p = likelihood.activation(logits)
     return jnp.stack([1 - p, p], axis=-1) if p.ndim == 1 else p
