@@ -120,10 +120,14 @@ def test_class_probabilities_have_a_column_for_each_class():
 
 
 def test_the_wrong_order_and_a_likelihood_without_classes_are_said():
+    right = likelihoods.class_probabilities(jnp.asarray(Z), likelihoods.bernoulli)
+    with pytest.warns(FutureWarning, match="arrays come first and the likelihood last"):
+        got = likelihoods.class_probabilities(likelihoods.bernoulli, jnp.asarray(Z))
+    np.testing.assert_array_equal(got, right)
     with pytest.raises(
-        TypeError, match=r"the last of the arguments, .*arrays come first"
+        TypeError, match=r"likelihood must be a jaxcls\.Likelihood, and the"
     ):
-        likelihoods.class_probabilities(likelihoods.bernoulli, jnp.asarray(Z))
+        likelihoods.class_probabilities(jnp.asarray(Z), 3)
     with pytest.raises(ValueError, match="of class labels, which 'gaussian' has not"):
         likelihoods.class_probabilities(jnp.asarray(Z), likelihoods.gaussian)
 
