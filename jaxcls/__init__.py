@@ -11,7 +11,6 @@ from jaxcls import (
     scores,
 )
 from jaxcls.batches import Batch
-from jaxcls.cli.compile_cache import use_compile_cache
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.epochs import History, train_epochs
 from jaxcls.fitting import Report, fit
@@ -30,6 +29,14 @@ from jaxcls.study.many import fit_many
 from jaxcls.training import TrainState, chosen_params, evaluate, init_state, train_step
 
 __version__ = "0.2.0"
+
+
+def use_compile_cache() -> None:
+    """Has jax keep what it compiles for the next process, in the folder of the scripts."""
+    from jaxcls.cli import compile_cache  # the commands' part, which no import needs
+
+    compile_cache.use_compile_cache()
+
 
 __all__ = [
     "Batch",

@@ -87,8 +87,8 @@ def fit(
             that state goes on to the same bits.
         on_segment: called with epochs done, and the history of those since it was called last,
             about once a second, or after each epoch where one takes longer, and after a report. It
-            returns whether `on_checkpoint` is to be called
-            now. It changes no parameter, whatever it returns.
+            returns whether `on_checkpoint` is to be called now. It changes no parameter, whatever
+            it returns.
 
     Returns:
         The last state, and the history [E] of the epochs done here.

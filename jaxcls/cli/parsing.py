@@ -3,12 +3,15 @@
 import argparse
 import contextlib
 import dataclasses
+import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jaxcls.cli.flags import NOT_KEPT, RECIPES, BinaryFlags, SweepFlags, TrainFlags
+from jaxcls.cli.screen import note
 from jaxcls.runs import read_config
 
 AnyFlags = TypeVar("AnyFlags")
@@ -17,7 +20,7 @@ Trained = TypeVar("Trained", bound=TrainFlags)
 
 
 def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFlags:
-    """Parses a script's arguments; a wrong one ends the program with exit code 2.
+    """Parses a script's arguments; a wrong one is said in a line and ends with exit code 2.
 
     A recipe, or a run to resume, is looked up first, so that its values are the other
     flags' defaults: what is given beside it wins, and `--recipe a --help` shows them.
@@ -25,10 +28,8 @@ def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFla
     Raises:
         ValueError: the run to resume can't be read, or is another script's.
     """
-    import tyro
-
     if not issubclass(kind, TrainFlags | SweepFlags):
-        return tyro.cli(kind, prog=prog, args=argv)
+        return _parsed(kind, prog=prog, args=argv)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--recipe")
     first.add_argument("--resume")
@@ -38,7 +39,44 @@ def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFla
         default = RECIPES[given.recipe]
     if given.resume is not None:
         default = read_flags(kind, read_config(Path(given.resume))[0])
-    return tyro.cli(kind, prog=prog, args=argv, default=default)
+    return _parsed(kind, prog=prog, args=argv, default=default)
+
+
+def _parsed(kind: type[AnyFlags], **how: Any) -> AnyFlags:
+    """`tyro.cli`, with a line in the place of its box for what is wrong."""
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, **how)
+    except SystemExit as end:
+        if end.code:
+            note(_sentence(said.getvalue()))
+        raise
+
+
+def _sentence(box: str) -> str:
+    """What tyro's box says is wrong, and the flags that it names instead.
+
+    >>> _sentence("╭─ Oh ──╮\\n│ Unrecognized options: --sed │\\n│ ───── │\\n│ Perhaps you meant: │"
+    ...           "\\n│     --seed INT │\\n╰───────╯")
+    'Unrecognized options: --sed; perhaps --seed is meant; --help lists the flags.'
+    """
+    # Behind the title and, where it is drawn in ASCII, a rule; up to the next rule.
+    lines = [line.strip("│ ") for line in box.splitlines()[1:]]
+    lines = list(itertools.dropwhile(_is_rule, filter(None, lines)))
+    first = list(itertools.takewhile(lambda line: not _is_rule(line), lines))
+    meant = [line.split()[0] for line in lines[len(first) :] if line.startswith("--")]
+    meant = [name for name in meant if name.strip("-")]
+    told = " ".join(" ".join(first).split()).rstrip(".")
+    if told.startswith("Unrecognized") and meant:
+        told += f"; perhaps {' or '.join(dict.fromkeys(meant))} is meant"
+    return f"{told}; --help lists the flags."
+
+
+def _is_rule(line: str) -> bool:
+    return not line.strip("─-")
 
 
 def resolved(flags: Trained) -> Trained:

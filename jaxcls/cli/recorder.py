@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from typing import Any
 
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
@@ -12,7 +11,7 @@ from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.epochs import History
 from jaxcls.fitting import Report
 from jaxcls.runs import RunFolder, write_checkpoint
-from jaxcls.runs.records import is_recorded
+from jaxcls.runs.records import history_columns, is_recorded
 from jaxcls.training import TrainState
 
 _SECONDS = 60.0  # between two checkpoints, at most, and an epoch
@@ -115,10 +114,7 @@ class Recorder:
 
     def _lines(self, epoch: int, history: History) -> list[dict]:
         """The lines of the epochs since it was called last, of which a report scored some."""
-        columns: dict[str, Any] = {"loss": history.loss}
-        if history.validation is not None:
-            columns["validation_loss"] = history.validation.loss
-            columns["validation_accuracy"] = history.validation.accuracy
+        columns = history_columns(history)
         lines, first, self._seen = [], self._seen + 1, epoch
         for row, number in enumerate(range(first, epoch + 1)):
             scored = self._scored.pop(number, None)

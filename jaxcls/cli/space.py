@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
 from jaxcls.cli.job import Job, class_weights
+from jaxcls.study.settings import NAMES
 from jaxcls.study.sweep import (
     Choice,
     LogUniform,
@@ -17,25 +18,10 @@ from jaxcls.study.sweep import (
 )
 
 # Names of settings, and the flags of theirs.
-FLAGS = {
-    "learning_rate": "learning_rate",
-    "dropout_rate": "dropout",
-    "weight_decay": "weight_decay",
-    "hidden": "hidden",
-    "batch_size": "batch_size",
-    "optimizer": "optimizer",
-    "momentum": "momentum",
-    "activation": "activation",
-    "schedule": "schedule",
-    "clip_norm": "clip_norm",
-    "label_smoothing": "label_smoothing",
-    "class_weights": "class_weights",
-    "patience": "patience",
-    "ema_decay": "ema_decay",
-}
-# Those that came after 0.1.0: left alone they take no part, so that an older sweep's settings are
-# what they were.
-_LATER = list(FLAGS)[list(FLAGS).index("activation") :]
+FLAGS = {name: name for name in NAMES} | {"dropout_rate": "dropout"}
+# Those of 0.1.0. The others take no part if they are left alone, so that an older sweep's settings
+# are what they were.
+_FIRST = NAMES[: NAMES.index("activation")]
 _WORDS = ("optimizer", "activation", "schedule")  # choices, which are taken as they are
 _MAY_BE_NONE = ("clip_norm", "class_weights", "patience", "ema_decay")
 _RANGES = {"uniform": Uniform, "log-uniform": LogUniform}
@@ -76,8 +62,8 @@ def settings_of(
         ValueError: a flag's words name no values.
     """
     words = {name: getattr(flags, flag) for name, flag in FLAGS.items()}
-    for name in _LATER:
-        if words[name] == getattr(SweepFlags, FLAGS[name]):
+    for name in NAMES:
+        if name not in _FIRST and words[name] == getattr(SweepFlags, FLAGS[name]):
             del words[name]
     space = {name: _values(name, some) for name, some in words.items()}
     space = {name: values for name, values in space.items() if values is not None}

@@ -15,7 +15,7 @@ from jaxcls.runs import (
     described,
     ensemble_scores,
 )
-from jaxcls.runs.records import SETS, metrics_record
+from jaxcls.runs.records import SETS, history_columns, metrics_record
 from jaxcls.study.engine import Runs
 
 _MOST_LINES = 2000  # of history.jsonl
@@ -138,11 +138,7 @@ def _history(runs: Runs) -> list[dict]:
     Of more than `_MOST_LINES` epochs it has so many, evenly spaced, and the last.
     """
     history = cast(History, runs.history)
-    columns = {"loss": np.asarray(history.loss)}
-    if history.validation is not None:
-        with np.errstate(invalid="ignore"):  # 0/0 of epochs that were not done
-            columns["validation_loss"] = np.asarray(history.validation.loss)
-            columns["validation_accuracy"] = np.asarray(history.validation.accuracy)
+    columns = history_columns(history)
     last = int(runs.epochs.max())
     every = -(-last // _MOST_LINES)
     epochs = sorted({*range(every, last + 1, every), last}) if last else []

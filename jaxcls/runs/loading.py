@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -63,18 +63,10 @@ def load_run(
     check_same_run(record, metrics["config"], path / METRICS)
     chosen = metrics["chosen"]
     arrays = load_arrays(path / MODEL, metrics["sha256_of"][MODEL])
-    wanted = jax.eval_shape(
-        lambda key: mlp.init(key, run.config.layer_sizes), jax.random.key(0)
-    )
     seeds = chosen.get("seeds")
     if seeds is not None:
         seeds = tuple(seeds)
-        wanted = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype),
-            wanted,
-        )
-    params = restore({"params": wanted}, arrays, path / MODEL)["params"]
-    check_finite_params(params, path / MODEL)
+    params = whole_params(arrays, run.config, seeds, path / MODEL)
     return dataclasses.replace(
         run, params=params, seeds=seeds, epoch=chosen["epoch"], source=path / MODEL
     )
@@ -90,7 +82,7 @@ def _from_checkpoint(path: Path, run: Run) -> Run:
     check_same_run(run.record, checkpoint.config, checkpoint.source)
     state = checkpoint.state(jax.eval_shape(partial(_start, run.config)))
     best, params = state.progress.best, chosen_params(state)
-    check_finite_params(params, checkpoint.source)
+    _check_finite(params, checkpoint.source)
     return dataclasses.replace(
         run,
         params=params,
@@ -99,8 +91,30 @@ def _from_checkpoint(path: Path, run: Run) -> Run:
     )
 
 
-def check_finite_params(params: Params, source: Path | str) -> None:
-    """Raises ValueError unless every number is finite."""
+def whole_params(
+    arrays: Mapping[str, np.ndarray],
+    config: Config,
+    seeds: Sequence[int] | None,
+    source: Path | str,
+) -> Params:
+    """The params of these names, of S networks every leaf [S, ...].
+
+    Raises:
+        ValueError: they are not the config's, or not finite.
+    """
+    leading = () if seeds is None else (len(seeds),)
+    wanted = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((*leading, *leaf.shape), leaf.dtype),
+        jax.eval_shape(
+            lambda key: mlp.init(key, config.layer_sizes), jax.random.key(0)
+        ),
+    )
+    params = restore({"params": wanted}, arrays, source)["params"]
+    _check_finite(params, source)
+    return params
+
+
+def _check_finite(params: Params, source: Path | str) -> None:
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         raise ValueError(
             f"{source}: the params are not finite, and nothing can be predicted with them."

@@ -9,7 +9,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxcls.config import MOST_STEPS
+from jaxcls.epochs import History
 
 SETS = ("train", "validation", "test")
 # What results depend on besides the flags and the data.
@@ -66,6 +69,16 @@ def metrics_record(
         "seconds": seconds,
         **environment,
     }
+
+
+def history_columns(history: History) -> dict[str, np.ndarray]:
+    """What the lines of `history.jsonl` tell of epochs, by name: leaves of the history's shape."""
+    columns = {"loss": np.asarray(history.loss)}
+    if history.validation is not None:
+        with np.errstate(invalid="ignore"):  # 0/0 of epochs that were not done
+            columns["validation_loss"] = np.asarray(history.validation.loss)
+            columns["validation_accuracy"] = np.asarray(history.validation.accuracy)
+    return columns
 
 
 def is_recorded(epoch: int) -> bool:

@@ -4,19 +4,16 @@ import os
 from collections.abc import Sequence
 
 import jax
-import numpy as np
-from jax import Array
 
 import jaxcls
-from jaxcls import mlp
 from jaxcls.config import Config, check_seed
 from jaxcls.data.dataset import Dataset
 from jaxcls.data.images import learned
-from jaxcls.files import named_arrays, restore
+from jaxcls.files import named_arrays
 from jaxcls.mlp import Params
 from jaxcls.runs.configs import check_names, settings_record
 from jaxcls.runs.folder import RunFolder
-from jaxcls.runs.loading import check_finite_params
+from jaxcls.runs.loading import whole_params
 from jaxcls.runs.records import as_json, metrics_record
 
 SCRIPT = "save_run"
@@ -56,7 +53,7 @@ def save_run(
 
     >>> import tempfile
     >>> config = Config((2, 1), jaxcls.bernoulli)
-    >>> params = mlp.init(jax.random.key(0), (2, 1))
+    >>> params = jaxcls.mlp.init(jax.random.key(0), (2, 1))
     >>> with tempfile.TemporaryDirectory() as path:
     ...     save_run(path, params, config, class_names=["no", "yes"])
     ...     jaxcls.load_run(path).class_names
@@ -69,7 +66,8 @@ def save_run(
             "none."
         )
     check_names("save_run", config)
-    params = _checked(params, config, seeds)
+    arrays = named_arrays({"params": params})
+    params = whole_params(arrays, config, seeds, "save_run")
     name = None if dataset is None else os.fspath(dataset)
     record = _record(config, train, class_names, seeds, name)
     chosen = {"by": None, "epoch": config.epochs, "epochs_done": config.epochs}
@@ -121,26 +119,6 @@ def _check_kinds(
         check_seed("save_run", seed)
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"save_run: seeds must differ, got {list(seeds)}.")
-
-
-def _checked(params: Params, config: Config, seeds: Sequence[int] | None) -> Params:
-    """The params on the host, if they are the config's."""
-    template = jax.eval_shape(
-        lambda key: mlp.init(key, config.layer_sizes), jax.random.key(0)
-    )
-    if seeds is not None:
-        template = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((len(seeds), *leaf.shape), leaf.dtype),
-            template,
-        )
-    arrays = named_arrays({"params": jax.tree.map(_on_host, params)})
-    whole = restore({"params": template}, arrays, "save_run")["params"]
-    check_finite_params(whole, "save_run")
-    return whole
-
-
-def _on_host(leaf: Array | np.ndarray) -> np.ndarray:
-    return np.asarray(leaf)
 
 
 def _record(

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from jaxcls.batches import scaled
 from jaxcls.checks import check_finite
 from jaxcls.config import Config
 from jaxcls.ensembles import Uncertainty
+from jaxcls.jitting import jitted
 from jaxcls.likelihoods import (
     Likelihood,
     class_probabilities,
@@ -221,7 +222,7 @@ def _in_unit(features: np.ndarray) -> bool:
     return bool(features.min() >= 0 and features.max() <= 1)
 
 
-_of_network = partial(jax.jit, static_argnames=("likelihood", "activation"))
+_of_network = jitted("likelihood", "activation")
 
 
 @_of_network

@@ -440,6 +440,31 @@ def test_wrong_words_on_the_command_line_end_with_2(capsys):
     assert "no-such-flag" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "argv, said",
+    [
+        (
+            ["--sed", "1"],
+            "Unrecognized options: --sed, 1; perhaps --seed or --seeds is m",
+        ),
+        (
+            ["--optimizer", "adagrd"],
+            "invalid choice 'adagrd' for argument '--optimizer'.",
+        ),
+        (["--epochs", "ten"], "Error parsing --epochs: invalid literal for int"),
+        (
+            ["--epochs"],
+            "Missing value for argument '--epochs'. Expected 1 values; --help",
+        ),
+    ],
+)
+def test_a_wrong_word_is_one_line(argv, said, capsys):
+    with pytest.raises(SystemExit):
+        binary(*argv)
+    told = capsys.readouterr().err
+    assert told.startswith(f"train_binary.py: {said}") and told.count("\n") == 1
+
+
 def test_a_finished_run_is_kept_unless_overwrite_says_so(capsys):
     assert binary(*SHORT) == 0
     kept = metrics()
