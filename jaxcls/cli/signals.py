@@ -61,15 +61,14 @@ class StopRequest:
         ]
         before = {each: signal.getsignal(each) for each in mine}
 
-        def first(signum: int, _) -> None:
-            # One that came meanwhile is not lost: the thread has heard of it.
-            for each in mine:
-                signal.signal(each, signal.SIG_DFL)
+        def heard(signum: int, _) -> None:
+            # Stays for a second one, which the thread has heard of, too: of a handler that is
+            # taken away between a signal and its turn, Python prints a traceback.
             self._answer(signum)
 
         with self._watched():
             for each in mine:
-                signal.signal(each, first)
+                signal.signal(each, heard)
             try:
                 yield
             finally:

@@ -224,6 +224,31 @@ def test_no_process_that_waits_inside_xla_outlives_two_signals(kind, signals, co
         process.communicate()
 
 
+TWO_AT_ONCE = """
+import signal, threading, time
+from jaxcls.cli.signals import StopRequest
+
+both = [signal.SIGINT, signal.SIGTERM]
+with StopRequest().listening():
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for each in both:
+        signal.pthread_kill(threading.get_ident(), each)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+    time.sleep(60)
+"""
+
+
+def test_two_signals_before_python_can_answer_the_first():
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_AT_ONCE], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr == (
+        "stopping once what is being trained now is done and saved; "
+        "a second signal stops at once\n"
+    )
+
+
 def test_listening_leaves_no_trace(handlers):
     before, threads = signal.set_wakeup_fd(-1), threading.active_count()
     request = StopRequest()
