@@ -1,4 +1,4 @@
-"""How a CPU multiplies fastest: examples and the first kernel, laid out for its products.
+"""How a device multiplies fastest: examples and the first kernel, laid out for its products.
 
 Nearly all the time of training goes into two products of the first layer, `features @ kernel`
 and its gradient `features.T @ cotangent`. A layout says how a training program holds both
@@ -6,10 +6,10 @@ factors: `train_epochs` here arranges the state, has `epochs.run_epochs` run wit
 product, and puts the state back. It changes no result beyond the order in which sums are rounded,
 and `layout_of` and `arranged` are the one place where it is chosen.
 
-A batch in a layout has `Packed` or `Narrowed` in the place of its features.
+A batch in a layout has `Packed`, `Narrowed` or `Padded` in the place of its features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -35,9 +35,17 @@ from jaxcls.jitting import jitted
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params, dot
 from jaxcls.optimizers import make_optimizer
-from jaxcls.packing import Narrowed, Packed, packed_product, pays_to_pack
+from jaxcls.packing import (
+    Narrowed,
+    Packed,
+    Padded,
+    packed_product,
+    padded_product,
+    pays_to_pack,
+)
 from jaxcls.packing import narrow as narrow
 from jaxcls.packing import pack as pack
+from jaxcls.packing import pad as pad
 from jaxcls.training import TrainState, metrics_of
 
 Tree = TypeVar("Tree")
@@ -62,17 +70,22 @@ class Layout(NamedTuple):
 
 
 def arranged(params: Params, data: Batch, config: Config) -> Batch:
-    """The training set beside `params`, packed where that makes full batches faster.
+    """The training set beside `params`, in the form that makes full batches faster.
 
     It depends on nothing that may change when a run goes on, such as how many epochs it has.
     """
     devices = jax.tree.leaves(params)[0].devices()
-    on_one_cpu = [device.platform for device in devices] == ["cpu"]
     placed = isinstance(data.features, Array) and data.features.devices() != devices
     is_full = steps_per_epoch(data, config) == 1
-    if on_one_cpu and not placed and is_full and pays_to_pack(data):
-        return jax.device_put(pack(data), device_of(params))
+    if len(devices) == 1 and not placed and is_full and pays_to_pack(data):
+        laid = pack if on_cpu(devices) else pad
+        return jax.device_put(laid(data), device_of(params))
     return beside(params, data)
+
+
+def on_cpu(devices: Iterable[jax.Device]) -> bool:
+    """Whether the layouts of a CPU are those of these devices, which are of one kind."""
+    return next(iter(devices)).platform == "cpu"
 
 
 @jitted("config", "num_epochs")
@@ -87,7 +100,7 @@ def train_epochs(
     config: Config,
     num_epochs: int,
 ) -> tuple[TrainState, History]:
-    """`jaxcls.train_epochs` as fast as a CPU multiplies, also of `pack(data)` and `narrow(data)`.
+    """`jaxcls.train_epochs` as fast as a device multiplies, also of data in a layout.
 
     Args, returns and raises as of `jaxcls.train_epochs`.
 
@@ -101,6 +114,8 @@ def train_epochs(
     """
     _check_laid("train_epochs", data, config)
     check_for_epochs(state, hyperparams, validation, config, num_epochs)
+    if isinstance(data.features, Padded) and steps_per_epoch(data, config) > 1:
+        data = data._replace(features=data.features.features)
     layout = layout_of(data, config)
     if isinstance(data.features, Narrowed):
         data = data._replace(features=data.features.features)
@@ -135,9 +150,9 @@ def train_epochs(
 
 @jitted("config")
 def score(params: Params, data: Batch, config: Config) -> Metrics:
-    """`training.score`, also of `pack(data)`."""
+    """`training.score`, also of `pack(data)` and `pad(data)`."""
     # All examples come at once, whatever the layout of training: others are plain.
-    if not isinstance(data.features, Packed):
+    if not isinstance(data.features, Packed | Padded):
         return training.score(params, data, config)
     layout = layout_of(data, config)
     params = map_first_kernel(layout.arrange, params)
@@ -161,6 +176,9 @@ def layout_of(data: Batch, config: Config) -> Layout:
             lambda kernel: kernel[inverse],
             packed_product,
         )
+    if isinstance(features, Padded):
+        product = partial(padded_product, count=num_examples(data))
+        return Layout(_identity, _identity, product)
     units = config.layer_sizes[1]
     is_tiny = units <= _FEW_UNITS and step_size(data, config) * units <= _TINY
     if is_tiny and steps_per_epoch(data, config) > 1:
@@ -183,6 +201,9 @@ def _check_laid(caller: str, data: Batch, config: Config) -> None:
                 f"{caller}: data was packed as a full batch of {num_examples(data)}, got "
                 f"Config.batch_size {config.batch_size}; pass the jaxcls.Batch itself."
             )
+    elif isinstance(features, Padded):
+        some = features.features[: num_examples(data)]
+        check_batch(caller, "data", data._replace(features=some), config)
     elif isinstance(features, Narrowed):
         num_features = len(features.kept) + len(features.dropped)
         if num_features != width:

@@ -1,4 +1,4 @@
-"""Features without most of their zeros, in the form that a CPU multiplies fastest.
+"""Features in the form that a device multiplies fastest: on a CPU without most of their zeros.
 
 These are `layouts`' kinds of data; nothing else asks what kind a batch's features are.
 """
@@ -27,6 +27,9 @@ _CUTS = (0.32, 0.64, 0.95)
 # Widths are multiples of this, so that they, and the compiled program, seldom depend on
 # which of the examples are held out for validation.
 _WIDTH = 32
+# On a GPU XLA sums over examples in parts of so many at most, and would fill up the last part
+# by a copy of the features in each step.
+_PART = 256
 # Rows at a time while packing, which then stay in the cache, and need little memory.
 _CHUNK = 512
 
@@ -77,6 +80,40 @@ class Narrowed(NamedTuple):
     kept: Array | np.ndarray
     dropped: Array | np.ndarray
     features: Array | np.ndarray
+
+
+class Padded(NamedTuple):
+    """Features with rows of zeros after them, for full batches on a GPU.
+
+    Attributes:
+        features: [P, D], of which the first N rows are the examples.
+    """
+
+    features: Array | np.ndarray
+
+
+def pad(data: Batch) -> Batch:
+    """Fills the features up with rows of zeros to a multiple of 256, on the host.
+
+    Targets and weights stay as they are: what the new rows give is cut off, and mini-batches take
+    none of them.
+
+    Args:
+        data: N examples of D features.
+
+    Returns:
+        The same examples with `Padded` features.
+
+    Raises:
+        TypeError, ValueError: it is no batch, or its shapes don't fit each other.
+
+    >>> pad(Batch(np.ones((300, 4)), np.zeros(300))).features.features.shape
+    (512, 4)
+    """
+    check_batch("layouts.pad", "data", data)
+    more = -len(data.targets) % _PART
+    features = np.pad(np.asarray(data.features), ((0, more), (0, 0)))
+    return data._replace(features=cast(Any, Padded(features)))
 
 
 def pack(data: Batch) -> Batch:
@@ -179,6 +216,11 @@ def _block(features: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> Block
 def pays_to_pack(data: Batch) -> bool:
     """Whether a CPU multiplies it so much faster packed that packing it pays."""
     return _LEAST_TO_PACK <= np.size(data.features) <= _MOST_TO_PACK
+
+
+def padded_product(padded: Padded, kernel: Array, count: int) -> Array:
+    """The product [N, H] of the first N of the rows and a kernel."""
+    return dot(padded.features, kernel)[:count]
 
 
 @jax.custom_vjp

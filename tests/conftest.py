@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxcls import data
+from jaxcls import data, layouts
 from jaxcls.cli.compile_cache import use_compile_cache
 
 # What is compiled is kept here, and not in the user's own folder: for this process, the workers
@@ -32,6 +32,27 @@ jax.config.update("jax_num_cpu_devices", 8)
 
 
 collect_ignore = ["types"]  # for type checkers, with errors on purpose
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--as-gpu",
+        action="store_true",
+        help="make every choice of layouts, memory and width as for a GPU, on the CPU",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--as-gpu"):
+        items[:] = [
+            item for item in items if not item.get_closest_marker("cpu_choices")
+        ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def as_gpu(request):
+    if request.config.getoption("--as-gpu"):
+        layouts.on_cpu = lambda devices: False
 
 
 @pytest.fixture(scope="session")

@@ -150,6 +150,7 @@ def start(config):
 FAST = {"adam, two hidden layers"}
 
 
+@pytest.mark.parametrize("laid", [layouts.pack, layouts.pad])
 @pytest.mark.parametrize(
     "name",
     [
@@ -157,7 +158,7 @@ FAST = {"adam, two hidden layers"}
         for name in SETTINGS
     ],
 )
-def test_packed_training_is_plain_training(name, x64):
+def test_laid_out_training_is_plain_training(name, laid, x64):
     config, hyperparams, data = settings(name)
 
     def trained(data):
@@ -166,10 +167,10 @@ def test_packed_training_is_plain_training(name, x64):
         )
 
     state, history = trained(data)
-    got, got_history = trained(layouts.pack(data))
+    got, got_history = trained(laid(data))
     assert_trees_close((got, got_history), (state, history), 1e-11)
     assert_trees_close(
-        score(state.params, layouts.pack(data), config),
+        score(state.params, laid(data), config),
         evaluate(state.params, data, config=config),
         1e-12,
     )
@@ -200,6 +201,13 @@ def test_packed_training_is_plain_training_where_validation_chooses(x64):
     assert_trees_close((got, got_history), (state, history), 1e-11)
 
 
+def test_padding_adds_zeros_alone():
+    padded = layouts.pad(SPARSE).features.features
+    assert padded.shape == (4352, 70)
+    np.testing.assert_array_equal(padded[:4200], SPARSE.features)
+    assert not padded[4200:].any()
+
+
 @pytest.mark.slow
 def test_what_is_never_lit_stays_or_decays(x64):
     dead = ~SPARSE.features.any(axis=0)
@@ -220,6 +228,20 @@ def test_what_is_never_lit_stays_or_decays(x64):
         want = before.params["Dense_0"]["kernel"] * factor
         np.testing.assert_allclose(kernel[dead], want[dead], rtol=1e-13)
         assert (kernel[~dead] != want[~dead]).all()
+
+
+def test_mini_batches_of_padded_data_are_those_of_plain_data():
+    config = Config((70, 8, 1), bernoulli, batch_size=32, epochs=2, dropout=True)
+    hyperparams = Hyperparams(0.1, 0.3)
+    got, want = (
+        train_epochs(
+            *(init_state(KEYS, config), data, KEYS, hyperparams),
+            config=config,
+            num_epochs=2,
+        )
+        for data in (layouts.pad(SPARSE), SPARSE)
+    )
+    jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
 @pytest.mark.slow
@@ -397,16 +419,24 @@ def test_tiny_batches_are_plain_in_another_layout(monkeypatch, x64):
     jax.clear_caches()
 
 
-def test_packed_data_of_another_config_are_refused():
-    packed = layouts.pack(SPARSE)
+@pytest.mark.parametrize(
+    "laid, wrong_width",
+    [
+        (layouts.pack, "packed of 70 features"),
+        (layouts.pad, r"data\.features must be \[N, 69\] .* got \[4200, 70\]"),
+    ],
+)
+def test_laid_out_data_of_another_config_are_refused(laid, wrong_width):
     config = Config((69, 1), bernoulli)
-    state = init_state(KEYS, config)
-    with pytest.raises(ValueError, match="packed of 70 features"):
-        train_epochs(state, packed, KEYS, Hyperparams(), config=config, num_epochs=1)
-    with pytest.raises(
-        TypeError, match=r"data\.features must be an array .* got Packed"
-    ):
-        evaluate(state.params, packed, config=config)
+    state, data = init_state(KEYS, config), laid(SPARSE)
+    with pytest.raises(ValueError, match=wrong_width):
+        train_epochs(state, data, KEYS, Hyperparams(), config=config, num_epochs=1)
+    with pytest.raises(TypeError, match=r"data\.features must be an array .* got Pa"):
+        evaluate(state.params, data, config=config)
+
+
+def test_packed_data_are_for_full_batches():
+    packed = layouts.pack(SPARSE)
     config = Config((70, 1), bernoulli, batch_size=16)
     with pytest.raises(ValueError, match="packed as a full batch of 4200"):
         train_epochs(

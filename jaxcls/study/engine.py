@@ -15,11 +15,12 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxcls import layouts
 from jaxcls.batches import Batch, steps_per_epoch
 from jaxcls.checks import check_data, check_judge
 from jaxcls.config import Config, Hyperparams, Keys, split_seed
 from jaxcls.epochs import History
-from jaxcls.layouts import narrow, pack, score, train_epochs
+from jaxcls.layouts import narrow, pack, pad, score, train_epochs
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
 from jaxcls.packing import pays_to_pack
@@ -69,7 +70,7 @@ class Sets(NamedTuple):
     """The data of many runs, held whole by each device.
 
     Attributes:
-        train: what mini-batches are taken from, on a CPU without columns of zeros.
+        train: what mini-batches are taken from.
         validation: what judges each epoch.
         scored: what is scored at the end, by name; `train` in the form that full batches train
             fastest on.
@@ -97,17 +98,18 @@ def check_sets(
 def place(
     mesh: Mesh, train: Batch, validation: Batch | None, test: Batch | None = None
 ) -> Sets:
-    """Lays the sets on every device; on a CPU the training set packed and narrowed, if it pays."""
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    plain = {"train": train, "validation": validation, "test": test}
-    on_devices = {
-        name: replicate(data, mesh) for name, data in plain.items() if data is not None
+    """Lays the sets on every device, that for training in the forms which are fastest there."""
+    batches = whole = train
+    if pays_to_pack(train) and layouts.on_cpu(mesh.devices.flat):
+        batches, whole = narrow(train), pack(train)
+    elif pays_to_pack(train):
+        batches = whole = pad(train)
+    sets = {"train": whole, "validation": validation, "test": test}
+    scored = {
+        name: replicate(data, mesh) for name, data in sets.items() if data is not None
     }
-    scored, batches = dict(on_devices), on_devices["train"]
-    if on_cpu and pays_to_pack(train):
-        scored["train"] = replicate(pack(train), mesh)
-        batches = replicate(narrow(train), mesh)
-    return Sets(batches, on_devices.get("validation"), scored)
+    placed = scored["train"] if batches is whole else replicate(batches, mesh)
+    return Sets(placed, scored.get("validation"), scored)
 
 
 def num_chunks(num_runs: int, width: int) -> int:

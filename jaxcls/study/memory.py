@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from jaxcls import layouts
 from jaxcls.batches import Batch, step_size, steps_per_epoch
 from jaxcls.config import Config, Hyperparams, Keys, split_seed
 from jaxcls.packing import pays_to_pack
@@ -24,7 +25,7 @@ def memory_needed(
     devices: Sequence[jax.Device],
 ) -> int:
     """About how many bytes the data and `width` runs on each device take."""
-    on_cpu = devices[0].platform == "cpu"
+    on_cpu = layouts.on_cpu(devices)
     each = run_bytes(config, train, validation, test, on_cpu=on_cpu)
     # A GPU takes the next round's memory while the host still looks at the one before.
     rounds = 1 if on_cpu else 2
@@ -96,9 +97,8 @@ def _data_bytes(
     """Bytes of the data on all devices; those of a CPU share them, packed ones besides."""
     sets = [each for each in (train, validation, test) if each]
     numbers = sum(np.size(each.features) for each in sets)
-    if devices[0].platform == "cpu":
+    if layouts.on_cpu(devices):
         # Packed twice, and narrowed once.
         more = 3 * np.size(train.features) if pays_to_pack(train) else 0
         return _FLOAT * (numbers + more)
-    # XLA multiplies by a copy whose rows are filled up to a round number.
-    return 2 * _FLOAT * numbers * len(devices)
+    return _FLOAT * numbers * len(devices)

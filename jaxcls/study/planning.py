@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import jax
 
+from jaxcls import layouts
 from jaxcls.batches import Batch
 from jaxcls.config import Config
 from jaxcls.study.memory import memory_needed
@@ -21,7 +22,7 @@ def usual_memory(devices: Sequence[jax.Device]) -> float:
     >>> usual_memory(jax.devices("cpu"))
     3000000000.0
     """
-    if devices[0].platform == "cpu":
+    if layouts.on_cpu(devices):
         return _MEMORY_ON_CPU
     # Another process's device does not tell.
     own = next(each for each in devices if each.process_index == jax.process_index())
@@ -60,7 +61,7 @@ def plan_width(
     >>> plan_width(*sets, num_runs=9, devices=jax.devices("cpu")[:1], memory=1e9)
     2
     """
-    most = _WIDTH_ON_CPU if devices[0].platform == "cpu" else _MOST
+    most = _WIDTH_ON_CPU if layouts.on_cpu(devices) else _MOST
     share = math.ceil(num_runs / len(devices))
     width = min(most, 2 ** math.ceil(math.log2(share)))
     sets = train, validation, test

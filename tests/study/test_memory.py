@@ -13,7 +13,7 @@ from jaxcls.study.devices import member_mesh, spread
 from jaxcls.study.engine import Members, _run_round, place
 from jaxcls.study.many import per_member
 from jaxcls.study.memory import memory_needed, run_bytes
-from jaxcls.study.planning import plan_width
+from jaxcls.study.planning import plan_width, usual_memory
 
 
 def examples(num_examples, config):
@@ -133,6 +133,16 @@ def gpus(count):
     return [SimpleNamespace(platform="gpu")] * count
 
 
+@pytest.mark.parametrize(
+    "told, want", [({"bytes_limit": 60e9}, 90e9), ({}, 3e9), (None, 3e9)]
+)
+def test_runs_may_take_half_of_what_gpus_have_as_far_as_they_tell(told, want):
+    # The first is another process's, which does not tell.
+    other = SimpleNamespace(platform="gpu", process_index=1)
+    own = SimpleNamespace(platform="gpu", process_index=0, memory_stats=lambda: told)
+    assert usual_memory([other, own, own]) == want
+
+
 CONFIG = Config((100, 32, 1), bernoulli, batch_size=16)
 SETS = examples(1000, CONFIG), examples(100, CONFIG), None
 
@@ -206,9 +216,9 @@ def test_runs_that_do_not_fit_are_refused():
 def test_each_device_holds_the_data_but_those_of_a_cpu_share_them():
     data = 4 * 1100 * 100
     for devices, copies, rounds in (
-        # A GPU multiplies by a copy, and begins a round before the one before is fetched.
-        (gpus(1), 2, 2),
-        (gpus(3), 6, 2),
+        # A GPU begins a round before the one before is fetched.
+        (gpus(1), 1, 2),
+        (gpus(3), 3, 2),
         (jax.devices()[:3], 1, 1),
     ):
         each = run_bytes(CONFIG, *SETS, on_cpu=devices[0].platform == "cpu")

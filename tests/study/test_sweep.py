@@ -465,6 +465,7 @@ def test_a_sweep_goes_on_from_any_of_its_chunks(swept):
     assert [*new] == [key for key, _ in kept[::2]]
 
 
+@pytest.mark.cpu_choices
 def test_a_sweep_that_is_broken_off_has_handed_over_what_it_did(swept):
     plan, outcomes, kept = swept
     done = {}
@@ -541,6 +542,7 @@ def test_several_programs_are_one_sweep():
     assert_same(again.scores, outcomes[0].runs.scores)
 
 
+@pytest.mark.cpu_choices
 def test_the_number_of_settings_compiles_nothing():
     from jaxcls.study.engine import _run_round
 
