@@ -478,8 +478,8 @@ def checked(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
     )
 
 
-def about_machine(argv: list[str]) -> dict:
-    found = json.loads(output_of((str(HERE / "peers" / "machine.py"),)))
+def about_machine(argv: list[str], device: str) -> dict:
+    found = json.loads(output_of((str(HERE / "peers" / "machine.py"), device)))
     return found | {
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["scripts/benchmark.py", *argv]),
@@ -504,7 +504,7 @@ def main(argv: list[str] | None = None) -> int:
     measured, machine = [], {}
     try:
         flags, peers = checked(flags)
-        machine = about_machine(sys.argv[1:] if argv is None else argv)
+        machine = about_machine(sys.argv[1:] if argv is None else argv, flags.device)
         with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
             run_all(flags, peers, Path(home), measured)
     except ValueError as error:

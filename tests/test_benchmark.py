@@ -312,7 +312,7 @@ def test_a_failed_process_ends_it_with_what_was_measured(
     monkeypatch.setattr(benchmark, "measure", measure)
     machine = {"machine": "2 cores", "matmul_gflops": 90.0}
     machine |= {"versions": {}, "date": "today", "command": "benchmark.py"}
-    monkeypatch.setattr(benchmark, "about_machine", lambda argv: machine)
+    monkeypatch.setattr(benchmark, "about_machine", lambda *_: machine)
     file = folder / "all.json"
     argv = ["--data-dir", str(folder), "--peers", "sklearn", "--json", str(file)]
     assert benchmark.main(argv) == 1
@@ -323,7 +323,7 @@ def test_a_failed_process_ends_it_with_what_was_measured(
 
 
 def test_ctrl_c_ends_it_with_one_line(benchmark, folder, monkeypatch, capsys):
-    def stop(_):
+    def stop(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(benchmark, "about_machine", stop)

@@ -49,29 +49,32 @@ def learned(features: np.ndarray, shape: tuple[int, int] | None) -> dict | None:
     if shape is None or features.dtype != np.uint8:
         return None
     images = features[:: max(1, len(features) // 1_000)].reshape(-1, *shape)
-    edge = float(np.median([np.median(border(each)) for each in images]))
+    edge = float(np.median(np.median(border(images), axis=-1)))
     light, plain = edge > 127, min(edge, 255 - edge) <= _PLAIN
-    inked = (255 - each if light else each for each in images)
-    placed = [_placed(each) for each in inked if each.any()]
-    offsets, extents = np.reshape(placed, (-1, 2)).T
+    inked = 255 - images if light else images
+    offsets, extents = _placed(inked[inked.any((1, 2))])
     centred = bool(
-        len(placed)
+        len(offsets)
         and np.quantile(offsets, 0.95) <= _NEAR
         and abs(np.median(extents) - _BOX) < 1.5 / 28
     )
     return {"light_ground": light, "plain_ground": plain, "centred": centred}
 
 
-def _placed(grey: np.ndarray) -> tuple[float, float]:
-    """How far the mass is from the middle, and the ink's longer side, in shares of the size."""
+def _placed(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far [...] the mass is from the middle, and the ink's longer side [...].
+
+    Both are shares of the size of images [..., H, W] that have ink.
+    """
     offsets, extents = [], []
-    for axis, size in enumerate(grey.shape):
-        profile = grey.sum(1 - axis, dtype=np.float64)
-        mass = profile @ np.arange(size) / profile.sum()
+    for other in (-1, -2):
+        profile, size = grey.sum(other, dtype=np.float64), grey.shape[-3 - other]
+        mass = profile @ np.arange(size) / profile.sum(-1)
         offsets.append(abs(mass - size / 2) / size)
-        places = np.flatnonzero(grey.max(1 - axis) >= INK * grey.max())
-        extents.append((np.ptp(places) + 1) / size)
-    return max(offsets), max(extents)
+        lit = grey.max(other) >= INK * grey.max((-2, -1))[..., None]
+        end = size - lit[..., ::-1].argmax(-1)
+        extents.append((end - lit.argmax(-1)) / size)
+    return np.maximum(*offsets), np.maximum(*extents)
 
 
 def read_image(

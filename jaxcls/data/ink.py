@@ -284,5 +284,6 @@ def _extent(is_ink: np.ndarray, axis: int, shape: tuple[int, ...]) -> tuple[int,
 
 
 def border(grey: np.ndarray) -> np.ndarray:
-    """The pixels [B] of its four sides."""
-    return np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    """The pixels [..., B] of the four sides of images [..., H, W]."""
+    sides = grey[..., 0, :], grey[..., -1, :], grey[..., 0], grey[..., -1]
+    return np.concatenate(sides, axis=-1)

@@ -1,14 +1,20 @@
-"""Prints what benchmark.py says of the machine: processor, matrix products, versions."""
+"""Prints what benchmark.py says of the machine: processor or GPU, matrix products, versions.
+
+python scripts/peers/machine.py gpu     # or cpu
+"""
 
 import importlib.metadata
 import json
+import sys
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from common import versions  # pyrefly: ignore[missing-import]
 
-from jaxcls.cli.device import machine
+from jaxcls.cli.device import choose_device, describe, machine
+from jaxcls.cli.device import versions as of_results
 
 SIZE, TIMES = 2048, 20
 PACKAGES = ("jaxcls", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -18,7 +24,8 @@ PACKAGES += ("scikit-learn", "torch")
 def matmul_gflops() -> float:
     """float32 operations per second of the best of `TIMES` products, in 1e9."""
     a = jax.random.normal(jax.random.key(0), (SIZE, SIZE), jnp.float32)
-    product = jax.jit(jnp.matmul)
+    # A GPU may otherwise round to ten bits.
+    product = jax.jit(partial(jnp.matmul, precision="highest"))
     seconds = []
     for _ in range(TIMES):
         start = time.perf_counter()
@@ -28,13 +35,21 @@ def matmul_gflops() -> float:
 
 
 if __name__ == "__main__":
+    try:
+        device = choose_device(sys.argv[1])
+    except ValueError as error:
+        sys.exit(f"benchmark.py: {error}")
+    where = (
+        machine() if device.platform == "cpu" else f"{describe(device)}, {machine()}"
+    )
     found = {each.name for each in importlib.metadata.distributions()}
     print(
         json.dumps(
             {
-                "machine": machine(),
+                "machine": where,
                 "matmul_gflops": matmul_gflops(),
-                "versions": versions([name for name in PACKAGES if name in found]),
+                "versions": versions([name for name in PACKAGES if name in found])
+                | of_results(describe(device)),
             }
         )
     )
