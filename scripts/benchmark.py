@@ -31,16 +31,21 @@ import tyro
 from peers.common import FILES, JOBS, usable_cores  # pyrefly: ignore[missing-import]
 
 HERE = Path(__file__).parent
-PEERS = {"torch": "torch", "sklearn": "sklearn", "nnx": "flax"}  # and their packages
+# And their packages.
+PEERS = {"torch": "torch", "torchfunc": "torch", "sklearn": "sklearn", "nnx": "flax"}
 RECIPES = {"A": "a", "D": "d"}  # the jobs that scripts/train_binary.py knows by name
 SCALED, SCALED_EPOCHS = "A", (50, 100, 200)
-TRAIN_MANY, COUNTED = ("jaxcls", "torch"), "sweep"
+COUNTED = "sweep"
+# Who trains one model, and who many.
+TRAIN_ONE = ("jaxcls", "torch", "sklearn", "nnx")
+TRAIN_MANY = ("jaxcls", "torch", "torchfunc")
 COUNTS = {"cpu": (1, 64, 1024, 10_000), "gpu": (1, 64, 1024, 16_384)}
 AGREE = 0.01  # of test accuracy, within which times are compared
 COLD = "jaxcls, cold"
 TITLES = {
     "jaxcls": "jaxcls",
     "torch": "PyTorch",
+    "torchfunc": "PyTorch, torch.func",
     "sklearn": "scikit-learn",
     "nnx": "flax.nnx",
     COLD: "jaxcls, nothing compiled before",
@@ -98,8 +103,9 @@ class Flags:
     )
     """A, D: sections of the course notes; M: three classes; T: ten, up to an accuracy;
     seeds, sweep: many models of M and of D, in jaxcls and in PyTorch, minutes each."""
-    peers: tuple[Literal["torch", "sklearn", "nnx"], ...] | None = None
-    """Whom to time beside jaxcls, by default all that are installed; no name for none."""
+    peers: tuple[Literal["torch", "torchfunc", "sklearn", "nnx"], ...] | None = None
+    """Whom to time beside jaxcls, by default all that are installed; no name for none. torchfunc
+    trains many models at once, and one alone it leaves to torch."""
     device: Literal["cpu", "gpu"] = "cpu"
     """Where all but scikit-learn train."""
     repeats: int = 5
@@ -151,7 +157,7 @@ def plan(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
     contestants, rounds = ("jaxcls", *peers), range(1, flags.repeats + 1)
     if "train" in flags.only:
         for job, round, who in itertools.product(flags.jobs, rounds, contestants):
-            if JOBS[job].models > 1 and who not in TRAIN_MANY:
+            if who not in (TRAIN_MANY if JOBS[job].models > 1 else TRAIN_ONE):
                 continue
             # How many epochs a target takes is a matter of luck, of which each round gets
             # its own; the other jobs keep the notes' seed.
@@ -190,6 +196,8 @@ def plan_processes(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator
                 command = (*script, str(home / f"{job}{round}-{cache.name}-run"))
                 yield Run(about("process", job, who, round), command, cache)
             for who in peers if round else ():
+                if who not in TRAIN_ONE:
+                    continue
                 command = program(who, job, flags, "--once")
                 yield Run(about("process", job, who, round), command)
 

@@ -229,11 +229,20 @@ def test_the_contestants_take_turns(benchmark, tmp_path):
     assert turns == [(round, who) for round in (1, 2) for who in order]
 
 
-def test_scikit_learn_and_nnx_train_no_many_models(benchmark, tmp_path):
-    flags = benchmark.Flags(tmp_path, jobs=("sweep",), repeats=1)
-    runs = list(benchmark.plan(flags, ("torch", "sklearn", "nnx"), tmp_path))
-    parts = [(run.about["section"], run.about["who"]) for run in runs]
-    assert parts == [("train", "jaxcls"), ("train", "torch")]
+@pytest.mark.parametrize(
+    "job, want",
+    [
+        ("sweep", ["jaxcls", "torch", "torchfunc"]),
+        ("D", ["jaxcls", "torch", "sklearn", "nnx"]),
+    ],
+)
+def test_who_trains_many_models_and_who_one(benchmark, tmp_path, job, want):
+    flags = benchmark.Flags(tmp_path, jobs=(job,), repeats=1)
+    runs = list(benchmark.plan(flags, tuple(benchmark.PEERS), tmp_path))
+    trained = [run.about["who"] for run in runs if run.about["section"] == "train"]
+    processes = {run.about["who"] for run in runs if run.about["section"] == "process"}
+    assert trained == want
+    assert processes <= {*want, benchmark.COLD} and bool(processes) is (job == "D")
 
 
 @pytest.mark.parametrize(
@@ -332,7 +341,9 @@ def test_ctrl_c_ends_it_with_one_line(benchmark, folder, monkeypatch, capsys):
 
 
 def test_a_peer_that_is_missing(benchmark, folder, monkeypatch, capsys):
-    monkeypatch.setitem(benchmark.PEERS, "torch", "no_such_package")
+    peers = benchmark.PEERS | {"torch": "no_such_package"}
+    del peers["torchfunc"]  # of the same package
+    monkeypatch.setattr(benchmark, "PEERS", peers)
     flags = benchmark.Flags(folder, peers=None)
     assert benchmark.checked(flags)[1] == ("sklearn", "nnx")
     assert capsys.readouterr().err == (

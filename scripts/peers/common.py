@@ -71,8 +71,9 @@ class Job:
 
 
 MANY = (
-    "scored at the end: in jaxcls one program for all, in PyTorch one after another; "
-    "accuracies are means over the models. scikit-learn and flax.nnx take no part"
+    "scored at the end: in jaxcls one program for all, in PyTorch one after another, and all at "
+    "once by torch.func; accuracies are means over the models. scikit-learn and flax.nnx take no "
+    "part"
 )
 JOBS = {
     "A": Job(
