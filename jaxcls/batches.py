@@ -81,29 +81,49 @@ def steps_per_epoch(data: Batch, config: Config) -> int:
     return math.ceil(num_examples(data) / step_size(data, config))
 
 
-def epoch_rows(key: Array, data: Batch, config: Config) -> tuple[Array, Array]:
+def epoch_rows(
+    key: Array, data: Batch, config: Config, count: Array | None = None
+) -> tuple[Array, Array]:
     """Rows [T, B] of each step's examples, and which [T, B] count.
 
     Every example counts in exactly one place, in a new order drawn from `key` if
     `config.shuffle`, else in the order of `data`. The last step is filled up, at its
     beginning, with examples that have counted already.
+
+    Of the first `count` examples alone, traced and at least a step's, they are as of data that
+    have no others.
     """
-    count, size = num_examples(data), step_size(data, config)
+    size = step_size(data, config)
+    real = num_examples(data) if count is None else count
     starts = jnp.arange(steps_per_epoch(data, config), dtype=jnp.int32)[:, None] * size
-    places = jnp.minimum(starts, count - size) + jnp.arange(size, dtype=jnp.int32)
+    places = jnp.minimum(starts, real - size) + jnp.arange(size, dtype=jnp.int32)
     rows = places
     if config.shuffle:
-        rows = _new_order(key, count)[places]
+        order = _new_order(key, num_examples(data), count)
+        rows = order[places]
     return rows, places >= starts
 
 
-def _new_order(key: Array, count: int) -> Array:
-    """The numbers 0 to `count` - 1 [N] int32, each order as likely as any other."""
+def _new_order(key: Array, most: int, count: Array | None = None) -> Array:
+    """The numbers 0 to `most` - 1 [N] int32, each order as likely as any other.
+
+    With a count it orders the first so many, as it would without the others, and leaves those
+    behind them.
+    """
     # Sorted by 64 random bits each. jax.random.permutation takes twice the time: it sorts twice.
     # That any two of a million have the same bits has a probability of 3e-8.
-    bits = jax.random.bits(key, (2 * count,), jnp.uint32).reshape(2, count)
-    numbers = jnp.arange(count, dtype=jnp.int32)
-    return jax.lax.sort((*bits, numbers), num_keys=2)[-1]
+    bits = jax.random.bits(key, (2 * most,), jnp.uint32)
+    numbers = jnp.arange(most, dtype=jnp.int32)
+    if count is None:
+        high, low = bits.reshape(2, most)
+    else:
+        # Those that a draw of 2 x count has: a number's bits hang on its place alone.
+        high, low = bits[:most], jax.lax.dynamic_slice_in_dim(bits, count, most)
+        high, low = (
+            jnp.where(numbers < count, each, np.uint32(2**32 - 1))
+            for each in (high, low)
+        )
+    return jax.lax.sort((high, low, numbers), num_keys=2)[-1]
 
 
 def take(data: Batch, rows: Array, real: Array, config: Config) -> Batch:

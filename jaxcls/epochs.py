@@ -162,6 +162,7 @@ def run_epochs(
     config: Config,
     num_epochs: int,
     judge: Callable[[Params], Metrics] | None,
+    count: Array | None = None,
     apply: Callable[..., Array] = mlp.apply,
     optimizer_of: OptimizerOf = make_optimizer,
 ) -> tuple[TrainState, History]:
@@ -170,6 +171,8 @@ def run_epochs(
     Args:
         state, data, keys, hyperparams, until, config, num_epochs: as of `train_epochs`.
         judge: scores params on the validation set, or None without one.
+        count: [] how many examples count, where others behind them, whose weights are 0, only fill
+            up mini-batches' data; None if all do.
         apply: the network, as `mlp.apply`.
         optimizer_of: as `make_optimizer`.
     """
@@ -180,14 +183,15 @@ def run_epochs(
     )
     weight_sum = jnp.sum(loss_weights(data, hyperparams))
     is_weighed = data.weights is not None or hyperparams.class_weights is not None
-    mean_weight = weight_sum / num_examples(data) if is_weighed else None
+    num_real = num_examples(data) if count is None else count
+    mean_weight = weight_sum / num_real if is_weighed else None
     take_step = partial(
         checked_step, config=config, apply=apply, optimizer_of=optimizer_of
     )
 
     def one(state, epoch):
         state, loss_sum = _train_epoch(
-            state, epoch, data, keys, hyperparams, config, take_step, mean_weight
+            state, epoch, data, keys, hyperparams, config, take_step, mean_weight, count
         )
         state = state._replace(epoch=epoch + 1)
         scores = None
@@ -230,10 +234,12 @@ def _train_epoch(
     config: Config,
     take_step: Callable[..., tuple[TrainState, Array]],
     mean_weight: Array | None,
+    count: Array | None,
 ) -> tuple[TrainState, Array]:
     """One epoch: the state after it, and the sum of its losses.
 
-    The mean weight is that of the whole set, or None where nothing is weighed.
+    The mean weight is that of the whole set, or None where nothing is weighed; the count as of
+    `run_epochs`.
     """
     num_steps = steps_per_epoch(data, config)
     # A schedule follows the epochs; their steps so far may have been of data of another size.
@@ -268,7 +274,7 @@ def _train_epoch(
         # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
         return (state, loss_sum + batch_loss_sum), None
 
-    batches = epoch_rows(jax.random.fold_in(keys.shuffle, epoch), data, config)
+    batches = epoch_rows(jax.random.fold_in(keys.shuffle, epoch), data, config, count)
     zero = jnp.zeros((), _loss_dtype(state, data, hyperparams))
     carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
     return carry

@@ -36,6 +36,7 @@ from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params, dot
 from jaxcls.optimizers import make_optimizer
 from jaxcls.packing import (
+    Chosen,
     Narrowed,
     Packed,
     Padded,
@@ -116,8 +117,11 @@ def train_epochs(
     check_for_epochs(state, hyperparams, validation, config, num_epochs)
     if isinstance(data.features, Padded) and steps_per_epoch(data, config) > 1:
         data = data._replace(features=data.features.features)
-    layout = layout_of(data, config)
-    if isinstance(data.features, Narrowed):
+    layout, count = layout_of(data, config), None
+    if isinstance(data.features, Chosen):
+        # A step takes numbers of rows, by which the layout takes the features.
+        count, data = data.features.count, data._replace(features=data.features.rows)
+    elif isinstance(data.features, Narrowed):
         data = data._replace(features=data.features.features)
 
     def apply(params, features, *, masks, rate, activation):
@@ -142,6 +146,7 @@ def train_epochs(
         config=config,
         num_epochs=num_epochs,
         judge=None if validation is None else judge,
+        count=count,
         apply=apply,
         optimizer_of=partial(_laid, layout) if own else make_optimizer,
     )
@@ -166,6 +171,11 @@ def score(params: Params, data: Batch, config: Config) -> Metrics:
 def layout_of(data: Batch, config: Config) -> Layout:
     """The layout of a training program that sees these data."""
     features = data.features
+    if isinstance(features, Chosen):
+        shared = layout_of(data._replace(features=cast(Any, features.features)), config)
+        return shared._replace(
+            product=lambda rows, held: shared.product(features.plain()[rows], held)
+        )
     if isinstance(features, Narrowed):
         of_kept = layout_of(data._replace(features=features.features), config)
         return _narrow_layout(features, of_kept)
@@ -189,6 +199,12 @@ def layout_of(data: Batch, config: Config) -> Layout:
 def _check_laid(caller: str, data: Batch, config: Config) -> None:
     """Raises unless a batch, also a packed or narrowed one, is for `config`."""
     features = data.features if isinstance(data, Batch) else None
+    if isinstance(features, Chosen):
+        shared, own = features.features, features.plain()[features.rows]
+        features = own
+        if isinstance(shared, Narrowed):
+            features = shared._replace(features=own)
+        data = data._replace(features=cast(Any, features))
     width = config.layer_sizes[0]
     if isinstance(features, Packed):
         if features.order.shape != (width,):

@@ -92,6 +92,31 @@ class Padded(NamedTuple):
     features: Array | np.ndarray
 
 
+class Chosen(NamedTuple):
+    """Rows of features that others share, for mini-batches.
+
+    Attributes:
+        features: [N, D], or `Narrowed` ones.
+        rows: [M] int32, those that are meant; the batch's targets and weights are theirs.
+        count: [] int32, how many count, before others that only fill up; None if all do.
+    """
+
+    features: Array | np.ndarray | Narrowed
+    rows: Array | np.ndarray
+    count: Array | None
+
+    def plain(self) -> Array | np.ndarray:
+        """The numbers [N, D] of which a step takes rows."""
+        shared = self.features
+        return shared.features if isinstance(shared, Narrowed) else shared
+
+
+def chosen(pool: Batch, own: Batch, rows: Any, count: Any) -> Batch:
+    """A batch of M rows of a pool, whose targets and weights are `own`'s."""
+    features = Chosen(cast(Any, pool.features), rows, count)
+    return own._replace(features=cast(Any, features))
+
+
 def pad(data: Batch) -> Batch:
     """Fills the features up with rows of zeros to a multiple of 256, on the host.
 

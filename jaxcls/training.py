@@ -18,7 +18,6 @@ from jaxcls import mlp
 from jaxcls.batches import (
     Batch,
     beside,
-    features_dtype,
     weights_of,
 )
 from jaxcls.checks import (
@@ -274,5 +273,4 @@ def loss_weights(batch: Batch, hyperparams: Hyperparams) -> Array | np.ndarray:
     if hyperparams.class_weights is None:
         return weights
     labels = labels_of(batch.targets).astype(jnp.int32)
-    dtype = features_dtype(batch)
-    return weights * jnp.asarray(hyperparams.class_weights, dtype)[labels]
+    return weights * jnp.asarray(hyperparams.class_weights)[labels]

@@ -62,8 +62,9 @@ from jaxcls import Batch, Config, Hyperparams, Keys, mlp  # noqa: E402
 from jaxcls.batches import epoch_rows  # noqa: E402
 from jaxcls.study import memory, planning  # noqa: E402
 from jaxcls.study.devices import member_mesh  # noqa: E402
-from jaxcls.study.engine import Members, joined, place, train_members  # noqa: E402
+from jaxcls.study.engine import Members, joined, train_members  # noqa: E402
 from jaxcls.study.many import per_member  # noqa: E402
+from jaxcls.study.sets import place  # noqa: E402
 
 A = Config((784, 32, 1), jaxcls.bernoulli, "sgd", epochs=500)
 D = dataclasses.replace(A, batch_size=16, shuffle=False, dropout=True, epochs=2)

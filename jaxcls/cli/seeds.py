@@ -39,10 +39,11 @@ from jaxcls.runs import (
 )
 from jaxcls.runs.records import SETS
 from jaxcls.study.devices import member_mesh
-from jaxcls.study.engine import Members, Runs, joined, place, train_members
+from jaxcls.study.engine import Members, Runs, joined, train_members
 from jaxcls.study.many import per_member
 from jaxcls.study.memory import memory_needed
 from jaxcls.study.planning import plan_width
+from jaxcls.study.sets import place
 from jaxcls.study.sweep import Done
 
 

@@ -198,7 +198,7 @@ def _is_centred(grey: np.ndarray) -> bool:
     if np.median(border(grey)) > 0.1 * grey.max():
         return False
     offset, extent = _placed(grey)
-    return offset <= _NEAR_ENOUGH and _SMALLEST <= extent <= _LARGEST
+    return bool(offset <= _NEAR_ENOUGH and _SMALLEST <= extent <= _LARGEST)
 
 
 def _centred(

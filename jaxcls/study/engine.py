@@ -15,16 +15,15 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxcls import layouts
-from jaxcls.batches import Batch, steps_per_epoch
-from jaxcls.checks import check_data, check_judge
+from jaxcls.batches import steps_per_epoch
 from jaxcls.config import Config, Hyperparams, Keys, split_seed
 from jaxcls.epochs import History
-from jaxcls.layouts import narrow, pack, pad, score, train_epochs
+from jaxcls.layouts import score, train_epochs
 from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
-from jaxcls.packing import pays_to_pack
-from jaxcls.study.devices import replicate, spread, to_host
+from jaxcls.study.devices import spread, to_host
+from jaxcls.study.rows import Rows, sets_of
+from jaxcls.study.sets import Sets
 from jaxcls.training import chosen_params, init_state
 
 
@@ -35,11 +34,13 @@ class Members(NamedTuple):
         seeds: [S] uint32, each as `Keys.from_seed` takes it.
         hyperparams: leaves [S, ...].
         params: starting params with leaves [S, ...]; None draws them from the seeds.
+        rows: of the set that all share, where each has sets of its own.
     """
 
     seeds: np.ndarray
     hyperparams: Hyperparams
     params: Params | None = None
+    rows: Rows | None = None
 
 
 class Runs(NamedTuple):
@@ -64,52 +65,6 @@ class Runs(NamedTuple):
     scores: dict[str, Metrics]
     history: History | None
     params: Params | None
-
-
-class Sets(NamedTuple):
-    """The data of many runs, held whole by each device.
-
-    Attributes:
-        train: what mini-batches are taken from.
-        validation: what judges each epoch.
-        scored: what is scored at the end, by name; `train` in the form that full batches train
-            fastest on.
-    """
-
-    train: Batch
-    validation: Batch | None
-    scored: dict[str, Batch]
-
-
-def check_sets(
-    caller: str,
-    config: Config,
-    train: Batch,
-    validation: Batch | None,
-    test: Batch | None,
-) -> None:
-    """Raises unless the sets fit the config."""
-    for name, data in (("train", train), ("validation", validation), ("test", test)):
-        if data is not None:
-            check_data(caller, name, data, config)
-    check_judge(caller, config, validation)
-
-
-def place(
-    mesh: Mesh, train: Batch, validation: Batch | None, test: Batch | None = None
-) -> Sets:
-    """Lays the sets on every device, that for training in the forms which are fastest there."""
-    batches = whole = train
-    if pays_to_pack(train) and layouts.on_cpu(mesh.devices.flat):
-        batches, whole = narrow(train), pack(train)
-    elif pays_to_pack(train):
-        batches = whole = pad(train)
-    sets = {"train": whole, "validation": validation, "test": test}
-    scored = {
-        name: replicate(data, mesh) for name, data in sets.items() if data is not None
-    }
-    placed = scored["train"] if batches is whole else replicate(batches, mesh)
-    return Sets(placed, scored.get("validation"), scored)
 
 
 def num_chunks(num_runs: int, width: int) -> int:
@@ -139,7 +94,7 @@ def train_members(
     Args:
         members: all S of them.
         width: members of a chunk; the last one may have fewer.
-        sets: as of `place`.
+        sets: as of `place`, or of `place_pool` where members have rows of their own.
         epochs: to do, at most `config.epochs`.
         config: static.
         mesh: of the devices.
@@ -257,6 +212,8 @@ def _run_round(
 def _run(member: Members, sets: Sets, epochs: Array, *, config: Config) -> Runs:
     """One run, from its seed to its scores."""
     keys, hyperparams = Keys(*split_seed(member.seeds)), member.hyperparams
+    if member.rows is not None:
+        sets = sets_of(member.rows, sets, config)
     num_steps = steps_per_epoch(sets.train, config)
     # Made in here, so that step and epoch, which all runs share, are no arrays of many.
     state = init_state(keys, config, member.params, hyperparams)

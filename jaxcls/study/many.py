@@ -1,6 +1,7 @@
 """`fit_many`: `fit` for many seeds and hyperparams at once."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,8 +13,10 @@ from jaxcls.checks import check_hyperparams
 from jaxcls.config import Config, Hyperparams, check_seed
 from jaxcls.mlp import Params
 from jaxcls.study.devices import member_mesh
-from jaxcls.study.engine import Members, Runs, check_sets, joined, place, train_members
+from jaxcls.study.engine import Members, Runs, joined, train_members
 from jaxcls.study.planning import plan_width, usual_memory
+from jaxcls.study.rows import RowsGiven, checked_rows, groups_of, num_copied
+from jaxcls.study.sets import check_sets, place, place_pool
 
 
 def fit_many(
@@ -25,6 +28,9 @@ def fit_many(
     test: Batch | None = None,
     *,
     params: Params | None = None,
+    train_rows: RowsGiven | None = None,
+    validation_rows: RowsGiven | None = None,
+    test_rows: RowsGiven | None = None,
     width: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     on_chunks: Callable[[dict[int, Runs]], None] | None = None,
@@ -38,6 +44,10 @@ def fit_many(
     They share the data and the config, and thereby one compiled program. A run whose loss or
     params are no longer finite goes on beside the others, whom it does not touch, and says so.
 
+    With `train_rows` each run trains on rows of its own of `train`, as `fit` does on these alone,
+    and is judged by other rows of it: folds and resplits (`data.folds`) are one program, or two
+    where sizes differ in a way that changes a program.
+
     Args:
         seeds: S, of the runs' keys.
         config: static, of all.
@@ -46,6 +56,10 @@ def fit_many(
         validation: scored after each epoch; with `config.monitor` it chooses each run's params.
         test: scored once, with the chosen params.
         params: what the runs start from, leaves [S, ...]; drawn from the seeds by default.
+        train_rows: [S, M] whole numbers, the rows of `train` that each run trains on, or S lists of
+            them; all by default.
+        validation_rows: rows likewise, in the place of `validation`.
+        test_rows: rows likewise, in the place of `test`.
         width: runs that a device trains side by side, as `planning.plan_width` by default.
         devices: jax's by default.
         on_chunks: called with chunks of `width` runs, by their numbers, as they are trained.
@@ -72,32 +86,71 @@ def fit_many(
             )
     if width is not None and width < 1:
         raise ValueError(f"fit_many: width must be at least 1, got {width}.")
-    check_sets("fit_many", config, train, validation, test)
+    judged = train if validation_rows is not None else validation
+    check_sets("fit_many", config, train, judged, test)
     members = _members(seeds, config, hyperparams, params)
     devices = jax.devices() if devices is None else devices
     mesh = member_mesh(devices)
-    if width is None:
-        width = plan_width(
+    given = {"train": train_rows, "validation": validation_rows, "test": test_rows}
+    given = {name: rows for name, rows in given.items() if rows is not None}
+    if given:
+        _check_apart(given, validation, test)
+        rows = checked_rows("fit_many", given, len(members.seeds), len(train.targets))
+        groups = groups_of(rows, config)
+        sets = place_pool(mesh, train)
+    else:
+        groups = [(np.arange(len(members.seeds)), None)]
+        sets = place(mesh, train, validation, test)
+    parts, first = [], 0
+    for numbers, rows in groups:
+        some = jax.tree.map(lambda leaf, numbers=numbers: leaf[numbers], members)
+        side_by_side = width or plan_width(
             config,
             train,
             validation,
             test,
-            num_runs=len(members.seeds),
+            num_runs=len(numbers),
             devices=devices,
             memory=usual_memory(devices),
+            copied=0 if rows is None else num_copied(rows),
         )
-    sets = place(mesh, train, validation, test)
-    return joined(
-        train_members(
-            members,
-            width,
+        trained = train_members(
+            some._replace(rows=rows),
+            side_by_side,
             sets,
             config.epochs,
             config=config,
             mesh=mesh,
-            on_chunks=on_chunks,
+            on_chunks=on_chunks and partial(_tell, on_chunks, first),
         )
-    )
+        parts.append(joined(trained))
+        first += len(trained)
+    runs = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    order = np.argsort(np.concatenate([numbers for numbers, _ in groups]))
+    return jax.tree.map(lambda leaf: leaf[order], runs)
+
+
+def _tell(
+    on_chunks: Callable[[dict[int, Runs]], None], first: int, new: dict[int, Runs]
+) -> None:
+    """Tells of a program's chunks, numbered on from those of the programs before it."""
+    on_chunks({first + chunk: runs for chunk, runs in new.items()})
+
+
+def _check_apart(
+    given: dict[str, Any], validation: Batch | None, test: Batch | None
+) -> None:
+    if "train" not in given:
+        raise ValueError(
+            f"fit_many: {' and '.join(given)}_rows need train_rows: the rows that each run trains "
+            "on, apart from these."
+        )
+    for name, data in (("validation", validation), ("test", test)):
+        if data is not None:
+            raise ValueError(
+                f"fit_many: {name} is a set that all runs share, and train_rows give each run sets "
+                f"of its own; give {name}_rows of train, or score the params with evaluate."
+            )
 
 
 def _members(

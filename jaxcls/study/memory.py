@@ -23,10 +23,15 @@ def memory_needed(
     *,
     width: int,
     devices: Sequence[jax.Device],
+    copied: int = 0,
 ) -> int:
-    """About how many bytes the data and `width` runs on each device take."""
+    """About how many bytes the data and `width` runs on each device take.
+
+    Each run copies so many examples for itself.
+    """
     on_cpu = layouts.on_cpu(devices)
     each = run_bytes(config, train, validation, test, on_cpu=on_cpu)
+    each += _FLOAT * copied * config.layer_sizes[0]
     # A GPU takes the next round's memory while the host still looks at the one before.
     rounds = 1 if on_cpu else 2
     data = _data_bytes(train, validation, test, devices)

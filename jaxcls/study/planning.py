@@ -38,6 +38,7 @@ def plan_width(
     num_runs: int,
     devices: Sequence[jax.Device],
     memory: float,
+    copied: int = 0,
 ) -> int:
     """Runs that each device trains side by side, by rule and not by measuring.
 
@@ -50,6 +51,7 @@ def plan_width(
         num_runs: how many there are.
         devices: which train them.
         memory: bytes on all devices together.
+        copied: examples that each run copies for itself, as of `rows.num_copied`.
 
     Raises:
         ValueError: not even one run on each device fits.
@@ -66,7 +68,9 @@ def plan_width(
     width = min(most, 2 ** math.ceil(math.log2(share)))
     sets = train, validation, test
     while (
-        needed := memory_needed(config, *sets, width=width, devices=devices)
+        needed := memory_needed(
+            config, *sets, width=width, devices=devices, copied=copied
+        )
     ) > memory:
         if width == 1:
             raise ValueError(

@@ -17,17 +17,10 @@ from jax.sharding import Mesh
 from jaxcls.batches import Batch
 from jaxcls.config import check_seed
 from jaxcls.study.devices import member_mesh
-from jaxcls.study.engine import (
-    Members,
-    Runs,
-    Sets,
-    check_sets,
-    picked,
-    place,
-    train_members,
-)
+from jaxcls.study.engine import Members, Runs, picked, train_members
 from jaxcls.study.planning import plan_width, usual_memory
 from jaxcls.study.ranking import FACTOR, Outcome, outcome_of, ranked, survivors
+from jaxcls.study.sets import Sets, check_sets, place
 from jaxcls.study.settings import Setting
 from jaxcls.study.settings import settle as settle
 from jaxcls.study.space import Choice as Choice

@@ -14,9 +14,10 @@ import jaxcls
 from jaxcls.cli.device import choose_devices
 from jaxcls.interop import pytorch
 from jaxcls.study.devices import member_mesh
-from jaxcls.study.engine import Members, joined, num_chunks, place, train_members
+from jaxcls.study.engine import Members, joined, num_chunks, train_members
 from jaxcls.study.many import per_member
 from jaxcls.study.planning import plan_width, usual_memory
+from jaxcls.study.sets import place
 
 
 def load(folder: Path, job: Job) -> Data:

@@ -28,7 +28,9 @@ from jaxcls.config import split_seed
 from jaxcls.optimizers import OPTIMIZERS
 from jaxcls.packing import Padded
 from jaxcls.schedules import ScheduleName
-from jaxcls.study.engine import Members, Sets, _run_round
+from jaxcls.study.engine import Members, _run_round
+from jaxcls.study.rows import Rows, Which
+from jaxcls.study.sets import Sets
 
 A = Config((784, 32, 1), bernoulli, "sgd", epochs=500)
 D = replace(A, batch_size=16, shuffle=False, dropout=True, epochs=2)
@@ -122,6 +124,27 @@ def one_round(config, count, width, mesh, validation=None):
     )
 
 
+def round_of_folds(config, count, width, mesh):
+    """The same, of runs that have four fifths of the rows, or one less, and the others."""
+    members = one_round(config, count, width, mesh).args[0]
+
+    def which(size):
+        rows = shape(mesh.size, width, size, dtype=jnp.int32)
+        return Which(rows, shape(mesh.size, width, dtype=jnp.int32))
+
+    rows = Rows(which(4 * count // 5), None, which(count // 5))
+    pool = examples(count, config)
+    return Program(
+        _run_round,
+        (
+            members._replace(rows=rows),
+            Sets(pool, None, {"train": pool}),
+            shape(dtype=jnp.int32),
+        ),
+        {"config": config, "mesh": mesh},
+    )
+
+
 def gradient_of(loss, logits, labels):
     def mean(logits, labels):
         return loss(logits, labels).mean()
@@ -202,5 +225,6 @@ def small_programs(mesh):
         "losses.squared_error": gradient_of(losses.squared_error, shape(n), shape(n)),
         "round of D": one_round(d, n, 8, mesh),
         "round of M": one_round(m, n, 4, mesh),
+        "round of D's folds": round_of_folds(replace(d, shuffle=True), n, 4, mesh),
         "round of T, validation": one_round(held, n, 4, mesh, n),
     }

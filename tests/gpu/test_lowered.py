@@ -45,6 +45,10 @@ def numbers(program):
             return rng.uniform(0.1, 0.9, leaf.shape).astype(np.float32)
         if leaf.dtype == np.bool_:
             return rng.random(leaf.shape) < 0.5
+        if leaf.ndim == 2 and leaf.shape[-1] < 10:  # how many rows a member has
+            return np.full(leaf.shape, 30, leaf.dtype)
+        if leaf.ndim == 3:  # the rows themselves
+            return rng.integers(0, 200, leaf.shape).astype(leaf.dtype)
         if leaf.ndim == 1:  # labels
             return rng.integers(0, 2, leaf.shape).astype(leaf.dtype)
         # Epochs to do, and those done: `until` stands last.

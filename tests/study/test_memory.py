@@ -10,10 +10,11 @@ import pytest
 
 from jaxcls import Batch, Config, Hyperparams, bernoulli, categorical
 from jaxcls.study.devices import member_mesh, spread
-from jaxcls.study.engine import Members, _run_round, place
+from jaxcls.study.engine import Members, _run_round
 from jaxcls.study.many import per_member
 from jaxcls.study.memory import memory_needed, run_bytes
 from jaxcls.study.planning import plan_width, usual_memory
+from jaxcls.study.sets import place
 
 
 def examples(num_examples, config):
