@@ -1,6 +1,7 @@
 """jaxcls: train small classifiers in JAX, as pure functions."""
 
 from jaxcls import (
+    comparisons,
     data,
     ensembles,
     interop,
@@ -54,6 +55,7 @@ __all__ = [
     "categorical",
     "chosen_params",
     "class_probabilities",
+    "comparisons",
     "data",
     "ensembles",
     "evaluate",

@@ -36,9 +36,10 @@ PEERS = {"torch": "torch", "torchfunc": "torch", "sklearn": "sklearn", "nnx": "f
 RECIPES = {"A": "a", "D": "d"}  # the jobs that scripts/train_binary.py knows by name
 SCALED, SCALED_EPOCHS = "A", (50, 100, 200)
 COUNTED = "sweep"
-# Who trains one model, and who many.
+# Who trains one model, who many, and who on folds.
 TRAIN_ONE = ("jaxcls", "torch", "sklearn", "nnx")
 TRAIN_MANY = ("jaxcls", "torch", "torchfunc")
+TRAIN_FOLDS = ("jaxcls", "sklearn")
 COUNTS = {"cpu": (1, 64, 1024, 10_000), "gpu": (1, 64, 1024, 16_384)}
 AGREE = 0.01  # of test accuracy, within which times are compared
 COLD = "jaxcls, cold"
@@ -95,14 +96,15 @@ class Flags:
 
     data_dir: Path | None = None
     """Folder with MNIST's four .gz files; JAXCLS_DATA_DIR by default."""
-    jobs: tuple[Literal["A", "D", "M", "T", "seeds", "sweep"], ...] = (
+    jobs: tuple[Literal["A", "D", "M", "T", "seeds", "sweep", "folds"], ...] = (
         "A",
         "D",
         "M",
         "T",
     )
     """A, D: sections of the course notes; M: three classes; T: ten, up to an accuracy;
-    seeds, sweep: many models of M and of D, in jaxcls and in PyTorch, minutes each."""
+    seeds, sweep: many models of M and of D, in jaxcls and in PyTorch, minutes each; folds: many on
+    folds of the digits, in jaxcls and in scikit-learn."""
     peers: tuple[Literal["torch", "torchfunc", "sklearn", "nnx"], ...] | None = None
     """Whom to time beside jaxcls, by default all that are installed; no name for none. torchfunc
     trains many models at once, and one alone it leaves to torch."""
@@ -157,7 +159,7 @@ def plan(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
     contestants, rounds = ("jaxcls", *peers), range(1, flags.repeats + 1)
     if "train" in flags.only:
         for job, round, who in itertools.product(flags.jobs, rounds, contestants):
-            if who not in (TRAIN_MANY if JOBS[job].models > 1 else TRAIN_ONE):
+            if who not in trainers(job):
                 continue
             # How many epochs a target takes is a matter of luck, of which each round gets
             # its own; the other jobs keep the notes' seed.
@@ -180,6 +182,13 @@ def plan(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
             more = ("--models", str(models), "--scores-only")
             record = about("models", COUNTED, "jaxcls", round) | {"models": models}
             yield Run(record, program("jaxcls", COUNTED, flags, *more))
+
+
+def trainers(job: str) -> tuple[str, ...]:
+    """Who can train a job."""
+    if JOBS[job].folds:
+        return TRAIN_FOLDS
+    return TRAIN_MANY if JOBS[job].models > 1 else TRAIN_ONE
 
 
 def plan_processes(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:

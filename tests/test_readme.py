@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxcls.cli import main
+from jaxcls.cli.compare import CompareFlags
 from jaxcls.cli.evaluate import EvaluateFlags
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags
 from jaxcls.cli.parsing import parse
@@ -20,6 +21,7 @@ FLAGS = {
     "train_binary.py": BinaryFlags,
     "train_multiclass.py": MulticlassFlags,
     "sweep.py": SweepFlags,
+    "compare.py": CompareFlags,
     "evaluate.py": EvaluateFlags,
     "predict.py": PredictFlags,
     "reproduce.py": ReproduceFlags,
@@ -81,7 +83,9 @@ def test_the_top_ones_commands_run(mnist_dir, tmp_path, monkeypatch, capsys):
     for name, *argv in commands(ROOT / "README.md"):
         if name == "reproduce.py":  # CI runs it whole
             continue
-        argv = [made[0] if each == "RUN" else each for each in argv]
+        # The line before the comparison trains what can be compared.
+        runs = {"RUN": made[0], "RUN_A": made[-1], "RUN_B": made[-1]} if made else {}
+        argv = [runs.get(each, each) for each in argv]
         trains = name in ("train_binary.py", "train_multiclass.py", "sweep.py")
         if trains and "--resume" not in argv:
             made.append(f"run-{len(made)}")

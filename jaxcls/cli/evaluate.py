@@ -44,7 +44,7 @@ def run(flags: EvaluateFlags) -> None:
     """
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
-        data = _data(trained, flags)
+        data = data_of(trained, flags.data_dir, flags.dataset)
         scores = {
             name: score(trained, part.features, part.targets)
             for name, part in data.parts().items()
@@ -69,20 +69,22 @@ def run(flags: EvaluateFlags) -> None:
             hand_out(*ensemble_lines(ensemble[name]))
 
 
-def _data(trained: Run, given: EvaluateFlags) -> Data:
-    """The data of a run, loaded and split as it was."""
+def data_of(
+    trained: Run, data_dir: Path | None = None, dataset: Path | None = None
+) -> Data:
+    """The data of a run, loaded and split as it was, from elsewhere where that is named."""
     record, script = trained.record, trained.record.get("script")
     if script == SCRIPT:
-        return _named_data(trained, given)
+        return _named_data(trained, data_dir, dataset)
     if script not in _KINDS:
         raise ValueError(
             f"the run was made by {script}, whose data are not known here."
         )
     flags = read_flags(_KINDS[script], record)
-    if given.data_dir is not None:
-        flags = dataclasses.replace(flags, data_dir=given.data_dir)
-    if given.dataset is not None:
-        flags = dataclasses.replace(flags, dataset=str(given.dataset))
+    if data_dir is not None:
+        flags = dataclasses.replace(flags, data_dir=data_dir)
+    if dataset is not None:
+        flags = dataclasses.replace(flags, dataset=str(dataset))
     data = load_data(flags)
     if data_digest(data) != record.get("data_sha256"):
         raise ValueError(
@@ -92,15 +94,15 @@ def _data(trained: Run, given: EvaluateFlags) -> Data:
     return data
 
 
-def _named_data(trained: Run, given: EvaluateFlags) -> Data:
+def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Data:
     """The data of a run that was saved from Python: those that it names, or the user does."""
-    name = given.dataset or trained.record.get("dataset")
+    name = dataset or trained.record.get("dataset")
     if name is None:
         raise ValueError(
             "the run was saved from Python, and does not name its data; give --dataset."
         )
     flags = MulticlassFlags(
-        dataset=str(name), data_dir=given.data_dir, classes=trained.labels
+        dataset=str(name), data_dir=data_dir, classes=trained.labels
     )
     data = load_data(flags)
     trained.check_features(data.test.features)

@@ -88,7 +88,15 @@ class TrainFlags:
     """Independent runs, with the seeds from --seed on, as one program on every core: their mean,
     its interval, and their ensemble."""
     split_seed: int | None = None
-    """Of the examples held out for validation; --seed by default."""
+    """Of the examples held out for validation, in folds and resplits; --seed by default."""
+    folds: int | None = None
+    """Cross-validate: hold out each of so many parts of the training set in turn, drawn class by
+    class from --split-seed; of each, --seeds runs. The test set stays untouched."""
+    repeats: int = 1
+    """Times that --folds are drawn, each time others."""
+    resplit: int | None = None
+    """Hold out a fifth of the training set so many times, each drawn class by class by itself; else
+    as --folds."""
     report_every: int | None = None
     """Epochs between two reports; a tenth of the epochs by default."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

@@ -79,8 +79,8 @@ def load_data(flags: TrainFlags) -> Data:
             f"classes must be two here, got {len(labels)}: {' '.join(map(str, labels))}; name "
             "two with --classes, or use train_multiclass.py."
         )
-    validation = None
-    if flags.validation_fraction:
+    validation, splits = None, flags.folds is not None or flags.resplit is not None
+    if flags.validation_fraction and not splits:
         seed = flags.seed if flags.split_seed is None else flags.split_seed
         train, validation = split(train, flags.validation_fraction, seed)
     return Data(name, data_folder(name, flags.data_dir), train, validation, test)
@@ -114,7 +114,7 @@ def prepare(flags: TrainFlags, data: Data) -> Job:
         likelihood.num_outputs(len(data.train.labels)),
     )
     config = _config(
-        flags, layer_sizes, batch_size, validates=data.validation is not None
+        flags, layer_sizes, batch_size, validates=bool(flags.validation_fraction)
     )
     hyperparams = _hyperparams(flags, class_weights(flags.class_weights, data.train))
     check_hyperparams("Hyperparams", hyperparams, config)
@@ -256,7 +256,8 @@ def _is_npz(name: str) -> bool:
 def _notes(flags: TrainFlags, data: Data) -> list[str]:
     """What makes a run of little use, or is asked for without effect, a sentence each."""
     problem = problem_of_scale(data.train.features)
-    without_validation = data.validation is None
+    without_validation = not flags.validation_fraction
+    splits = flags.folds is not None or flags.resplit is not None
     idle = {
         f"--dropout {flags.dropout}, as there is no hidden layer to drop units of": (
             flags.dropout > 0 and not flags.hidden
@@ -265,7 +266,7 @@ def _notes(flags: TrainFlags, data: Data) -> list[str]:
             flags.monitor != "loss" and without_validation
         ),
         f"--split-seed {flags.split_seed}, as no validation set is split off": (
-            flags.split_seed is not None and without_validation
+            flags.split_seed is not None and without_validation and not splits
         ),
     }
     notes = [] if problem is None else [problem]

@@ -61,6 +61,16 @@ def predict(argv: Sequence[str] | None = None, called: str = "predict.py") -> in
     )
 
 
+def compare(argv: Sequence[str] | None = None, called: str = "compare.py") -> int:
+    """Compares trainings by the same splits and seeds; returns the exit code."""
+    from jaxcls.cli import compare as command
+
+    return _main(
+        called,
+        lambda: command.run(parse(command.CompareFlags, called, argv)),
+    )
+
+
 def reproduce(argv: Sequence[str] | None = None, called: str = "reproduce.py") -> int:
     """Computes every figure of the course notes, and compares; returns the exit code."""
 
@@ -80,6 +90,7 @@ COMMANDS = {
     "train-binary": train_binary,
     "train-multiclass": train_multiclass,
     "sweep": sweep,
+    "compare": compare,
     "evaluate": evaluate,
     "predict": predict,
     "reproduce": reproduce,

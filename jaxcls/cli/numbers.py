@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from jaxcls.comparisons import SplitSummary, honest_interval
 from jaxcls.metrics import Metrics
 from jaxcls.scores import Summary, summary
 from jaxcls.study.engine import Runs
@@ -38,11 +39,25 @@ def summaries(scores: Metrics) -> dict[str, dict]:
     """Mean, spread, interval and range of the losses and the accuracies of some runs."""
     return {
         "loss": summary_json(summary(scores.loss)),
-        "accuracy": summary_json(summary(scores.accuracy)),
+        "accuracy": accuracy_json(
+            summary(scores.accuracy), int(np.min(np.asarray(scores.count)))
+        ),
     }
 
 
-def summary_json(values: Summary) -> dict[str, float | None]:
+def accuracy_json(values: Summary | SplitSummary, count: int) -> dict:
+    """`summary_json` of accuracies, each over so many examples, with an interval that they allow.
+
+    It lies within 0 and 1, and is not narrower than an example's share: runs that agree to the
+    digit don't tell more.
+    """
+    if not np.isnan(values.low):
+        low, high = honest_interval(values.low, values.high, values.mean, count)
+        values = values._replace(low=low, high=high)
+    return summary_json(values)
+
+
+def summary_json(values: Summary | SplitSummary) -> dict[str, float | None]:
     """By name; what one run alone does not tell is None."""
     return {
         name: None if np.isnan(value) else value
@@ -56,7 +71,7 @@ def table(parts: dict[str, dict]) -> list[str]:
     >>> scores = Metrics(np.ones(2), np.array([5, 7]), np.array([10, 10]))
     >>> print(*table({"test": summaries(scores)}), sep="\\n")
                            mean     std  95% interval      range
-    test accuracy        0.6000  0.1414  -0.6706 to 1.8706  0.5000 to 0.7000
+    test accuracy        0.6000  0.1414  0.0000 to 1.0000  0.5000 to 0.7000
     """
     lines = [f"{'':20} {'mean':>6} {'std':>7}  {'95% interval':16}  range"]
     for part, scores in parts.items():

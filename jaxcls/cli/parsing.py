@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
@@ -28,6 +29,7 @@ def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFla
     Raises:
         ValueError: the run to resume can't be read, or is another script's.
     """
+    argv = _with_values_joined(sys.argv[1:] if argv is None else argv)
     if not issubclass(kind, TrainFlags | SweepFlags):
         return _parsed(kind, prog=prog, args=argv)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -40,6 +42,21 @@ def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFla
     if given.resume is not None:
         default = read_flags(kind, read_config(Path(given.resume))[0])
     return _parsed(kind, prog=prog, args=argv, default=default)
+
+
+def _with_values_joined(argv: Sequence[str]) -> list[str]:
+    """With an = before a value that looks like a flag: no flag has a space in it.
+
+    >>> _with_values_joined(["--a", "--hidden 32", "--json"])
+    ['--a=--hidden 32', '--json']
+    """
+    joined: list[str] = []
+    for word in argv:
+        if joined and word.startswith("-") and " " in word and "=" not in joined[-1]:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _parsed(kind: type[AnyFlags], **how: Any) -> AnyFlags:

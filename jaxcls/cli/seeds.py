@@ -1,10 +1,12 @@
-"""`--seeds N`: one job with N seeds as one program, its error bars and its ensemble."""
+"""`--seeds`, `--folds`, `--resplit`: one job many times as one program, and its error bars."""
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxcls.batches import Batch, steps_per_epoch
 from jaxcls.cli.compile_clock import CompileClock
@@ -24,6 +26,15 @@ from jaxcls.cli.resume import (
 )
 from jaxcls.cli.screen import header, note, show
 from jaxcls.cli.signals import StopRequest
+from jaxcls.cli.splits import (
+    Plan,
+    num_splits,
+    plan_splits,
+    split_columns,
+    split_lines,
+    write_split_result,
+)
+from jaxcls.cli.splits import describe as in_words
 from jaxcls.cli.study_result import result_lines, rows, write_result
 from jaxcls.data import to_batch
 from jaxcls.interop import pytorch
@@ -39,16 +50,37 @@ from jaxcls.runs import (
 )
 from jaxcls.runs.records import SETS
 from jaxcls.study.devices import member_mesh
-from jaxcls.study.engine import Members, Runs, joined, train_members
+from jaxcls.study.engine import Groups, Members, Runs, train_groups
 from jaxcls.study.many import per_member
 from jaxcls.study.memory import memory_needed
 from jaxcls.study.planning import plan_width
-from jaxcls.study.sets import place
+from jaxcls.study.rows import groups_of, num_copied
+from jaxcls.study.sets import Sets, place, place_pool
 from jaxcls.study.sweep import Done
 
 
+class Study(NamedTuple):
+    """What is trained: one job with many seeds, on one set or on many splits of it.
+
+    Attributes:
+        job: its data and settings.
+        seeds: of the members.
+        plan: of splits, or None.
+        groups: members that share a program.
+        sets: what all share: train, validation, test.
+        width: members that a device trains side by side.
+    """
+
+    job: Job
+    seeds: range
+    plan: Plan | None
+    groups: Groups
+    sets: tuple[Batch, Batch | None, Batch | None]
+    width: int
+
+
 def run(flags: TrainFlags) -> None:
-    """Loads, trains every seed, scores and saves; or resumes from what its folder has.
+    """Loads, trains every member, scores and saves; or resumes from what its folder has.
 
     Args:
         flags: of the script.
@@ -58,28 +90,18 @@ def run(flags: TrainFlags) -> None:
         KeyboardInterrupt: Ctrl-C or SIGTERM; the runs that were finished are in the folder.
     """
     start = time.perf_counter()
-    _check(flags)
-    devices = choose_devices(flags.device)[: flags.seeds]
+    num_members = _check(flags)
+    devices = choose_devices(flags.device)[:num_members]
     with CompileClock() as clock, jax.default_device(devices[0]):
         before = None if flags.resume is None else _past(flags.resume, flags)
         full = resolved(flags)
         job = prepare(full, load_data(full))
-        batches = {name: to_batch(part) for name, part in job.data.parts().items()}
-        sets = (batches["train"], batches.get("validation"), batches["test"])
-        seeds = range(flags.seed, flags.seed + flags.seeds)
         config = about(flags, job, describe(devices[0]))
         environment = {name: config[name] for name in ("device", "versions")}
-        if before is None:
-            config["width"] = plan_width(
-                job.config,
-                *sets,
-                num_runs=len(seeds),
-                devices=devices,
-                memory=memory_for_runs(devices),
-            )
-        else:
+        if before is not None:
             check_data(before, config)
-            config["width"] = before["width"]
+        study = _study(full, job, num_members, devices, before)
+        config["width"] = study.width
         path = flags.resume or flags.output_dir or new_run_path(run_name(flags, job))
         with opened(path) as folder:
             if before is None:
@@ -87,40 +109,107 @@ def run(flags: TrainFlags) -> None:
             else:
                 metrics = whole_metrics(folder, before, "trained again")
                 if metrics is not None:
-                    show(
-                        f"{path} is finished, {len(metrics['chosen']['seeds'])} seeds."
-                    )
+                    done = len(metrics["chosen"]["seeds"])
+                    show(f"{path} is finished, {done} seeds.")
                     remove_blocks(folder.here())
                     return
                 folder.reopen()
                 config = with_its_past(before, config)
             folder.write_config(config)
-            counts = {name: len(batch.targets) for name, batch in batches.items()}
-            show(header(config, counts))
-            show(_plan_line(job, sets, seeds, config["width"], devices))
+            counts = {
+                name: len(part.targets) for name, part in job.data.parts().items()
+            }
+            show(header(config, counts), *_plan_lines(study, full, devices))
             training = time.perf_counter()
-            members = _members(flags, job, seeds)
-            runs = _train(job, members, sets, config["width"], devices, folder)
+            runs = _train(study, _members(full, study), devices, folder)
             seconds = {
                 "train": time.perf_counter() - training,
                 "compile": clock.seconds(),
                 "total": time.perf_counter() - start,
             }
-            num_steps = steps_per_epoch(batches["train"], job.config)
-            folder.write_table("seeds.csv", rows(seeds, runs, num_steps))
-            metrics = write_result(
-                folder, config, environment, job.data, seeds, runs, seconds
+            _write(folder, config, environment, study, full, runs, seconds)
+
+
+def _study(
+    flags: TrainFlags,
+    job: Job,
+    num_members: int,
+    devices: list[jax.Device],
+    before: dict | None,
+) -> Study:
+    """What the flags ask for; as wide as before, where it is resumed."""
+    batches = {name: to_batch(part) for name, part in job.data.parts().items()}
+    plan = plan_splits(flags, job.data.train)
+    groups: Groups = [(np.arange(num_members), None)]
+    sets = (batches["train"], batches.get("validation"), batches["test"])
+    if plan is not None:
+        groups, sets = groups_of(plan.rows, job.config), (batches["train"], None, None)
+    if before is not None:
+        width = before["width"]
+    else:
+        width = min(
+            plan_width(
+                job.config,
+                *sets,
+                num_runs=len(members),
+                devices=devices,
+                memory=memory_for_runs(devices),
+                copied=0 if rows is None else num_copied(rows),
             )
-            remove_blocks(folder.here())
-            show(*result_lines(metrics))
-            show(f"run folder      {folder.path}")
+            for members, rows in groups
+        )
+    seeds = range(flags.seed, flags.seed + num_members)
+    return Study(job, seeds, plan, groups, sets, width)
 
 
-def _members(flags: TrainFlags, job: Job, seeds: range) -> Members:
+def _write(
+    folder: RunFolder,
+    config: dict,
+    environment: dict,
+    study: Study,
+    flags: TrainFlags,
+    runs: Runs,
+    seconds: dict[str, float],
+) -> None:
+    """Writes what came of all members, and shows it."""
+    plan, data, seeds = study.plan, study.job.data, study.seeds
+    lines = rows(seeds, runs, _num_steps(study))
+    if plan is None:
+        folder.write_table("seeds.csv", lines)
+        metrics = write_result(folder, config, environment, data, seeds, runs, seconds)
+        told = result_lines(metrics)
+    else:
+        table = [
+            split_columns(plan, flags, member)
+            | {
+                name.replace("test_", "held_out_"): value
+                for name, value in line.items()
+            }
+            for member, line in enumerate(lines)
+        ]
+        folder.write_table("seeds.csv", table)
+        metrics = write_split_result(
+            *(folder, config, environment, data, plan, flags, seeds, runs, seconds)
+        )
+        told = split_lines(metrics)
+    remove_blocks(folder.here())
+    show(*told, f"run folder      {folder.path}")
+
+
+def _num_steps(study: Study) -> int:
+    """Steps of an epoch, by which a run that diverged says where."""
+    _, own = study.groups[0]
+    batch = study.sets[0]
+    if own is not None:
+        batch = batch._replace(targets=batch.targets[: own.train.rows.shape[1]])
+    return steps_per_epoch(batch, study.job.config)
+
+
+def _members(flags: TrainFlags, study: Study) -> Members:
     return Members(
-        np.array(seeds, np.uint32),
-        per_member(job.hyperparams, len(seeds)),
-        _starts(flags, job, seeds),
+        np.array(study.seeds, np.uint32),
+        per_member(study.job.hyperparams, len(study.seeds)),
+        _starts(flags, study.job, study.seeds),
     )
 
 
@@ -134,14 +223,19 @@ def check_seeds(seed: int, seeds: int) -> None:
         )
 
 
-def _check(flags: TrainFlags) -> None:
+def _check(flags: TrainFlags) -> int:
+    """How many members there are; raises ValueError for flags that can't be."""
+    splits = num_splits(flags)
+    num_members = flags.seeds * (1 if splits is None else splits)
     check_seeds(flags.seed, flags.seeds)
+    check_seeds(flags.seed, num_members)
     for name in ("report_every", "checkpoint_every"):
         if getattr(flags, name) is not None:
             raise ValueError(
                 f"{name} is for a single run; leave it out, or take one seed at a time."
             )
     check_new_run_flags(flags)
+    return num_members
 
 
 def _past(path: Path, flags: TrainFlags) -> dict:
@@ -153,57 +247,69 @@ def _past(path: Path, flags: TrainFlags) -> dict:
     return before
 
 
-def _plan_line(
-    job: Job, sets: tuple, seeds: range | list[int], width: int, devices: list
-) -> str:
-    needed = memory_needed(job.config, *sets, width=width, devices=devices)
-    return (
-        f"{len(seeds):,} runs, seeds {seeds[0]} to {seeds[-1]}: {width} side by side on each of "
-        f"{len(devices)} devices, in about {needed / 1e6:,.0f} MB"
+def _plan_lines(study: Study, flags: TrainFlags, devices: list) -> list[str]:
+    most = max(0 if rows is None else num_copied(rows) for _, rows in study.groups)
+    needed = memory_needed(
+        *(study.job.config, *study.sets),
+        width=study.width,
+        devices=devices,
+        copied=most,
     )
+    line = (
+        f"{len(study.seeds):,} runs, seeds {study.seeds[0]} to {study.seeds[-1]}: {study.width} "
+        f"side by side on each of {len(devices)} devices, in about {needed / 1e6:,.0f} MB"
+    )
+    if study.plan is None:
+        return [line]
+    each = f"{flags.seeds} seeds each" if flags.seeds > 1 else "a seed each"
+    return [f"{in_words(flags)}, {each}; the test set is left untouched", line]
 
 
 def _train(
-    job: Job,
-    members: Members,
-    sets: tuple[Batch, Batch | None, Batch],
-    width: int,
-    devices: list[jax.Device],
-    folder: RunFolder,
+    study: Study, members: Members, devices: list[jax.Device], folder: RunFolder
 ) -> Runs:
-    """What came of every seed, those that the folder has among them."""
-    done = _known(job, sets, len(members.seeds), width, folder)
+    """What came of every member, those that the folder has among them."""
+    done = _known(study, folder)
     request, known = StopRequest(), sum(len(runs.epochs) for runs in done.values())
     with (
         request.listening(),
-        Keeper(folder, request, len(members.seeds), known) as keeper,
+        Keeper(folder, request, len(study.seeds), known) as keeper,
     ):
         mesh = member_mesh(devices)
-        trained = train_members(
+        place_all = place if study.plan is None else _place_pool
+        return train_groups(
             members,
-            width,
-            place(mesh, *sets),
-            job.config.epochs,
-            config=job.config,
+            study.groups,
+            [study.width] * len(study.groups),
+            place_all(mesh, *study.sets),
+            config=study.job.config,
             mesh=mesh,
-            done={chunk: runs for (_, _, chunk), runs in done.items()},
+            done={(group, chunk): runs for (_, group, chunk), runs in done.items()},
             on_chunks=lambda new: keeper.keep(
-                {(0, 0, chunk): runs for chunk, runs in new.items()}
+                {(0, *key): runs for key, runs in new.items()}
             ),
         )
-    return joined(trained)
 
 
-def _known(job: Job, sets: tuple, num_runs: int, width: int, folder: RunFolder) -> Done:
+def _place_pool(mesh: Mesh, pool: Batch, *_) -> Sets:
+    return place_pool(mesh, pool)
+
+
+def _known(study: Study, folder: RunFolder) -> Done:
     """The chunks that the folder has, as far as they are whole and fit."""
-    scored = [name for name, data in zip(SETS, sets, strict=True) if data]
+    scored = [name for name, data in zip(SETS, study.sets, strict=True) if data]
+    if study.plan is not None:
+        scored = [name for name in SETS if name in study.plan.rows]
 
     def shape(key: tuple[int, int, int]) -> Shape | None:
         rung, group, chunk = key
-        rows = min(width, num_runs - chunk * width)
-        if rung or group or chunk < 0 or rows < 1:
+        if rung or not 0 <= group < len(study.groups):
             return None
-        return Shape(job.config, rows, rows, scored, keep=True)
+        members, _ = study.groups[group]
+        count = min(study.width, len(members) - chunk * study.width)
+        if chunk < 0 or count < 1:
+            return None
+        return Shape(study.job.config, count, count, scored, keep=True)
 
     done, problems = read_blocks(folder.path, folder.config)
     done, misfits = fitting(done, shape)

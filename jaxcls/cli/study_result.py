@@ -1,6 +1,7 @@
 """What comes of several seeds: a table, a history, their ensemble, and `metrics.json`."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import cast
 
 import jax
@@ -11,6 +12,7 @@ from jaxcls.cli.numbers import numbers, scores_of, status, summaries, table
 from jaxcls.cli.screen import ensemble_lines
 from jaxcls.epochs import History
 from jaxcls.runs import (
+    Run,
     RunFolder,
     described,
     ensemble_scores,
@@ -67,29 +69,15 @@ def write_result(
         FloatingPointError: every run diverged.
         OSError: a file can't be written.
     """
-    finite = np.flatnonzero(runs.finite)
-    if len(finite) == 0:
-        raise FloatingPointError(
-            f"each of the {len(seeds)} runs diverged; try a smaller learning_rate, a clip_norm, "
-            "or features that are scaled."
-        )
+    finite = finite_runs(runs, seeds)
     params = jax.tree.map(lambda leaf: leaf[finite], runs.params)
     model = dataclasses.replace(
         described(config),
         params=params,
         seeds=tuple(seeds[row] for row in finite.tolist()),
     )
-    folder.write_history(_history(runs))
-    epoch = int(runs.chosen_epoch[finite].max())
-    monitor = model.config.monitor
-    chosen = {
-        "params": "last" if monitor is None else "best",
-        "epoch": epoch,
-        "by": None if monitor is None else f"validation {monitor}",
-        "epochs_done": int(runs.epochs.max()),
-        "stopped_by": stopped_by(np.asarray(runs.epochs), model.config.epochs),
-        "seeds": model.seeds,
-    }
+    write_histories(folder, runs)
+    chosen = how_chosen(model, runs, finite)
     test = data.test
     metrics = metrics_record(
         config,
@@ -104,8 +92,37 @@ def write_result(
             "ensemble": {"test": ensemble_scores(model, test.features, test.targets)},
         },
     )
-    folder.write_result(metrics, epoch, params, None)
+    folder.write_result(metrics, chosen["epoch"], params, None)
     return metrics
+
+
+def finite_runs(runs: Runs, seeds: Sequence[int]) -> np.ndarray:
+    """The places of runs that did not diverge; FloatingPointError if all did."""
+    finite = np.flatnonzero(runs.finite)
+    if len(finite) == 0:
+        raise FloatingPointError(
+            f"each of the {len(seeds)} runs diverged; try a smaller learning_rate, a clip_norm, "
+            "or features that are scaled."
+        )
+    return finite
+
+
+def how_chosen(model: Run, runs: Runs, finite: np.ndarray) -> dict:
+    """Which params are scored, and how they were chosen, as `metrics.json` has it."""
+    monitor = model.config.monitor
+    return {
+        "params": "last" if monitor is None else "best",
+        "epoch": int(runs.chosen_epoch[finite].max()),
+        "by": None if monitor is None else f"validation {monitor}",
+        "epochs_done": int(runs.epochs.max()),
+        "stopped_by": stopped_by(np.asarray(runs.epochs), model.config.epochs),
+        "seeds": model.seeds,
+    }
+
+
+def write_histories(folder: RunFolder, runs: Runs) -> None:
+    """Writes `history.jsonl` of many runs."""
+    folder.write_history(_history(runs))
 
 
 def stopped_by(epochs_done: np.ndarray, epochs: int) -> str:

@@ -33,6 +33,7 @@ from jaxcls.cli.screen import (
     show,
 )
 from jaxcls.cli.signals import StopRequest
+from jaxcls.cli.splits import num_splits
 from jaxcls.config import Keys
 from jaxcls.data import to_batch
 from jaxcls.fitting import fit, is_over
@@ -55,7 +56,7 @@ def run(flags: TrainFlags) -> None:
         ValueError, TypeError, OSError, FloatingPointError: one sentence for the user.
         KeyboardInterrupt: Ctrl-C or SIGTERM; what was finished is in the run's folder.
     """
-    if flags.seeds != 1:
+    if flags.seeds != 1 or num_splits(flags) is not None:
         seeds.run(flags)
         return
     start = time.perf_counter()

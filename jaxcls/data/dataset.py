@@ -82,15 +82,30 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
     >>> np.bincount(held_out.targets).tolist()
     [6, 2]
     """
+    is_held_out = held_out(dataset.targets, dataset.labels, fraction, seed)
+    return _rows(dataset, ~is_held_out), _rows(dataset, is_held_out)
+
+
+def held_out(
+    targets: np.ndarray, labels: Sequence[int], fraction: float, seed: int
+) -> np.ndarray:
+    """Which examples [N] `split` holds out, of targets [N] that are places in `labels`.
+
+    Raises:
+        ValueError: as of `split`.
+
+    >>> int(held_out(np.repeat([0, 1], [30, 10]), (3, 8), 0.2, seed=0).sum())
+    8
+    """
     if not 0 < fraction < 1:
         raise ValueError(
             f"data.split: validation_fraction must lie above 0 and below 1, got {fraction}."
         )
     if seed < 0:
         raise ValueError(f"data.split: seed must be at least 0, got {seed}.")
-    is_held_out = np.zeros(len(dataset.targets), bool)
-    for place, label in enumerate(dataset.labels):
-        rows = np.flatnonzero(dataset.targets == place)
+    is_held_out = np.zeros(len(targets), bool)
+    for place, label in enumerate(labels):
+        rows = np.flatnonzero(targets == place)
         if len(rows) < 2:
             raise ValueError(
                 f"data.split: class {label} has {len(rows)} training examples, and a validation "
@@ -100,7 +115,7 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
         is_held_out[np.random.default_rng((seed, place)).permutation(rows)[:size]] = (
             True
         )
-    return _rows(dataset, ~is_held_out), _rows(dataset, is_held_out)
+    return is_held_out
 
 
 def _rows(dataset: Dataset, rows: np.ndarray) -> Dataset:

@@ -10,7 +10,7 @@ CONFIG, HISTORY, METRICS, MODEL, LAST = (
     "last.safetensors",
 )
 PICTURES = ("curves.png", "confusion.png", "mistakes.png")
-TABLES = ("seeds.csv", "members.csv", "sweep.csv")
+TABLES = ("seeds.csv", "members.csv", "sweep.csv", "predictions.csv")
 CHECKPOINTS, MEMBERS, WINNER, ENSEMBLE = "checkpoints", "members", "winner", "ensemble"
 RESULTS = (METRICS, MODEL, LAST, HISTORY, *PICTURES, *TABLES)
 STATE = {

@@ -48,6 +48,29 @@ def curves(history: Sequence[dict], chosen: int | None = None) -> bytes:
     return _png(figure)
 
 
+def differences(values: dict[str, np.ndarray], than: str) -> bytes:
+    """Paired differences of accuracy, a row of dots for each comparison, and their means.
+
+    Args:
+        values: by name, those of each split or seed.
+        than: what was compared with these.
+    """
+    figure, (axes,) = _figure(1, size=(6, 1.6 + 0.5 * len(values)))
+    for place, each in enumerate(values.values()):
+        # Spread a little, so that equal ones can be told.
+        height = place + np.linspace(-0.15, 0.15, len(each))
+        axes.plot(each, height, "o", markersize=4, alpha=0.6, color="C0")
+        axes.plot([each.mean()], [place], "D", color="C1", markersize=7)
+    axes.axvline(0, color="0.4", linestyle=":")
+    axes.set_yticks(range(len(values)), [_short(name) for name in values])
+    axes.set(
+        xlabel=f"accuracy of {_short(than)} less that of",
+        ylim=(-0.5, len(values) - 0.5),
+    )
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> bytes:
     """Counts [K, K] of a `metrics.confusion`, rows the true class, as a picture.
 

@@ -180,6 +180,7 @@ def _differences(config: dict, other: dict) -> Iterator[tuple[str, Any, Any]]:
     )
     # Only of a single run may they grow, which alone has a schedule and one seed.
     single = flags.get("seeds", 1) == 1 and "schedule" in config
+    single = single and not flags.get("folds") and not flags.get("resplit")
     free = {"patience"} if single else set()
     if single and config["schedule"] == "constant":
         free |= {"epochs"}

@@ -125,6 +125,59 @@ def train_members(
     return found
 
 
+# The members of each program by their numbers, and the rows that they have of their own.
+Groups = Sequence[tuple[np.ndarray, Rows | None]]
+
+
+def train_groups(
+    members: Members,
+    groups: Groups,
+    widths: Sequence[int],
+    sets: Sets,
+    *,
+    config: Config,
+    mesh: Mesh,
+    done: Mapping[tuple[int, int], Runs] | None = None,
+    on_chunks: Callable[[dict[tuple[int, int], Runs]], None] | None = None,
+) -> Runs:
+    """Trains members of several programs, group by group; returns all in their order.
+
+    Args:
+        members: all S of them, whose own rows the groups have.
+        groups: as of `rows.groups_of`, or one group of all.
+        widths: for each group, as of `train_members`, as are the others.
+        sets, config, mesh: likewise.
+        done: what came of chunks already, by group and number of the chunk.
+        on_chunks: called with chunks as they are trained, likewise.
+    """
+    parts = []
+    for group, (numbers, rows) in enumerate(groups):
+        own = jax.tree.map(lambda leaf, numbers=numbers: leaf[numbers], members)
+
+        def tell(new: dict[int, Runs], group: int = group) -> None:
+            if on_chunks is not None:
+                on_chunks({(group, chunk): runs for chunk, runs in new.items()})
+
+        trained = train_members(
+            own._replace(rows=rows),
+            widths[group],
+            sets,
+            config.epochs,
+            config=config,
+            mesh=mesh,
+            done={
+                chunk: runs
+                for (of_group, chunk), runs in (done or {}).items()
+                if of_group == group
+            },
+            on_chunks=tell,
+        )
+        parts.append(joined(trained))
+    runs = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    order = np.argsort(np.concatenate([numbers for numbers, _ in groups]))
+    return jax.tree.map(lambda leaf: leaf[order], runs)
+
+
 def joined(trained: Mapping[int, Runs]) -> Runs:
     """All chunks of members as one, leaves [S, ...]."""
     parts = [trained[chunk] for chunk in sorted(trained)]

@@ -1,7 +1,6 @@
 """`fit_many`: `fit` for many seeds and hyperparams at once."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ from jaxcls.checks import check_hyperparams
 from jaxcls.config import Config, Hyperparams, check_seed
 from jaxcls.mlp import Params
 from jaxcls.study.devices import member_mesh
-from jaxcls.study.engine import Members, Runs, joined, train_members
+from jaxcls.study.engine import Members, Runs, num_chunks, train_groups
 from jaxcls.study.planning import plan_width, usual_memory
 from jaxcls.study.rows import RowsGiven, checked_rows, groups_of, num_copied
 from jaxcls.study.sets import check_sets, place, place_pool
@@ -62,7 +61,8 @@ def fit_many(
         test_rows: rows likewise, in the place of `test`.
         width: runs that a device trains side by side, as `planning.plan_width` by default.
         devices: jax's by default.
-        on_chunks: called with chunks of `width` runs, by their numbers, as they are trained.
+        on_chunks: called with chunks of `width` runs, by their numbers, as they are trained; with
+            rows of their own those of one program come before those of the next.
 
     Returns:
         What came of each, on the host.
@@ -101,10 +101,9 @@ def fit_many(
     else:
         groups = [(np.arange(len(members.seeds)), None)]
         sets = place(mesh, train, validation, test)
-    parts, first = [], 0
-    for numbers, rows in groups:
-        some = jax.tree.map(lambda leaf, numbers=numbers: leaf[numbers], members)
-        side_by_side = width or plan_width(
+    widths = [
+        width
+        or plan_width(
             config,
             train,
             validation,
@@ -114,27 +113,21 @@ def fit_many(
             memory=usual_memory(devices),
             copied=0 if rows is None else num_copied(rows),
         )
-        trained = train_members(
-            some._replace(rows=rows),
-            side_by_side,
-            sets,
-            config.epochs,
-            config=config,
-            mesh=mesh,
-            on_chunks=on_chunks and partial(_tell, on_chunks, first),
-        )
-        parts.append(joined(trained))
-        first += len(trained)
-    runs = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-    order = np.argsort(np.concatenate([numbers for numbers, _ in groups]))
-    return jax.tree.map(lambda leaf: leaf[order], runs)
+        for numbers, rows in groups
+    ]
+    counts = [
+        num_chunks(len(of), wide) for (of, _), wide in zip(groups, widths, strict=True)
+    ]
 
+    def tell(new: dict[tuple[int, int], Runs]) -> None:
+        if on_chunks is not None:
+            on_chunks(
+                {sum(counts[:group]) + i: runs for (group, i), runs in new.items()}
+            )
 
-def _tell(
-    on_chunks: Callable[[dict[int, Runs]], None], first: int, new: dict[int, Runs]
-) -> None:
-    """Tells of a program's chunks, numbered on from those of the programs before it."""
-    on_chunks({first + chunk: runs for chunk, runs in new.items()})
+    return train_groups(
+        members, groups, widths, sets, config=config, mesh=mesh, on_chunks=tell
+    )
 
 
 def _check_apart(

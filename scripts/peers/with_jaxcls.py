@@ -3,12 +3,23 @@
 Many models are trained by `fit_many`, or where scores alone are kept as a sweep trains them.
 """
 
+import itertools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import Data, Job, Trained, main, rates  # pyrefly: ignore[missing-import]
+from common import (  # pyrefly: ignore[missing-import]
+    FOLD_SEEDS,
+    Data,
+    Job,
+    Trained,
+    fold_rates,
+    main,
+    rates,
+    read_digits,
+    splits_of,
+)
 
 import jaxcls
 from jaxcls.cli.device import choose_devices
@@ -21,6 +32,8 @@ from jaxcls.study.sets import place
 
 
 def load(folder: Path, job: Job) -> Data:
+    if job.folds:
+        return read_digits()
     parts = jaxcls.data.load("mnist", data_dir=folder, classes=job.classes)
     train, test = (jaxcls.data.to_batch(part) for part in parts)
     return Data(*map(np.asarray, (*train[:2], *test[:2])))
@@ -46,6 +59,8 @@ def first_params(job: Job, seed: int):
 
 
 def train(job: Job, data: Data, seed: int) -> Trained:
+    if job.folds:
+        return train_folds(job, data, seed)
     if job.scores_only:
         return train_for_scores(job, data, seed)
     return (train_one if job.models == 1 else train_many)(job, data, seed)
@@ -107,6 +122,24 @@ def train_many(job: Job, data: Data, seed: int) -> Trained:
         return float(np.mean(accuracies))
 
     return Trained([float(np.mean(runs.scores["train"].accuracy))], score)
+
+
+def train_folds(job: Job, data: Data, seed: int) -> Trained:
+    """Each learning rate on each fold with each seed."""
+    splits = splits_of(job, data)
+    seeds = range(seed, seed + FOLD_SEEDS)
+    members = list(itertools.product(fold_rates(job), splits, seeds))
+    runs = jaxcls.fit_many(
+        [seed for _, _, seed in members],
+        config_of(job),
+        jaxcls.Hyperparams(jnp.array([rate for rate, _, _ in members])),
+        jaxcls.Batch(data.x_train, data.y_train),
+        train_rows=[train for _, (train, _), _ in members],
+        test_rows=[test for _, (_, test), _ in members],
+        devices=choose_devices(job.device),
+    )
+    mean = float(np.mean(runs.scores["test"].accuracy))
+    return Trained([mean], lambda x, y: mean)
 
 
 def train_for_scores(

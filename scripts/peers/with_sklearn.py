@@ -3,8 +3,19 @@
 import warnings
 
 import numpy as np
-from common import LEARNING_RATE, Data, Job, Trained, main  # pyrefly: ignore[missing-import]
+from common import (  # pyrefly: ignore[missing-import]
+    FOLD_SEEDS,
+    LEARNING_RATE,
+    Data,
+    Job,
+    Trained,
+    fold_rates,
+    main,
+    splits_of,
+    usable_cores,
+)
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 
 
@@ -43,7 +54,33 @@ def train(job: Job, data: Data, seed: int) -> Trained:
     return Trained(accuracies, net.score)
 
 
+def train_folds(job: Job, data: Data, seed: int) -> Trained:
+    search = GridSearchCV(
+        MLPClassifier(
+            hidden_layer_sizes=job.layer_sizes[1:-1],
+            alpha=0,
+            batch_size=job.batch_size,
+            max_iter=job.epochs,
+            tol=0,
+            n_iter_no_change=job.epochs,
+        ),
+        {
+            "learning_rate_init": fold_rates(job),
+            "random_state": range(seed, seed + FOLD_SEEDS),
+        },
+        cv=splits_of(job, data),
+        n_jobs=usable_cores(),
+        refit=False,
+    )
+    search.fit(data.x_train, data.y_train)
+    mean = float(search.cv_results_["mean_test_score"].mean())
+    return Trained([mean], lambda x, y: mean)
+
+
 if __name__ == "__main__":
     # It warns whenever the epochs asked for are done.
     warnings.simplefilter("ignore", ConvergenceWarning)
-    main(train, ("scikit-learn", "numpy"))
+    main(
+        lambda job, *rest: (train_folds if job.folds else train)(job, *rest),
+        ("scikit-learn", "numpy"),
+    )
