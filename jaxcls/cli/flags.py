@@ -185,6 +185,13 @@ class SweepFlags:
     """Runs of each setting, with the seeds from --seed on."""
     seed: int = 0
     """The first of the seeds, of the validation set and of the draws."""
+    folds: int | None = None
+    """Rank by cross-validation: each of so many parts of the training set is held out in turn, and
+    takes the place of the validation set; as of train_multiclass.py."""
+    repeats: int = 1
+    """Times that --folds are drawn."""
+    resplit: int | None = None
+    """Likewise, with a fifth held out so many times."""
     epochs: int = 10
     """Passes over the training set."""
     halving: bool = False

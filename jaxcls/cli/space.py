@@ -49,6 +49,9 @@ def base_flags(
         seed=flags.seed,
         seeds=flags.seeds,
         split_seed=flags.seed,
+        folds=flags.folds,
+        repeats=flags.repeats,
+        resplit=flags.resplit,
         plots=False,
     )
 

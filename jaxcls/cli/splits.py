@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxcls.cli.flags import TrainFlags
+from jaxcls.cli.flags import SweepFlags, TrainFlags
 from jaxcls.cli.job import Data
 from jaxcls.cli.numbers import accuracy_json, scores_of, summaries
 from jaxcls.cli.study_result import finite_runs, how_chosen, write_histories
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
         return member // self.num_seeds
 
 
-def num_splits(flags: TrainFlags) -> int | None:
+def num_splits(flags: TrainFlags | SweepFlags) -> int | None:
     """How many ways to split the flags ask for, or None where one set is trained on.
 
     Raises:
@@ -89,7 +89,7 @@ def plan_splits(flags: TrainFlags, data: Dataset) -> Plan | None:
     return Plan(splits, rows, flags.seeds)
 
 
-def describe(flags: TrainFlags) -> str:
+def describe(flags: TrainFlags | SweepFlags) -> str:
     """The splits in words."""
     if flags.folds is None:
         return f"{flags.resplit} times a fifth of the training set held out"

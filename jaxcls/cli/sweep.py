@@ -28,8 +28,9 @@ from jaxcls.cli.resume import (
 from jaxcls.cli.screen import note, show, sweep_header
 from jaxcls.cli.seeds import check_seeds
 from jaxcls.cli.signals import StopRequest
+from jaxcls.cli.splits import describe, num_splits
 from jaxcls.cli.sweep_result import num_runs, train_again, write_sweep
-from jaxcls.cli.sweep_task import Task, prepare_sweep
+from jaxcls.cli.sweep_task import Task, num_members, prepare_sweep
 from jaxcls.runs import (
     RunFolder,
     Shape,
@@ -83,6 +84,7 @@ def run(flags: SweepFlags) -> None:
 def _check(flags: SweepFlags) -> None:
     check_new_run_flags(flags)
     check_seeds(flags.seed, flags.seeds)
+    check_seeds(flags.seed, num_members(flags))
     if not 0 < flags.validation_fraction < 1:
         raise ValueError(
             "validation_fraction must lie in (0, 1), since settings are ranked on what it holds "
@@ -138,6 +140,8 @@ def _open(task: Task, stack: contextlib.ExitStack) -> tuple[RunFolder, Done | No
     for problem in (*problems, *misfits):
         note(f"trained again: {problem}")
     show(*sweep_header(task.config, _counts(task), _sizes(task)))
+    if num_splits(flags) is not None:
+        show(f"{describe(flags)}, by whose parts held out settings are ranked")
     return folder, done
 
 
@@ -147,7 +151,8 @@ def _shape(plan: Plan, key: tuple[int, int, int]) -> Shape | None:
     if not (0 <= rung < len(plan.rungs) and 0 <= group < len(plan.groups)):
         return None
     width, settings = plan.groups[group].width, plan.groups[group].settings
-    most = min(width, len(settings) * len(plan.seeds) - chunk * width)
+    members = plan.members_of(plan.groups[group])
+    most = min(width, len(settings) * len(members) - chunk * width)
     if chunk < 0 or most < 1:
         return None
     config, least = plan.settings[settings[0]].config, 1 if rung else most
@@ -164,7 +169,7 @@ def _train(task: Task, folder: RunFolder | None, done: Done) -> list[Outcome]:
         return sweep.run(
             task.plan,
             task.batches["train"],
-            task.batches["validation"],
+            task.batches.get("validation"),
             done=done,
             on_chunks=keeper.keep,
             devices=task.devices,
@@ -177,13 +182,15 @@ def _counts(task: Task) -> dict[str, int]:
 
 def _sizes(task: Task) -> dict[str, int]:
     """Numbers that a sweep's header tells."""
-    sets = (task.batches["train"], task.batches["validation"], None)
+    sets = (task.batches["train"], task.batches.get("validation"), None)
+    rows = {} if task.plan.splits is None else task.plan.splits.rows
     needed = [
         memory_needed(
             task.plan.settings[group.settings[0]].config,
             *sets,
             width=group.width,
             devices=task.devices,
+            copied=sum(max(map(len, of_all)) for of_all in rows.values()),
         )
         for group in task.plan.groups
     ]

@@ -41,7 +41,7 @@ def train_again(task: Task, outcomes: list[Outcome]) -> dict[int, Runs]:
         outcomes,
         sorted(wanted),
         task.batches["train"],
-        task.batches["validation"],
+        task.batches.get("validation"),
         devices=task.devices,
     )
 
@@ -73,8 +73,11 @@ def write_sweep(
     seconds: dict[str, float],
 ) -> None:
     """Writes the tables, and then the winner and the ensemble as run folders of their own."""
-    plan, num_train = task.plan, task.batches["train"]
-    steps = [steps_per_epoch(num_train, each.config) for each in plan.settings]
+    plan, train = task.plan, task.batches["train"]
+    if plan.splits is not None:
+        some = max(map(len, plan.splits.rows["train"]))
+        train = train._replace(targets=train.targets[:some])
+    steps = [steps_per_epoch(train, each.config) for each in plan.settings]
     table = setting_rows(plan, task.values, outcomes)
     folder.write_table("sweep.csv", table)
     folder.write_table("members.csv", member_rows(plan, outcomes, steps))
@@ -137,7 +140,7 @@ def _write_runs(
     config, hyperparams = task.plan.settings[setting]
     job = task.job._replace(config=config, hyperparams=hyperparams)
     told = about(flags, job, task.config["device"]) | (also or {})
-    if flags.seeds > 1:
+    if len(task.plan.seeds) > 1:
         told["width"] = next(
             each.width for each in task.plan.groups if setting in each.settings
         )

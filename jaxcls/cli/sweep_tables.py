@@ -9,6 +9,7 @@ from jaxcls.cli.numbers import numbers, scores_of, status
 from jaxcls.cli.space import FLAGS, shown
 from jaxcls.scores import Summary
 from jaxcls.study.ranking import Outcome
+from jaxcls.study.rows import Splits
 from jaxcls.study.sweep import Plan
 
 _SHOWN = 10  # settings on the screen
@@ -40,6 +41,7 @@ def member_rows(
     return [
         {
             "setting": outcome.setting,
+            **({} if plan.splits is None else _split(plan.splits, row)),
             "seed": seed,
             "status": status(outcome.runs, row, steps[outcome.setting]),
             "epochs": int(outcome.runs.epochs[row]),
@@ -50,6 +52,10 @@ def member_rows(
         for outcome in sorted(outcomes, key=lambda each: each.setting)
         for row, seed in enumerate(plan.seeds)
     ]
+
+
+def _split(splits: Splits, row: int) -> dict[str, int]:
+    return {"split": row // splits.num_seeds + 1}
 
 
 def ranked_lines(

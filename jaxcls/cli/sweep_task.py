@@ -1,5 +1,6 @@
 """From a sweep's flags to a task: data loaded, settings made, and planned."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ from jaxcls.batches import Batch
 from jaxcls.cli.device import describe
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
 from jaxcls.cli.free_memory import memory_for_runs
-from jaxcls.cli.job import Job, load_data, prepare, surroundings
+from jaxcls.cli.job import Data, Job, load_data, prepare, surroundings
 from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.processes import (
     check_agreed,
@@ -22,12 +23,14 @@ from jaxcls.cli.resume import (
 )
 from jaxcls.cli.screen import note
 from jaxcls.cli.space import base_flags, settings_of
+from jaxcls.cli.splits import num_splits, plan_splits
 from jaxcls.data import to_batch
 from jaxcls.runs import (
     read_config,
 )
 from jaxcls.runs.records import as_json
 from jaxcls.study import sweep
+from jaxcls.study.rows import Splits
 from jaxcls.study.sweep import Group, Plan
 
 
@@ -72,12 +75,16 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
         )
     batches = {name: to_batch(part) for name, part in data.parts().items()}
     if jax.process_count() == 1:
-        devices = devices[: len(settings) * flags.seeds]  # no more than have work
+        devices = devices[
+            : len(settings) * num_members(flags)
+        ]  # no more than have work
+    splits = _splits(base, data)
     plan = sweep.plan(
         settings,
-        range(flags.seed, flags.seed + flags.seeds),
+        range(flags.seed, flags.seed + num_members(flags)),
         batches["train"],
-        batches["validation"],
+        batches.get("validation"),
+        splits=splits,
         halving=flags.halving,
         memory=memory_for_runs(devices) if flags.memory is None else flags.memory * 1e9,
         devices=devices,
@@ -108,11 +115,37 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
     return Task(flags, base, job, values, plan, config, devices, batches)
 
 
+def num_members(flags: SweepFlags) -> int:
+    """Runs of each setting."""
+    splits = num_splits(flags)
+    return flags.seeds * (1 if splits is None else splits)
+
+
+def _splits(base: TrainFlags, data: Data) -> Splits | None:
+    """What the flags split the training set into; what is held out ranks."""
+    plan = plan_splits(dataclasses.replace(base, validation_fraction=0.0), data.train)
+    if plan is None:
+        return None
+    rows = {"train": plan.rows["train"], "validation": plan.rows["test"]}
+    return Splits(rows, plan.num_seeds, plan.splits.ratio)
+
+
 def _planned_groups(path: Path, before: dict, plan: Plan) -> tuple[Group, ...]:
     """The groups as the sweep began with them, so that the same digits come again."""
     kept = before["plan"]["groups"]
-    groups = tuple(Group(tuple(each["settings"]), each["width"]) for each in kept)
-    if [each.settings for each in groups] != [each.settings for each in plan.groups]:
+    groups = tuple(
+        Group(
+            tuple(each["settings"]),
+            each["width"],
+            None if each.get("members") is None else tuple(each["members"]),
+        )
+        for each in kept
+    )
+    begun, now = (
+        [(each.settings, each.members) for each in some]
+        for some in (groups, plan.groups)
+    )
+    if begun != now:
         raise ValueError(
             f"{path}: was planned by another version of jaxcls; resume with that, or start again."
         )

@@ -238,7 +238,11 @@ def _is_plan(value: Any) -> bool:
     rungs, groups = value.get("rungs", []), value.get("groups", [])
     if not (_is_list_of(_is_count)(rungs) and _is_list_of(_is_group)(groups)):
         return False
-    settings = [number for group in groups for number in group["settings"]]
+    settings = [
+        (number, str(group.get("members")))
+        for group in groups
+        for number in group["settings"]
+    ]
     rise = all(one < other for one, other in itertools.pairwise(rungs))
     return bool(rungs and groups) and rise and _differ(settings)
 

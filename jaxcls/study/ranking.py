@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxcls.comparisons import split_summary
 from jaxcls.scores import Summary, accuracy_interval, summary
 from jaxcls.study.engine import Runs
+from jaxcls.study.rows import Splits
 
 FACTOR = 3  # of epochs from rung to rung, and of settings the other way
 
@@ -18,7 +20,7 @@ class Outcome(NamedTuple):
     Attributes:
         setting: its number.
         rung: the last rung that it was trained in.
-        runs: leaves [seeds].
+        runs: leaves [seeds], or of splits [splits x seeds].
         loss: of the chosen params on the validation set, over the seeds that did not diverge.
         accuracy: likewise; the interval of a single seed is that of its counts (Wilson's). NaN of
             a likelihood without classes.
@@ -36,13 +38,24 @@ class Outcome(NamedTuple):
         return int(np.sum(~np.asarray(self.runs.finite)))
 
 
-def outcome_of(setting: int, rung: int, runs: Runs) -> Outcome:
-    """What came of a setting, whose runs [seeds] were trained in this rung."""
+def outcome_of(
+    setting: int, rung: int, runs: Runs, splits: Splits | None = None
+) -> Outcome:
+    """What came of a setting, whose runs [seeds] were trained in this rung.
+
+    Where they have splits, intervals allow for the rows that these share.
+    """
     finite = np.asarray(runs.finite)
     scores = runs.scores["validation"]
     none = Summary(*[math.nan] * len(Summary._fields))
     if not finite.any():
         return Outcome(setting, rung, runs, none, none)
+    if splits is not None:
+        of_all = (
+            _over_splits(np.asarray(values), finite, splits)
+            for values in (scores.loss, scores.accuracy)
+        )
+        return Outcome(setting, rung, runs, *of_all)
     loss = summary(np.asarray(scores.loss)[finite])
     if scores.correct is None:
         return Outcome(setting, rung, runs, loss, none)
@@ -52,6 +65,18 @@ def outcome_of(setting: int, rung: int, runs: Runs) -> Outcome:
         low, high = accuracy_interval(correct, count)
         accuracy = accuracy._replace(low=low, high=high)
     return Outcome(setting, rung, runs, loss, accuracy)
+
+
+def _over_splits(values: np.ndarray, finite: np.ndarray, splits: Splits) -> Summary:
+    """A summary of values of each split and seed, by the means of the splits that have one."""
+    shape = (-1, splits.num_seeds)
+    means = [
+        [row[ok].mean(dtype=np.float64)]
+        for row, ok in zip(values.reshape(shape), finite.reshape(shape), strict=True)
+        if ok.any()
+    ]
+    found = split_summary(np.array(means), splits.ratio)._asdict()
+    return Summary(**{name: found[name] for name in Summary._fields})
 
 
 def ranked(outcomes: Sequence[Outcome], monitor: str) -> list[Outcome]:

@@ -47,6 +47,20 @@ class Rows(NamedTuple):
     test: Which | None = None
 
 
+class Splits(NamedTuple):
+    """Splits of one set for a study: split by split, seed by seed, what each member has.
+
+    Attributes:
+        rows: S arrays each of "train", and of "validation" or "test".
+        num_seeds: members of each split.
+        ratio: rows that judge for each row trained on.
+    """
+
+    rows: dict[str, list[np.ndarray]]
+    num_seeds: int
+    ratio: float
+
+
 def groups_of(
     rows: dict[str, list[np.ndarray]], config: Config
 ) -> list[tuple[np.ndarray, Rows]]:

@@ -1,27 +1,27 @@
 """A sweep: settings, each trained with several seeds, ranked by a validation set.
 
 Settings that one program can train, since they differ in traced numbers alone, form a group.
-With successive halving all settings are trained for a few epochs, the better third of them for
-three times as many, and so on (K. Jamieson and A. Talwalkar, 2016). A rung starts again, so that
-a sweep goes on from scores alone, wherever it was cut off.
+A rung of successive halving starts again, so that a sweep goes on from scores alone, wherever it
+was cut off.
 """
 
-import math
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from jaxcls.batches import Batch
-from jaxcls.config import check_seed
 from jaxcls.study.devices import member_mesh
 from jaxcls.study.engine import Members, Runs, picked, train_members
-from jaxcls.study.planning import plan_width, usual_memory
-from jaxcls.study.ranking import FACTOR, Outcome, outcome_of, ranked, survivors
-from jaxcls.study.sets import Sets, check_sets, place
-from jaxcls.study.settings import Setting
+from jaxcls.study.plans import Group as Group
+from jaxcls.study.plans import Plan as Plan
+from jaxcls.study.plans import plan as plan
+from jaxcls.study.ranking import Outcome, outcome_of, ranked, survivors
+from jaxcls.study.rows import groups_of
+from jaxcls.study.sets import Sets, place, place_pool
+from jaxcls.study.settings import Setting as Setting
 from jaxcls.study.settings import settle as settle
 from jaxcls.study.space import Choice as Choice
 from jaxcls.study.space import LogUniform as LogUniform
@@ -29,105 +29,14 @@ from jaxcls.study.space import Uniform as Uniform
 from jaxcls.study.space import draw as draw
 from jaxcls.study.space import grid as grid
 
-
-class Group(NamedTuple):
-    """Settings that share a program.
-
-    Attributes:
-        settings: their numbers.
-        width: runs that a device trains side by side.
-    """
-
-    settings: tuple[int, ...]
-    width: int
-
-
-class Plan(NamedTuple):
-    """A sweep, before it starts.
-
-    Attributes:
-        settings: all of them.
-        seeds: with each of which every setting is trained.
-        groups: of the settings.
-        rungs: epochs after which the settings are ranked; the last are the config's.
-    """
-
-    settings: tuple[Setting, ...]
-    seeds: tuple[int, ...]
-    groups: tuple[Group, ...]
-    rungs: tuple[int, ...]
-
-
 # What came of chunks that were trained already, by rung, group and number of the chunk.
 Done = dict[tuple[int, int, int], Runs]
-
-
-def plan(
-    settings: Iterable[Setting],
-    seeds: Iterable[int],
-    train: Batch,
-    validation: Batch,
-    *,
-    halving: bool = False,
-    memory: float | None = None,
-    devices: Sequence[jax.Device] | None = None,
-) -> Plan:
-    """Plans a sweep: which settings share a program, how many side by side, for how long.
-
-    Args:
-        settings: all of them, with the same epochs and the same monitor.
-        seeds: with each of which every setting is trained.
-        train: the training set.
-        validation: the set that ranks.
-        halving: drop the weak early.
-        memory: bytes on all devices together, `planning.usual_memory` by default.
-        devices: jax's by default.
-
-    Raises:
-        TypeError, ValueError: a setting, seed or set is wrong; the message names it.
-    """
-    settings, seeds = tuple(settings), tuple(seeds)
-    if not settings or not seeds:
-        raise ValueError(
-            f"sweep.plan: needs at least one setting and one seed, got {len(settings)} and "
-            f"{len(seeds)}."
-        )
-    for seed in seeds:
-        check_seed("sweep.plan", seed)
-    for name in ("epochs", "monitor"):
-        found = {getattr(setting.config, name) for setting in settings}
-        if len(found) > 1 or None in found:
-            raise ValueError(
-                f"sweep.plan: all settings need the same {name}, by which they are compared, got "
-                f"{', '.join(sorted(map(str, found)))}."
-            )
-    devices = jax.devices() if devices is None else devices
-    alike: dict[Any, list[int]] = {}
-    for number, (config, hyperparams) in enumerate(settings):
-        shape = jax.tree.structure(hyperparams)
-        alike.setdefault((config, shape), []).append(number)
-    groups = []
-    for (config, _), numbers in alike.items():
-        check_sets("sweep.plan", config, train, validation, None)
-        width = plan_width(
-            config,
-            train,
-            validation,
-            None,
-            num_runs=len(numbers) * len(seeds),
-            devices=devices,
-            memory=usual_memory(devices) if memory is None else memory,
-        )
-        groups.append(Group(tuple(numbers), width))
-    epochs = settings[0].config.epochs
-    rungs = _rungs(epochs, len(settings)) if halving else (epochs,)
-    return Plan(settings, seeds, tuple(groups), rungs)
 
 
 def run(
     plan: Plan,
     train: Batch,
-    validation: Batch,
+    validation: Batch | None,
     *,
     done: Done | None = None,
     on_chunks: Callable[[Done], None] | None = None,
@@ -138,7 +47,7 @@ def run(
     Args:
         plan: of the sweep.
         train: the training set, on the host.
-        validation: the set that ranks.
+        validation: the set that ranks; None with splits.
         done: what an earlier call with the same plan handed to `on_chunks`; these chunks are
             not trained again.
         on_chunks: called with chunks as they are trained, in whatever order.
@@ -158,7 +67,7 @@ def run(
     """
     done = dict(done or {})
     mesh = member_mesh(jax.devices() if devices is None else devices)
-    sets = place(mesh, train, validation)
+    sets = _placed(plan, mesh, train, validation)
     tried, best_first = tuple(range(len(plan.settings))), []
     for rung in range(len(plan.rungs)):
         _train_rung(plan, rung, tried, sets, mesh, done, on_chunks)
@@ -176,7 +85,7 @@ def run_again(
     outcomes: Sequence[Outcome],
     settings: Sequence[int],
     train: Batch,
-    validation: Batch,
+    validation: Batch | None,
     *,
     devices: Sequence[jax.Device] | None = None,
 ) -> dict[int, Runs]:
@@ -195,16 +104,18 @@ def run_again(
         For each setting its runs, leaves [seeds, ...], with histories and params.
     """
     mesh = member_mesh(jax.devices() if devices is None else devices)
-    sets = place(mesh, train, validation)
+    sets = _placed(plan, mesh, train, validation)
     rung = outcomes[0].rung
     tried = frozenset(each.setting for each in outcomes if each.rung == rung)
-    found = {}
+    found: dict[int, list[Part]] = {}
     for index, group in enumerate(plan.groups):
         numbers = _tried_of(plan, index, tried)
         wanted = [number for number in numbers if number in settings]
         if not wanted:
             continue
-        places = {number: _places(plan, numbers.index(number)) for number in wanted}
+        places = {
+            number: _places(plan, group, numbers.index(number)) for number in wanted
+        }
         trained = _train_group(
             plan,
             group,
@@ -214,11 +125,16 @@ def run_again(
             mesh,
             chunks=sorted({i // group.width for some in places.values() for i in some}),
         )
-        found |= {
-            number: picked(trained, some, group.width)
-            for number, some in places.items()
-        }
-    return found
+        for number, some in places.items():
+            runs = picked(trained, some, group.width)
+            found.setdefault(number, []).append((plan.members_of(group), runs))
+    return {number: _in_order(parts) for number, parts in found.items()}
+
+
+def _placed(plan: Plan, mesh: Mesh, train: Batch, validation: Batch | None) -> Sets:
+    if plan.splits is not None:
+        return place_pool(mesh, train)
+    return place(mesh, train, validation)
 
 
 def _train_rung(
@@ -265,7 +181,7 @@ def _train_group(
 ) -> dict[int, Runs]:
     """Trains these settings of a group for a rung; `how` is as of `train_members`."""
     return train_members(
-        _members(plan, numbers),
+        _members(plan, group, numbers),
         group.width,
         sets,
         plan.rungs[rung],
@@ -277,13 +193,31 @@ def _train_group(
 
 def ranking(plan: Plan, rung: int, tried: Collection[int], done: Done) -> list[Outcome]:
     """The settings of a rung that is done, from best to worst."""
-    outcomes = []
+    found: dict[int, list[Part]] = {}
     for index, group in enumerate(plan.groups):
         trained = _chunks_of(done, rung, index)
         for row, number in enumerate(_tried_of(plan, index, tried)):
-            runs = picked(trained, _places(plan, row), group.width)
-            outcomes.append(outcome_of(number, rung, runs))
+            runs = picked(trained, _places(plan, group, row), group.width)
+            found.setdefault(number, []).append((plan.members_of(group), runs))
+    outcomes = [
+        outcome_of(number, rung, _in_order(parts), plan.splits)
+        for number, parts in found.items()
+    ]
     return ranked(outcomes, str(plan.settings[0].config.monitor))
+
+
+# Places of seeds, and their runs, which one program trained.
+Part = tuple[tuple[int, ...], Runs]
+
+
+def _in_order(parts: list[Part]) -> Runs:
+    """A setting's runs, those of all programs, in the order of the plan's seeds."""
+    if len(parts) == 1:
+        return parts[0][1]
+    order = np.argsort(np.concatenate([members for members, _ in parts]))
+    return jax.tree.map(
+        lambda *leaves: np.concatenate(leaves)[order], *(runs for _, runs in parts)
+    )
 
 
 def _chunks_of(done: Done, rung: int, group: int) -> dict[int, Runs]:
@@ -298,24 +232,29 @@ def _tried_of(plan: Plan, group: int, tried: Collection[int]) -> list[int]:
     return [number for number in plan.groups[group].settings if number in among]
 
 
-def _members(plan: Plan, numbers: Sequence[int]) -> Members:
+def _members(plan: Plan, group: Group, numbers: Sequence[int]) -> Members:
     """Of these settings of a group, seed by seed."""
     rows = [plan.settings[each].hyperparams for each in numbers]
+    places = plan.members_of(group)
     dtype = jax.dtypes.canonicalize_dtype(float)
     hyperparams = jax.tree.map(
-        lambda *leaves: np.repeat(np.asarray(leaves, dtype), len(plan.seeds), axis=0),
+        lambda *leaves: np.repeat(np.asarray(leaves, dtype), len(places), axis=0),
         *rows,
     )
-    return Members(np.tile(np.array(plan.seeds, np.uint32), len(numbers)), hyperparams)
+    seeds = np.array(plan.seeds, np.uint32)[list(places)]
+    own = None
+    if plan.splits is not None:
+        rows_of = {
+            name: [of_all[place] for place in places]
+            for name, of_all in plan.splits.rows.items()
+        }
+        ((_, own),) = groups_of(rows_of, plan.settings[numbers[0]].config)
+        again = np.tile(np.arange(len(places)), len(numbers))
+        own = jax.tree.map(lambda leaf: leaf[again], own)
+    return Members(np.tile(seeds, len(numbers)), hyperparams, None, own)
 
 
-def _places(plan: Plan, row: int) -> range:
+def _places(plan: Plan, group: Group, row: int) -> range:
     """Where the runs of a group's setting stand, which is one of those tried."""
-    start = row * len(plan.seeds)
-    return range(start, start + len(plan.seeds))
-
-
-def _rungs(epochs: int, num_settings: int) -> tuple[int, ...]:
-    """Epochs of each rung: a power of 3 fewer than all, as long as both numbers allow it."""
-    count = int(math.log(min(epochs, num_settings), FACTOR) + 1e-9)
-    return tuple(math.ceil(epochs / FACTOR**left) for left in range(count, -1, -1))
+    count = len(plan.members_of(group))
+    return range(row * count, row * count + count)

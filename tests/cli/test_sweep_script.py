@@ -416,3 +416,38 @@ def test_momenta_without_an_optimizer_that_has_one_are_said(capsys):
     assert capsys.readouterr().err == (
         "sweep.py: without effect: --momentum 0.9, which is sgd's alone.\n"
     )
+
+
+def test_folds_rank_and_a_sweep_of_them_goes_on(monkeypatch, capsys):
+    argv = (*TINY, "--dropout", "0", "--learning-rate", "1e-3", "1e-2", "--folds", "3")
+    assert main.sweep([*argv, "--output-dir", "straight"]) == 0
+    assert "3 folds of the training set, by whose parts" in capsys.readouterr().out
+    rows, runs = table("straight", "sweep.csv"), table("straight", "members.csv")
+    assert [row["seeds"] for row in rows] == ["6", "6"]
+    assert [run["split"] for run in runs] == [*"112233"] * 2
+    assert [int(run["seed"]) for run in runs] == [*range(6)] * 2
+    mean = sum(float(run["validation_loss"]) for run in runs[:6]) / 6
+    own = next(row for row in rows if row["setting"] == "0")
+    assert float(own["validation_loss"]) == pytest.approx(mean, rel=1e-6)
+    with monkeypatch.context() as patched:
+        stop_after(patched, 1)
+        assert main.sweep([*argv, "--output-dir", "cut"]) == 143
+    assert main.sweep(["--resume", "cut"]) == 0
+    same_files("straight", "cut")
+    assert load_run("straight/winner").seeds == (0, 1, 2, 3, 4, 5)
+    assert main.sweep(["--resume", "cut", "--folds", "4"]) == 2
+    assert "the run began with 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--folds", "1"), "folds must be at least 2, got 1."),
+        (("--repeats", "3"), "--repeats 3 draws folds so many times; give --folds"),
+        (("--folds", "3", "--resplit", "2"), "are two ways to split; give one."),
+    ],
+)
+def test_splits_that_can_not_be(flags, sentence, capsys):
+    assert main.sweep([*TINY, *flags, "--output-dir", "none"]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not Path("none").exists()

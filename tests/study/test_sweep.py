@@ -18,11 +18,15 @@ from jaxcls import (
     gaussian,
     sweep,
 )
+from jaxcls.comparisons import split_summary
 from jaxcls.metrics import Metrics
 from jaxcls.scores import accuracy_interval
+from jaxcls.study import plans
 from jaxcls.study.engine import Runs
 from jaxcls.study.many import fit_many
-from jaxcls.study.sweep import Choice, Setting, grid, settle
+from jaxcls.study.rows import Splits
+from jaxcls.study.settings import Setting
+from jaxcls.study.sweep import Choice, grid, settle
 
 SEEDS = (3, 1)
 # Full batches: their program is compiled fastest, and nearly all tests here share it.
@@ -243,8 +247,8 @@ def test_rungs_are_thirds_of_the_epochs(epochs, num_settings, rungs):
 
 def test_an_exact_power_of_3_counts():
     for power in range(1, 19):
-        assert len(sweep._rungs(3**power, 3**power)) == power + 1
-        assert len(sweep._rungs(3**power, 3**power - 1)) == power
+        assert len(plans._rungs(3**power, 3**power)) == power + 1
+        assert len(plans._rungs(3**power, 3**power - 1)) == power
 
 
 def changed(**change):
@@ -585,3 +589,76 @@ def test_a_regression_is_swept_by_its_loss():
     outcomes = sweep.run(plan, data, data)
     assert [each.setting for each in outcomes] == [1, 0]
     assert np.isnan(outcomes[0].accuracy.mean) and outcomes[0].loss.mean > 0
+
+
+def splits():
+    """Three folds of 44 rows, whose sizes differ by one, with two seeds each."""
+    held = np.array_split(np.random.default_rng(0).permutation(44), 3)
+    train = [np.setdiff1d(np.arange(44), part) for part in held]
+    rows = {"train": train, "validation": held}
+    return Splits(
+        {
+            name: [each for each in some for _ in range(2)]
+            for name, some in rows.items()
+        },
+        num_seeds=2,
+        ratio=0.5,
+    )
+
+
+@pytest.mark.parametrize(
+    "num_programs",
+    [
+        1,
+        # The masks of a full batch are drawn for its very size.
+        pytest.param(2, marks=pytest.mark.slow),
+    ],
+)
+def test_what_splits_hold_out_ranks(num_programs):
+    config = dataclasses.replace(CONFIG, dropout=num_programs == 2)
+    start = Hyperparams(dropout_rate=0.3 if config.dropout else 0.0)
+    settings = [
+        settle({"learning_rate": rate}, config, start) for rate in (0.01, 1.0, 0.1)
+    ]
+    train, own = SETS[0], splits()
+    plan = sweep.plan(settings, range(6), train, None, splits=own, devices=FOUR)
+    assert len(plan.groups) == num_programs
+    kept = {}
+    outcomes = sweep.run(plan, train, None, on_chunks=kept.update, devices=FOUR)
+    losses = [each.loss.mean for each in outcomes]
+    assert losses == sorted(losses)
+    for outcome in outcomes:
+        runs = fit_many(
+            *(range(6), config, settings[outcome.setting].hyperparams, train),
+            train_rows=own.rows["train"],
+            validation_rows=own.rows["validation"],
+        )
+        got, want = (each.scores["validation"] for each in (outcome.runs, runs))
+        np.testing.assert_array_equal(got.count, [15, 15, 15, 15, 14, 14])
+        np.testing.assert_array_equal(got.correct, want.correct)
+        np.testing.assert_allclose(got.loss, want.loss, 1e-5)
+        wanted = split_summary(np.asarray(got.loss).reshape(3, 2), 0.5)
+        assert outcome.loss.mean == pytest.approx(wanted.mean, rel=1e-6)
+        assert outcome.loss.high == pytest.approx(wanted.high, rel=1e-5)
+    # It goes on from what it has, to the same scores.
+    some = dict(list(kept.items())[::2])
+    again = sweep.run(plan, train, None, done=some, devices=FOUR)
+    assert_same([each.runs.scores for each in again], [o.runs.scores for o in outcomes])
+    best = outcomes[0].setting
+    runs = sweep.run_again(plan, outcomes, [best], train, None, devices=FOUR)[best]
+    assert_same(runs.scores, outcomes[0].runs.scores)
+    assert runs.params["Dense_0"]["bias"].shape == (6, 5)
+
+
+@pytest.mark.slow
+def test_splits_go_through_the_rungs_of_halving():
+    train = SETS[0]
+    plan = sweep.plan(
+        *(SETTINGS, range(6), train, None),
+        splits=splits(),
+        halving=True,
+        devices=FOUR,
+    )
+    outcomes = sweep.run(plan, train, None, devices=FOUR)
+    assert [each.rung for each in outcomes[:1]] == [len(plan.rungs) - 1]
+    assert [each.num_diverged for each in outcomes[-2:]] == [6, 6]
