@@ -262,6 +262,7 @@ OTHERS = {
     **{"validation_fraction": 0.5, "monitor": "accuracy", "shuffle": False},
     **{"seed": 5, "seeds": 2, "split_seed": 3, "likelihood": "categorical"},
     **{"recipe": "a", "activation": "gelu", "ema_decay": 0.9},
+    **{"folds": 3, "repeats": 2, "resplit": 4},
 }
 
 

@@ -242,7 +242,8 @@ def test_two_signals_before_python_can_answer_the_first():
     done = subprocess.run(
         [sys.executable, "-c", TWO_AT_ONCE], capture_output=True, text=True, timeout=30
     )
-    assert done.returncode == 128 + signal.SIGTERM
+    # The system may hand over either first.
+    assert done.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
     assert done.stderr == (
         "stopping once what is being trained now is done and saved; "
         "a second signal stops at once\n"
