@@ -1,9 +1,12 @@
 """`scripts/compare.py`: is one better than the other? Runs of the same splits and seeds, paired."""
 
+import contextlib
 import csv
 import dataclasses
 import json
+import math
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -16,10 +19,13 @@ from jaxcls.cli.device import choose_device
 from jaxcls.cli.evaluate import data_of
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, TrainFlags
 from jaxcls.cli.parsing import parse, read_flags
+from jaxcls.cli.resume import check_same_flags
 from jaxcls.cli.screen import hand_out, show
+from jaxcls.cli.signals import Stopped
+from jaxcls.cli.splits import num_splits
 from jaxcls.comparisons import Comparison, compare, holm, mcnemar
 from jaxcls.files import write_whole
-from jaxcls.runs import load_run, plots, read_metrics
+from jaxcls.runs import load_run, plots, read_config, read_metrics
 
 _KINDS: dict[str, type[TrainFlags]] = {
     kind.SCRIPT: kind for kind in (MulticlassFlags, BinaryFlags)
@@ -87,11 +93,18 @@ def run(flags: CompareFlags) -> None:
         ValueError, OSError, FloatingPointError: one sentence for the user.
     """
     _check(flags)
-    first, *others = [_side(path) for path in flags.runs or _trained(flags)]
+    # What a training shows is no part of the JSON.
+    screen = contextlib.redirect_stdout(sys.stderr) if flags.json else None
+    with screen or contextlib.nullcontext():
+        paths = flags.runs or _trained(flags)
+    first, *others = [_side(path) for path in paths]
     for other in others:
         _check_paired(first, other)
+    # Where one of them trains on fewer rows, by its own validation set, the larger is the safe one.
+    ratios = [max(first.ratio, other.ratio) for other in others]
     found = [
-        compare(first.accuracies, other.accuracies, first.ratio) for other in others
+        compare(first.accuracies, other.accuracies, ratio)
+        for other, ratio in zip(others, ratios, strict=True)
     ]
     adjusted = holm(np.array([each.p_value for each in found]))
     on_test = [_on_test(first, other, flags) for other in others] if flags.test else []
@@ -103,8 +116,10 @@ def run(flags: CompareFlags) -> None:
         write_whole(flags.plot, plots.differences(differences, str(first.path)))
     if flags.json:
         entries = [
-            _entry(first, other, each, p)
-            for other, each, p in zip(others, found, adjusted, strict=True)
+            _entry(first, other, each, p, ratio)
+            for other, each, p, ratio in zip(
+                others, found, adjusted, ratios, strict=True
+            )
         ]
         for entry, test in zip(entries, on_test, strict=False):
             entry["test"] = test
@@ -140,16 +155,46 @@ def _trained(flags: CompareFlags) -> list[Path]:
     root, kind = flags.output_dir, BinaryFlags if flags.binary else MulticlassFlags
     if root is None:
         raise ValueError("--a and --b need an --output-dir, in which they are trained.")
-    paths = []
+    argvs, given = {}, {}
     for name, own in (("a", flags.a), ("b", flags.b)):
-        path, argv = root / name, [*shlex.split(own or ""), *shlex.split(flags.both)]
+        path, argv = root / name, [*_words(own or ""), *_words(flags.both)]
+        show(f"{name}: {kind.SCRIPT} {shlex.join(argv)}")
+        argvs[path] = [*argv, "--no-plots"]
+        given[path] = parse(kind, f"{kind.SCRIPT}, {name}", argvs[path])
+        _check_has_members(path, given[path])
+    _check_same_members(*given.items())  # which need not be trained to tell
+    for path, argv in argvs.items():
         where = ["--output-dir", str(path)]
         if (path / "config.json").exists():
+            _check_began_so(path, given[path])
             where = ["--resume", str(path)]
-        show(f"{name}: {kind.SCRIPT} {shlex.join(argv)}")
-        train.run(parse(kind, f"{kind.SCRIPT}, {name}", [*argv, "--no-plots", *where]))
-        paths.append(path)
-    return paths
+        try:
+            train.run(parse(kind, f"{kind.SCRIPT}, {path.name}", [*argv, *where]))
+        except Stopped as stop:
+            stop.args = (f"stopped; the same command goes on with {root}",)
+            raise
+    return [*argvs]
+
+
+def _check_began_so(path: Path, given: TrainFlags) -> None:
+    """Raises ValueError where a folder has a training by other flags than are given now."""
+    before = read_flags(type(given), read_config(path)[0])
+    if given.classes is None:  # of which the folder has the numbers
+        given = dataclasses.replace(given, classes=before.classes)
+    try:
+        check_same_flags(before, given)
+    except ValueError as error:
+        differs, _, _ = str(error).partition(",")
+        raise ValueError(
+            f"{path} is by other flags ({differs}); give those, or another --output-dir."
+        ) from None
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"flags {text!r} can't be read: {error}.") from None
 
 
 def _side(path: Path) -> Side:
@@ -163,25 +208,33 @@ def _side(path: Path) -> Side:
             f"{path}: made by {config.get('script')}, which has no members."
         )
     flags = read_flags(kind, config)
-    if not (path / "seeds.csv").is_file():
-        raise ValueError(
-            f"{path} is a single run, which has no error bar; train it with --folds, --resplit or "
-            "--seeds."
-        )
+    _check_has_members(path, flags)
     if metrics.get("diverged"):
         raise ValueError(
             f"{path}: seeds {' '.join(map(str, metrics['diverged']))} diverged, and have no "
             "accuracy to compare; train it with a smaller learning_rate, or clip_norm."
         )
-    with open(path / "seeds.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
     part = "test" if metrics.get("held_out") is None else "held_out"
+    accuracies = _accuracies(path / "seeds.csv", f"{part}_accuracy")
+    # No digest guards the table, but the mean that was made of it is known.
+    if len(accuracies) != len(metrics["chosen"]["seeds"]) or not math.isclose(
+        accuracies.mean(), metrics[part]["accuracy"]["mean"], abs_tol=1e-7
+    ):
+        raise ValueError(
+            f"{path / 'seeds.csv'}: changed or damaged since it was written; train it again."
+        )
+    per_split = 1 if part == "test" else flags.seeds
+    return Side(path, metrics, flags, accuracies.reshape(-1, per_split))
+
+
+def _accuracies(table: Path, column: str) -> np.ndarray:
     try:
-        accuracies = np.array([float(row[f"{part}_accuracy"]) for row in rows])
-        splits = accuracies.reshape(-1, 1 if part == "test" else flags.seeds)
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path}/seeds.csv: no table of its runs ({error}).") from None
-    return Side(path, metrics, flags, splits)
+        with open(table, newline="", encoding="utf-8") as file:
+            return np.array([float(row[column]) for row in csv.DictReader(file)])
+    except OSError as error:
+        raise ValueError(f"{table}: {error.strerror}; train it again.") from None
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(f"{table}: no table of its runs ({error!r}).") from None
 
 
 def _check_paired(first: Side, other: Side) -> None:
@@ -192,12 +245,34 @@ def _check_paired(first: Side, other: Side) -> None:
             f"{first.path} and {other.path} have other data, and can't be paired; train both on "
             "the same."
         )
+    _check_same_members((first.path, first.flags), (other.path, other.flags))
+
+
+def _check_has_members(path: Path, flags: TrainFlags) -> None:
+    if num_splits(flags) is None and flags.seeds == 1:
+        raise ValueError(
+            f"{path} is a single run, which has no error bar; train it with --folds, --resplit or "
+            "--seeds."
+        )
+
+
+def _check_same_members(
+    first: tuple[Path, TrainFlags], other: tuple[Path, TrainFlags]
+) -> None:
+    """Raises ValueError unless both have the same splits and seeds."""
+    (one, mine), (two, others) = first, other
     for name in _PAIRING:
-        mine, others = getattr(first.flags, name), getattr(other.flags, name)
-        if mine != others:
+        values = [getattr(flags, name) for flags in (mine, others)]
+        if name == "split_seed":  # --seed by default
+            values = [
+                flags.seed if value is None else value
+                for flags, value in zip((mine, others), values, strict=True)
+            ]
+        if values[0] != values[1]:
+            here, there = ("none" if value is None else value for value in values)
             raise ValueError(
-                f"{first.path} and {other.path} can't be paired: --{name.replace('_', '-')} is "
-                f"{mine} there and {others} here; train both with the same."
+                f"{one} and {two} can't be paired: --{name.replace('_', '-')} is {here} in {one} "
+                f"and {there} in {two}; train both with the same."
             )
 
 
@@ -213,8 +288,10 @@ def _on_test(first: Side, other: Side, flags: CompareFlags) -> dict:
     return mcnemar(*right)._asdict()
 
 
-def _entry(first: Side, other: Side, found: Comparison, adjusted: float) -> dict:
-    numbers = found._asdict() | {"p_holm": adjusted, "ratio": first.ratio}
+def _entry(
+    first: Side, other: Side, found: Comparison, adjusted: float, ratio: float
+) -> dict:
+    numbers = found._asdict() | {"p_holm": adjusted, "ratio": ratio}
     return {"a": str(first.path), "b": str(other.path)} | {
         name: None if isinstance(value, float) and np.isnan(value) else value
         for name, value in numbers.items()

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcls.cli.flags import SweepFlags, TrainFlags
 from jaxcls.cli.job import Data
-from jaxcls.cli.numbers import accuracy_json, scores_of, summaries
+from jaxcls.cli.numbers import accuracy_json, scores_of, summaries, summary_json
 from jaxcls.cli.study_result import finite_runs, how_chosen, write_histories
 from jaxcls.comparisons import split_summary
 from jaxcls.data import Dataset
@@ -145,17 +145,15 @@ def write_split_result(
     guesses = _predictions(model, data.train, plan, finite)
     folder.write_table("predictions.csv", _lines(guesses, data.train, plan, flags))
     write_histories(folder, runs)
-    names = {
-        "train": "train",
-        "validation": "validation",
-        "held_out": "test",
-    }
     scores = {
-        name: summaries(scores_of(runs, part, finite))
-        for name, part in names.items()
-        if part in runs.scores
+        name: summaries(scores_of(runs, name, finite))
+        for name in ("train", "validation")
+        if name in runs.scores
     }
-    scores["held_out"] |= _held_out(guesses, data.train, plan, runs)
+    # Student's t does not allow for the rows that the runs share.
+    for each in scores.values():
+        for of_all in each.values():
+            of_all |= {"low": None, "high": None}
     chosen = how_chosen(model, runs, finite)
     metrics = metrics_record(
         config,
@@ -167,7 +165,7 @@ def write_split_result(
         environment,
         {
             "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
-            "held_out": scores["held_out"],
+            "held_out": _held_out(guesses, data.train, plan, runs),
         },
     )
     folder.write_result(metrics, chosen["epoch"], model.params, None)
@@ -216,30 +214,39 @@ def _lines(
 
 
 def _held_out(guesses: list[np.ndarray], data: Dataset, plan: Plan, runs: Runs) -> dict:
-    """The accuracy over splits, its interval and the parts of its spread, and over all rows."""
+    """Loss and accuracy over splits, with intervals and parts of the spread, and over all rows."""
     shape = (len(plan.splits.test), plan.num_seeds)
-    accuracies = np.asarray(runs.scores["test"].accuracy, np.float64).reshape(shape)
     finite = np.asarray(runs.finite).reshape(shape)
+    held = runs.scores["test"]
+    losses, accuracies = (
+        np.asarray(leaf, np.float64).reshape(shape)
+        for leaf in (held.loss, held.accuracy)
+    )
     if not finite.all():  # the mean of those of its split that did not diverge
-        accuracies = np.array(
-            [[row[ok].mean()] for row, ok in zip(accuracies, finite, strict=True)]
+        losses, accuracies = (
+            np.array([[row[ok].mean()] for row, ok in zip(values, finite, strict=True)])
+            for values in (losses, accuracies)
         )
     # Those that are trained on are fewer by what validation takes.
-    parts = (plan.rows["test"], plan.rows["train"])
-    ratio = sum(map(len, parts[0])) / sum(map(len, parts[1]))
+    ratio = Splits(tuple(plan.rows["train"]), tuple(plan.rows["test"])).ratio
     spread = split_summary(accuracies, ratio)
     predicted = np.concatenate([each.argmax(axis=1) for each in guesses])
     labels = data.targets[np.concatenate(plan.splits.test)]
     counts = confusion(predicted, labels, len(data.labels))
     correct, count = int(np.trace(counts)), int(counts.sum())
+    # A row that is predicted again and again is one example.
+    distinct = len(np.unique(np.concatenate(plan.splits.test)))
     return {
         "ratio": ratio,
+        "loss": summary_json(split_summary(losses, ratio)),
         "accuracy": accuracy_json(spread, min(map(len, plan.splits.test))),
         "predictions": {
             "count": count,
             "correct": correct,
             "accuracy": correct / count,
-            "accuracy_interval": accuracy_interval(correct, count),
+            "accuracy_interval": accuracy_interval(
+                round(correct * distinct / count), distinct
+            ),
             "confusion": counts.tolist(),
         },
     }
@@ -250,12 +257,11 @@ def split_lines(metrics: dict) -> list[str]:
     train, held = metrics["train"]["accuracy"], metrics["held_out"]["accuracy"]
     lines = [f"{'':20} {'mean':>6} {'std':>7}  {'95% interval':16}  range"]
     for name, each in (("train", train), ("held-out", held)):
-        std, interval = f"{'none':>6}", "none            "
-        if each["std"] is not None:
-            std = f"{each['std']:.4f}"
+        std = "none  " if each["std"] is None else f"{each['std']:.4f}"
+        # There is none of the training rows, which the runs share, and none of one split.
+        interval = "" if name == "train" else "none"
+        if each["low"] is not None:
             interval = f"{each['low']:.4f} to {each['high']:.4f}"
-        if name == "train":  # whose runs share rows, and no interval is known
-            interval = ""
         lines.append(
             f"{name + ' accuracy':20} {each['mean']:.4f}  {std}  {interval:16}  "
             f"{each['least']:.4f} to {each['greatest']:.4f}"

@@ -16,6 +16,8 @@ from jaxcls import (
     fit_many,
     packing,
 )
+from jaxcls.comparisons import split_summary
+from jaxcls.data import load, splits, to_batch
 from jaxcls.study.rows import groups_of
 
 N = 101
@@ -229,12 +231,11 @@ def test_wrong_rows_are_said(given, error, sentence):
 @pytest.mark.slow
 def test_ten_times_five_folds_of_the_digits_are_fit_and_cross_val_predict():
     from sklearn.base import BaseEstimator, ClassifierMixin
-    from sklearn.datasets import load_digits
     from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_predict
 
-    x, y = load_digits(return_X_y=True)
-    data = Batch((x / 16).astype(np.float32), y)
-    config = Config((64, 32, 10), categorical, batch_size=64, epochs=10)
+    data = to_batch(load("digits")[0])
+    x, y = data.features, data.targets
+    config = Config((784, 32, 10), categorical, batch_size=64, epochs=10)
     splits = list(
         RepeatedStratifiedKFold(n_splits=5, n_repeats=10, random_state=0).split(x, y)
     )
@@ -266,15 +267,29 @@ def test_ten_times_five_folds_of_the_digits_are_fit_and_cross_val_predict():
 
 
 @pytest.mark.slow
-def test_shuffled_labels_give_chance():
-    # No row of its own reaches a member through the rows that it shares.
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda y: splits.folds(y, 10, seed=0),
+        lambda y: splits.resplits(y, 10, 0.2, seed=0),
+        lambda y: splits.bootstrap(y, 10, seed=0),
+    ],
+    ids=["folds", "resplits", "bootstrap"],
+)
+def test_shuffled_labels_give_chance(drawn):
+    # No row that is held out reaches a member through the set that it shares.
     rng = np.random.default_rng(0)
     data = Batch(rng.normal(size=(400, 8)).astype(np.float32), rng.integers(0, 2, 400))
-    train, test = folds(10, 400)
+    ways = drawn(data.targets)
     config = Config((8, 32, 1), bernoulli, batch_size=32, epochs=60)
     runs = fit_many(
-        *(range(10), config, Hyperparams(0.01), data), train_rows=train, test_rows=test
+        *(range(10), config, Hyperparams(0.01), data),
+        train_rows=ways.train,
+        test_rows=ways.test,
     )
     assert (runs.scores["train"].accuracy > 0.75).all()  # it learned them by heart
-    correct = int(runs.scores["test"].correct.sum())
-    assert abs(correct - 200) < 1.96 * 10  # of 400, each right by chance
+    found = np.asarray(runs.scores["test"].accuracy, np.float64)
+    each = split_summary(found, ways.ratio)
+    assert each.low < 0.5 < each.high
+    # The interval of as many guesses as rows were held out, of which there are 400.
+    assert abs(found.mean() - 0.5) < 1.96 * np.sqrt(0.25 / 400)
