@@ -161,12 +161,13 @@ def _trained(flags: CompareFlags) -> list[Path]:
         show(f"{name}: {kind.SCRIPT} {shlex.join(argv)}")
         argvs[path] = [*argv, "--no-plots"]
         given[path] = parse(kind, f"{kind.SCRIPT}, {name}", argvs[path])
+        if (path / "config.json").exists():
+            _check_began_so(path, given[path])
         _check_has_members(path, given[path])
     _check_same_members(*given.items())  # which need not be trained to tell
     for path, argv in argvs.items():
         where = ["--output-dir", str(path)]
         if (path / "config.json").exists():
-            _check_began_so(path, given[path])
             where = ["--resume", str(path)]
         try:
             train.run(parse(kind, f"{kind.SCRIPT}, {path.name}", [*argv, *where]))
@@ -312,13 +313,21 @@ def _lines(
         "",
         f"A {a}, B {b}: accuracy {means}, {len(first.accuracies)} {unit}",
         f"A - B           {found.difference:+.4f}, {interval}",
-        f"p               {found.p_value:.3g} (corrected resampled t), "
+        f"p               {_told(found.p_value, '.3g')} (corrected resampled t), "
         f"{found.p_permutation:.3g} (sign flips)"
-        + (f", {adjusted:.3g} by Holm for {count} comparisons" if count > 1 else ""),
-        f"a new one       A is better with probability {found.beats:.2f}",
+        + (
+            f", {_told(adjusted, '.3g')} by Holm for {count} comparisons"
+            if count > 1
+            else ""
+        ),
+        f"a new one       A is better with probability {_told(found.beats, '.2f')}",
         _conclusion(found, adjusted, unit, first),
     ]
     return lines
+
+
+def _told(value: float, how: str) -> str:
+    return "not known" if np.isnan(value) else f"{value:{how}}"
 
 
 def _conclusion(found: Comparison, adjusted: float, unit: str, first: Side) -> str:
@@ -329,6 +338,8 @@ def _conclusion(found: Comparison, adjusted: float, unit: str, first: Side) -> s
     )
     if found.difference == 0 and np.isnan(found.low):
         return "They are equal on each: nothing tells them apart."
+    if len(first.accuracies) == 1:
+        return f"One of the {unit} alone tells no spread: take more."
     if np.isnan(adjusted):
         return f"The difference is the same for all {unit}, so its spread is not known: take more."
     if adjusted < _LEVEL:
