@@ -344,7 +344,12 @@ def _conclusion(found: Comparison, adjusted: float, unit: str, first: Side) -> s
         return f"The difference is the same for all {unit}, so its spread is not known: take more."
     if adjusted < _LEVEL:
         better = "A" if found.difference > 0 else "B"
-        return f"{better} is better {where}, by what the interval says."
+        return f"{better} is better {where}, by the p value."
+    if found.p_value < _LEVEL:
+        return (
+            f"It is not shown that either is better {where}: alone this comparison would show it, "
+            "among so many it does not."
+        )
     more = (
         f"; about {found.needed:,} {unit} would settle it if the difference stayed as it is"
         if found.needed is not None

@@ -77,7 +77,9 @@ def table(parts: dict[str, dict]) -> list[str]:
     for part, scores in parts.items():
         each = scores["accuracy"]
         spread = "  none  of one alone      "
-        if each["std"] is not None:
+        if each["std"] is not None and each["low"] is None:
+            spread = f"{each['std']:.4f}  of shared rows  "
+        elif each["std"] is not None:
             spread = f"{each['std']:.4f}  {each['low']:.4f} to {each['high']:.4f}"
         lines.append(
             f"{part + ' accuracy':20} {each['mean']:.4f}  {spread}  "

@@ -20,6 +20,9 @@ Flags = TypeVar("Flags", bound=TrainFlags | SweepFlags)
 Trained = TypeVar("Trained", bound=TrainFlags)
 
 
+_OF_FLAGS = ("--a", "--b", "--both")  # whose values are flags
+
+
 def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFlags:
     """Parses a script's arguments; a wrong one is said in a line and ends with exit code 2.
 
@@ -45,14 +48,14 @@ def parse(kind: type[AnyFlags], prog: str, argv: Sequence[str] | None) -> AnyFla
 
 
 def _with_values_joined(argv: Sequence[str]) -> list[str]:
-    """With an = before a value that looks like a flag: no flag has a space in it.
+    """With an = before a value of `compare.py` that is flags itself.
 
-    >>> _with_values_joined(["--a", "--hidden 32", "--json"])
-    ['--a=--hidden 32', '--json']
+    >>> _with_values_joined(["--a", "--no-shuffle", "--json"])
+    ['--a=--no-shuffle', '--json']
     """
     joined: list[str] = []
     for word in argv:
-        if joined and word.startswith("-") and " " in word and "=" not in joined[-1]:
+        if joined and joined[-1] in _OF_FLAGS and word.startswith("-"):
             joined[-1] += f"={word}"
         else:
             joined.append(word)

@@ -144,7 +144,14 @@ def _has_older_weights(config: dict) -> bool:
 
 def is_result_of(metrics: dict, config: dict) -> bool:
     """Whether `metrics` are those of a run with the settings of `config`."""
-    return _settings(metrics["config"]) == _settings(config)
+    one, other = _settings(metrics["config"]), _settings(config)
+    # A flag or a name that only one of them has came with a later version.
+    flags, others = one.pop("flags"), other.pop("flags")
+    return _agree(one, other) and _agree(flags, others)
+
+
+def _agree(one: dict, other: dict) -> bool:
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
 def kept_history(past: Past, over: bool) -> list[dict]:

@@ -28,6 +28,8 @@ from jaxcls.cli.screen import header, note, show
 from jaxcls.cli.signals import StopRequest
 from jaxcls.cli.splits import (
     Plan,
+    check_same_rows,
+    digest_of_rows,
     num_splits,
     plan_splits,
     split_columns,
@@ -102,6 +104,10 @@ def run(flags: TrainFlags) -> None:
             check_data(before, config)
         study = _study(full, job, num_members, devices, before)
         config["width"] = study.width
+        if study.plan is not None:
+            config["sha256_of_rows"] = digest_of_rows(study.plan.rows)
+        if before is not None:
+            check_same_rows(before, config)
         path = flags.resume or flags.output_dir or new_run_path(run_name(flags, job))
         with opened(path) as folder:
             if before is None:

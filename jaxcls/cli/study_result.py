@@ -78,13 +78,16 @@ def write_result(
     )
     write_histories(folder, runs)
     chosen = how_chosen(model, runs, finite)
+    scores = {name: summaries(scores_of(runs, name, finite)) for name in runs.scores}
+    if config["flags"].get("folds") or config["flags"].get("resplit"):
+        without_intervals(scores)
     test = data.test
     metrics = metrics_record(
         config,
         data.train.class_names,
         {name: len(part.targets) for name, part in data.parts().items()},
         chosen,
-        {name: summaries(scores_of(runs, name, finite)) for name in runs.scores},
+        scores,
         seconds,
         environment,
         {
@@ -94,6 +97,13 @@ def write_result(
     )
     folder.write_result(metrics, chosen["epoch"], params, None)
     return metrics
+
+
+def without_intervals(scores: dict[str, dict]) -> None:
+    """Takes Student's intervals off summaries: they don't allow for rows that runs share."""
+    for each in scores.values():
+        for of_all in each.values():
+            of_all |= {"low": None, "high": None}
 
 
 def finite_runs(runs: Runs, seeds: Sequence[int]) -> np.ndarray:

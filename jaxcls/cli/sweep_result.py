@@ -50,6 +50,8 @@ def _best_runs(task: Task, outcomes: list[Outcome]) -> list[tuple[int, int]]:
     """Setting and row of the best runs of the last rung whose networks are of one shape."""
     plan, best = task.plan, outcomes[0]
     shape = plan.settings[best.setting].config.layer_sizes
+    if plan.splits is not None:
+        return []  # whose losses are of other rows each: one might win by an easy fold
     by_loss, found = task.flags.monitor == "loss", []
     for outcome in outcomes:
         config = plan.settings[outcome.setting].config
@@ -92,26 +94,8 @@ def write_sweep(
     won = _write_runs(task, folder.here() / WINNER, best, seeds, kept[best], seconds)
     show(f"winner          setting {best}, {len(seeds)} runs:")
     show(*result_lines(won))
-    picks = _best_runs(task, outcomes)
-    runs = jax.tree.map(
-        lambda *leaves: np.stack(leaves),
-        *(
-            jax.tree.map(lambda leaf, row=row: leaf[row], kept[each])
-            for each, row in picks
-        ),
-    )
-    together = _write_runs(
-        task,
-        folder.here() / ENSEMBLE,
-        best,
-        [plan.seeds[row] for _, row in picks],
-        runs,
-        seconds,
-        {"settings": [setting for setting, _ in picks]},
-    )
-    if len(picks) > 1:
-        show(f"the best {len(picks)} runs of that shape, whatever their settings:")
-        show(*ensemble_lines(together["ensemble"]["test"]))
+    if picks := _best_runs(task, outcomes):
+        _write_best(task, folder, best, picks, kept, seconds)
     folder.write_sweep_result(
         {
             "winner": {"setting": best, "values": as_json(task.values[best])},
@@ -123,6 +107,36 @@ def write_sweep(
     )
     remove_blocks(folder.here())
     show(f"sweep folder    {folder.path}")
+
+
+def _write_best(
+    task: Task,
+    folder: RunFolder,
+    best: int,
+    picks: list[tuple[int, int]],
+    kept: dict[int, Runs],
+    seconds: dict[str, float],
+) -> None:
+    """Writes the best runs as one ensemble, and shows it."""
+    runs = jax.tree.map(
+        lambda *leaves: np.stack(leaves),
+        *(
+            jax.tree.map(lambda leaf, row=row: leaf[row], kept[each])
+            for each, row in picks
+        ),
+    )
+    together = _write_runs(
+        task,
+        folder.here() / ENSEMBLE,
+        best,
+        [task.plan.seeds[row] for _, row in picks],
+        runs,
+        seconds,
+        {"settings": [setting for setting, _ in picks]},
+    )
+    if len(picks) > 1:
+        show(f"the best {len(picks)} runs of that shape, whatever their settings:")
+        show(*ensemble_lines(together["ensemble"]["test"]))
 
 
 def _write_runs(

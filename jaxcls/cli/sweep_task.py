@@ -23,7 +23,12 @@ from jaxcls.cli.resume import (
 )
 from jaxcls.cli.screen import note
 from jaxcls.cli.space import base_flags, settings_of
-from jaxcls.cli.splits import num_splits, plan_splits
+from jaxcls.cli.splits import (
+    check_same_rows,
+    digest_of_rows,
+    num_splits,
+    plan_splits,
+)
 from jaxcls.data import to_batch
 from jaxcls.runs import (
     read_config,
@@ -94,6 +99,8 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
     tried = {
         "sha256_of_settings": hashlib.sha256(json.dumps(values).encode()).hexdigest()
     }
+    if splits is not None:
+        tried["sha256_of_rows"] = digest_of_rows(splits.rows)
     if flags.resume is not None:
         before, _ = read_config(flags.resume)
         check_same_flags(read_flags(SweepFlags, before), flags)
@@ -103,8 +110,13 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
                 f"{flags.resume}: its settings were drawn otherwise, by another version or on "
                 "another machine; resume there, or start again."
             )
+        check_same_rows(before["plan"], tried)
         plan = plan._replace(groups=_planned_groups(flags.resume, before, plan))
-    groups = [group._asdict() for group in plan.groups]
+    # Without splits as the first versions kept them, so that their sweeps can be resumed.
+    groups = [
+        {name: value for name, value in group._asdict().items() if value is not None}
+        for group in plan.groups
+    ]
     config["plan"] = as_json({"rungs": plan.rungs, "groups": groups}) | tried
     agreed = {
         name: config[name] for name in ("flags", "data_sha256", "plan", "versions")

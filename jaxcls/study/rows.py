@@ -163,7 +163,8 @@ def _lists(caller: str, name: str, given: RowsGiven) -> list[np.ndarray]:
                 f"{caller}: {name}_rows must be whole numbers, [S, M] or S lists of them, got "
                 f"{each.dtype} {list(each.shape)} for a run."
             )
-        found.append(each.astype(np.int32))
+        # Out of range for 32 bits stays out of range.
+        found.append(np.clip(each, -1, 2**31 - 1).astype(np.int32))
     return found
 
 

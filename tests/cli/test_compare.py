@@ -186,11 +186,11 @@ def set_flags(name, **flags):
     [
         (
             0.2,
-            "A is better on further splits of these data, by what the interval says.",
+            "A is better on further splits of these data, by the p value.",
         ),
         (
             -0.2,
-            "B is better on further splits of these data, by what the interval says.",
+            "B is better on further splits of these data, by the p value.",
         ),
         (
             0.001,

@@ -28,7 +28,7 @@ from jaxcls.comparisons import honest_interval, split_summary
 from jaxcls.data import load, to_batch
 from jaxcls.data.dataset import held_out
 from jaxcls.data.splits import folds, resplits
-from jaxcls.files import read_json
+from jaxcls.files import read_json, write_json
 from jaxcls.runs import read_blocks
 from jaxcls.scores import accuracy_interval
 
@@ -540,3 +540,20 @@ def test_what_the_data_do_not_allow_is_one_sentence(argv, told, capsys):
     assert err.startswith("train_binary.py: ") and err.count("\n") == 1
     assert told in err and err.endswith(".\n")
     assert not any(Path.cwd().iterdir())
+
+
+def test_other_splits_than_it_began_with_are_refused(monkeypatch, capsys):
+    # As another version of scikit-learn might draw them.
+    with monkeypatch.context() as patched:
+        stop_after(patched, 1)
+        assert (
+            binary(*MANY, "--folds", "5", "--seeds", "2", "--output-dir", "cut") == 143
+        )
+    config = read_json(Path("cut/config.json"))
+    config["sha256_of_rows"] = "0" * 64
+    write_json(Path("cut/config.json"), config)
+    capsys.readouterr()
+    assert binary("--resume", "cut") == 2
+    assert (
+        "its splits were drawn otherwise, by another version" in capsys.readouterr().err
+    )

@@ -12,7 +12,7 @@ from jaxcls import fit, load_run
 from jaxcls.cli import main, recorder, train
 from jaxcls.cli.flags import BinaryFlags
 from jaxcls.cli.parsing import read_flags
-from jaxcls.cli.resume import ENVIRONMENT, read_past
+from jaxcls.cli.resume import ENVIRONMENT, is_result_of, read_past
 from jaxcls.cli.signals import Stopped
 from jaxcls.files import read_json, write_json
 from jaxcls.runs import newest_checkpoint, plots
@@ -529,3 +529,12 @@ def test_a_folder_that_is_moved_away_gets_nothing_more(monkeypatch, capsys):
     assert told.count("\n") == 1 and "run is no longer the folder" in told
     assert not (CHECKPOINTS / "epoch-0000000006.json").exists()
     assert binary("--resume", "moved") == 0
+
+
+def test_a_result_of_an_earlier_version_lacks_later_flags():
+    flags = {"seed": 0, "folds": None}
+    config = {"flags": flags, "data_sha256": "ab", "schedule": "constant"}
+    for kept, want in (({"seed": 0}, True), ({"seed": 1}, False)):
+        metrics = {"config": config | {"flags": kept}}
+        assert is_result_of(metrics, config) is want
+    assert not is_result_of({"config": config | {"data_sha256": "cd"}}, config)

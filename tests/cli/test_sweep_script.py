@@ -451,3 +451,11 @@ def test_splits_that_can_not_be(flags, sentence, capsys):
     assert main.sweep([*TINY, *flags, "--output-dir", "none"]) == 2
     assert sentence in capsys.readouterr().err
     assert not Path("none").exists()
+
+
+def test_a_plan_without_splits_is_kept_as_the_first_versions_kept_it(swept):
+    # By which their sweeps, and the blocks of these, are resumed.
+    _, folder = swept
+    plan = json.loads((folder / "config.json").read_text())["plan"]
+    assert plan.keys() == {"rungs", "groups", "sha256_of_settings"}
+    assert {tuple(group) for group in plan["groups"]} == {("settings", "width")}
