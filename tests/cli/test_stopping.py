@@ -244,10 +244,12 @@ def test_two_signals_before_python_can_answer_the_first():
     )
     # The system may hand over either first.
     assert done.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
-    assert done.stderr == (
+    # The second may end the process before the first is answered; and nothing else is said.
+    answer = (
         "stopping once what is being trained now is done and saved; "
         "a second signal stops at once\n"
     )
+    assert done.stderr in ("", answer)
 
 
 def test_listening_leaves_no_trace(handlers):
