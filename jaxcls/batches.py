@@ -78,7 +78,12 @@ def steps_per_epoch(data: Batch, config: Config) -> int:
     >>> steps_per_epoch(Batch(jnp.zeros((25, 2)), jnp.zeros(25)), config)
     2
     """
-    return math.ceil(num_examples(data) / step_size(data, config))
+    return steps_of(num_examples(data), config)
+
+
+def steps_of(count: int, config: Config) -> int:
+    """`steps_per_epoch` of so many examples."""
+    return math.ceil(count / min(config.batch_size or count, count))
 
 
 def epoch_rows(

@@ -167,7 +167,8 @@ def of_folds(
     held = 0
     for each in found.reshape(len(sets), count * repeats):
         spread = split_summary(each, 1 / (count - 1))
-        held += spread.low <= truth <= spread.high
+        low, high = honest_interval(spread.low, spread.high, spread.mean, ROWS // count)
+        held += low <= truth <= high
     what = f"{count} folds, {repeats} times"
     _tell(f"{what}: truth {truth:.4f}, mean of the folds {found.mean():.4f}")
     return Rate(what, len(sets), int(held), NOMINAL)

@@ -1,14 +1,12 @@
 """`scripts/compare.py`: is one better than the other? Runs of the same splits and seeds, paired."""
 
 import contextlib
-import csv
 import dataclasses
 import json
-import math
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
@@ -21,17 +19,19 @@ from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, TrainFlags
 from jaxcls.cli.parsing import parse, read_flags
 from jaxcls.cli.resume import check_same_flags
 from jaxcls.cli.screen import hand_out, show
+from jaxcls.cli.sides import (
+    Side,
+    check_has_members,
+    check_paired,
+    check_same_members,
+    side_of,
+    sides_of_sweep,
+)
 from jaxcls.cli.signals import Stopped
-from jaxcls.cli.splits import num_splits
 from jaxcls.comparisons import Comparison, compare, holm, mcnemar
 from jaxcls.files import write_whole
-from jaxcls.runs import load_run, plots, read_config, read_metrics
+from jaxcls.runs import load_run, plots, read_config
 
-_KINDS: dict[str, type[TrainFlags]] = {
-    kind.SCRIPT: kind for kind in (MulticlassFlags, BinaryFlags)
-}
-# What must be the same of two runs, so that each member of one has its partner in the other.
-_PAIRING = ("folds", "repeats", "resplit", "seeds", "seed", "split_seed")
 _LEVEL = 0.05
 
 
@@ -40,13 +40,16 @@ class CompareFlags:
     """Compare trainings by the same splits and seeds: is one really better?"""
 
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN...")] = ()
-    """Folders of two or more runs with the same data, splits (--folds, --resplit) or --seeds. The
-    first is compared with each of the others."""
+    """Folders of two or more runs with the same data, splits (--folds, --resplit) or --seeds, of
+    which the first is compared with each of the others; or of one sweep, with --settings."""
     a: str | None = None
     """In the place of folders: flags of a training that is run here, such as "--hidden 32"; what
     --a and --b share may stand in --both."""
     b: str | None = None
     """Flags of the other training."""
+    settings: tuple[int, ...] = ()
+    """Numbers of two or more settings of the one sweep whose folder is named, of which the first is
+    compared with each of the others by what ranked them."""
     both: str = ""
     """Flags of both, such as "--folds 5 --seeds 3"."""
     binary: bool = False
@@ -64,28 +67,6 @@ class CompareFlags:
     """Print everything as JSON."""
 
 
-class Side(NamedTuple):
-    """What a run's folder tells of its members.
-
-    Attributes:
-        path: of the folder.
-        metrics: its `metrics.json`.
-        flags: of its script.
-        accuracies: [J, S] of each split and seed; of seeds alone [S, 1].
-    """
-
-    path: Path
-    metrics: dict
-    flags: TrainFlags
-    accuracies: np.ndarray
-
-    @property
-    def ratio(self) -> float:
-        """Rows held out over rows trained on; 0 where all share one split."""
-        held = self.metrics.get("held_out")
-        return 0.0 if held is None else held["ratio"]
-
-
 def run(flags: CompareFlags) -> None:
     """Prints what the comparison says.
 
@@ -93,13 +74,7 @@ def run(flags: CompareFlags) -> None:
         ValueError, OSError, FloatingPointError: one sentence for the user.
     """
     _check(flags)
-    # What a training shows is no part of the JSON.
-    screen = contextlib.redirect_stdout(sys.stderr) if flags.json else None
-    with screen or contextlib.nullcontext():
-        paths = flags.runs or _trained(flags)
-    first, *others = [_side(path) for path in paths]
-    for other in others:
-        _check_paired(first, other)
+    first, *others = _sides(flags)
     # Where one of them trains on fewer rows, by its own validation set, the larger is the safe one.
     ratios = [max(first.ratio, other.ratio) for other in others]
     found = [
@@ -110,10 +85,10 @@ def run(flags: CompareFlags) -> None:
     on_test = [_on_test(first, other, flags) for other in others] if flags.test else []
     if flags.plot is not None:
         differences = {
-            str(other.path): (first.accuracies - other.accuracies).mean(axis=1)
+            other.name: (first.accuracies - other.accuracies).mean(axis=1)
             for other in others
         }
-        write_whole(flags.plot, plots.differences(differences, str(first.path)))
+        write_whole(flags.plot, plots.differences(differences, first.name))
     if flags.json:
         entries = [
             _entry(first, other, each, p, ratio)
@@ -129,9 +104,22 @@ def run(flags: CompareFlags) -> None:
         hand_out(*_lines(first, other, each, float(p), len(others)))
     for other, test in zip(others, on_test, strict=False):
         hand_out(
-            f"test set: {first.path} alone right {test['only_a']:,} times, {other.path} "
+            f"test set: {first.name} alone right {test['only_a']:,} times, {other.name} "
             f"{test['only_b']:,}; McNemar's p {test['p_value']:.3g}"
         )
+
+
+def _sides(flags: CompareFlags) -> list[Side]:
+    if flags.settings:
+        return sides_of_sweep(flags.runs[0], flags.settings)
+    # What a training shows is no part of the JSON.
+    screen = contextlib.redirect_stdout(sys.stderr) if flags.json else None
+    with screen or contextlib.nullcontext():
+        paths = flags.runs or _trained(flags)
+    first, *others = [side_of(path) for path in paths]
+    for other in others:
+        check_paired(first, other)
+    return [first, *others]
 
 
 def _check(flags: CompareFlags) -> None:
@@ -142,9 +130,21 @@ def _check(flags: CompareFlags) -> None:
         raise ValueError(
             "name two or more folders of runs, or give --a and --b, the flags of two trainings."
         )
-    if len(flags.runs) == 1:
+    if flags.runs and (flags.both or flags.binary or flags.output_dir is not None):
         raise ValueError(
-            f"{flags.runs[0]}: one run alone was named; name those to compare it with."
+            "--both, --binary and --output-dir are for trainings that run here, with --a and --b; "
+            "leave them out beside folders."
+        )
+    if flags.settings and len(flags.runs) != 1:
+        raise ValueError("--settings are those of one sweep; name its folder alone.")
+    if flags.settings and flags.test:
+        raise ValueError(
+            "--test is for folders of runs; a sweep scores its winner alone on the test set."
+        )
+    if len(flags.runs) == 1 and not flags.settings:
+        raise ValueError(
+            f"{flags.runs[0]}: one folder alone was named; name those to compare it with, or, "
+            "of a sweep, two of its --settings."
         )
     if flags.plot is not None and flags.plot.suffix.lower() != ".png":
         raise ValueError(f"--plot {flags.plot}: must be a .png file.")
@@ -163,8 +163,9 @@ def _trained(flags: CompareFlags) -> list[Path]:
         given[path] = parse(kind, f"{kind.SCRIPT}, {name}", argvs[path])
         if (path / "config.json").exists():
             _check_began_so(path, given[path])
-        _check_has_members(path, given[path])
-    _check_same_members(*given.items())  # which need not be trained to tell
+        check_has_members(str(path), given[path])
+    one, two = ((str(path), each) for path, each in given.items())
+    check_same_members(one, two)  # which need not be trained to tell
     for path, argv in argvs.items():
         where = ["--output-dir", str(path)]
         if (path / "config.json").exists():
@@ -198,85 +199,6 @@ def _words(text: str) -> list[str]:
         raise ValueError(f"flags {text!r} can't be read: {error}.") from None
 
 
-def _side(path: Path) -> Side:
-    metrics = read_metrics(path)
-    if metrics is None:
-        raise ValueError(f"{path} holds no finished run; train it, or resume it.")
-    config = metrics["config"]
-    kind = _KINDS.get(config.get("script", ""))
-    if kind is None:
-        raise ValueError(
-            f"{path}: made by {config.get('script')}, which has no members."
-        )
-    flags = read_flags(kind, config)
-    _check_has_members(path, flags)
-    if metrics.get("diverged"):
-        raise ValueError(
-            f"{path}: seeds {' '.join(map(str, metrics['diverged']))} diverged, and have no "
-            "accuracy to compare; train it with a smaller learning_rate, or clip_norm."
-        )
-    part = "test" if metrics.get("held_out") is None else "held_out"
-    accuracies = _accuracies(path / "seeds.csv", f"{part}_accuracy")
-    # No digest guards the table, but the mean that was made of it is known.
-    if len(accuracies) != len(metrics["chosen"]["seeds"]) or not math.isclose(
-        accuracies.mean(), metrics[part]["accuracy"]["mean"], abs_tol=1e-7
-    ):
-        raise ValueError(
-            f"{path / 'seeds.csv'}: changed or damaged since it was written; train it again."
-        )
-    per_split = 1 if part == "test" else flags.seeds
-    return Side(path, metrics, flags, accuracies.reshape(-1, per_split))
-
-
-def _accuracies(table: Path, column: str) -> np.ndarray:
-    try:
-        with open(table, newline="", encoding="utf-8") as file:
-            return np.array([float(row[column]) for row in csv.DictReader(file)])
-    except OSError as error:
-        raise ValueError(f"{table}: {error.strerror}; train it again.") from None
-    except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise ValueError(f"{table}: no table of its runs ({error!r}).") from None
-
-
-def _check_paired(first: Side, other: Side) -> None:
-    """Raises ValueError unless each member of one run has its partner in the other."""
-    one, two = first.metrics["config"], other.metrics["config"]
-    if one["data_sha256"] != two["data_sha256"] or one["labels"] != two["labels"]:
-        raise ValueError(
-            f"{first.path} and {other.path} have other data, and can't be paired; train both on "
-            "the same."
-        )
-    _check_same_members((first.path, first.flags), (other.path, other.flags))
-
-
-def _check_has_members(path: Path, flags: TrainFlags) -> None:
-    if num_splits(flags) is None and flags.seeds == 1:
-        raise ValueError(
-            f"{path} is a single run, which has no error bar; train it with --folds, --resplit or "
-            "--seeds."
-        )
-
-
-def _check_same_members(
-    first: tuple[Path, TrainFlags], other: tuple[Path, TrainFlags]
-) -> None:
-    """Raises ValueError unless both have the same splits and seeds."""
-    (one, mine), (two, others) = first, other
-    for name in _PAIRING:
-        values = [getattr(flags, name) for flags in (mine, others)]
-        if name == "split_seed":  # --seed by default
-            values = [
-                flags.seed if value is None else value
-                for flags, value in zip((mine, others), values, strict=True)
-            ]
-        if values[0] != values[1]:
-            here, there = ("none" if value is None else value for value in values)
-            raise ValueError(
-                f"{one} and {two} can't be paired: --{name.replace('_', '-')} is {here} in {one} "
-                f"and {there} in {two}; train both with the same."
-            )
-
-
 def _on_test(first: Side, other: Side, flags: CompareFlags) -> dict:
     """McNemar's test of two ensembles on their one test set."""
     right = []
@@ -293,7 +215,7 @@ def _entry(
     first: Side, other: Side, found: Comparison, adjusted: float, ratio: float
 ) -> dict:
     numbers = found._asdict() | {"p_holm": adjusted, "ratio": ratio}
-    return {"a": str(first.path), "b": str(other.path)} | {
+    return {"a": first.name, "b": other.name} | {
         name: None if isinstance(value, float) and np.isnan(value) else value
         for name, value in numbers.items()
     }
@@ -303,15 +225,14 @@ def _lines(
     first: Side, other: Side, found: Comparison, adjusted: float, count: int
 ) -> list[str]:
     """The numbers, and one sentence of what follows and what does not."""
-    a, b = first.path, other.path
-    unit = "splits" if first.ratio else "seeds"
+    a, b, unit = first.name, other.name, first.unit
     interval = "no interval"
     if not np.isnan(found.low):
         interval = f"95% interval {found.low:+.4f} to {found.high:+.4f}"
     means = f"{first.accuracies.mean():.4f} and {other.accuracies.mean():.4f}"
     lines = [
         "",
-        f"A {a}, B {b}: accuracy {means}, {len(first.accuracies)} {unit}",
+        f"A {a}, B {b}: accuracy {means}, {_count(first)}",
         f"A - B           {found.difference:+.4f}, {interval}",
         f"p               {_told(found.p_value, '.3g')} (corrected resampled t), "
         f"{found.p_permutation:.3g} (sign flips)"
@@ -324,6 +245,11 @@ def _lines(
         _conclusion(found, adjusted, unit, first),
     ]
     return lines
+
+
+def _count(side: Side) -> str:
+    count = len(side.accuracies)
+    return f"{count} {side.unit}" if count > 1 else f"one {side.unit[:-1]}"
 
 
 def _told(value: float, how: str) -> str:

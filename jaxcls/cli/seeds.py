@@ -1,6 +1,7 @@
 """`--seeds`, `--folds`, `--resplit`: one job many times as one program, and its error bars."""
 
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxcls.batches import Batch, steps_per_epoch
+from jaxcls.batches import Batch, steps_of
 from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_devices, describe
 from jaxcls.cli.flags import TrainFlags
@@ -106,6 +107,7 @@ def run(flags: TrainFlags) -> None:
         config["width"] = study.width
         if study.plan is not None:
             config["sha256_of_rows"] = digest_of_rows(study.plan.rows)
+            config["versions"]["scikit-learn"] = version("scikit-learn")
         if before is not None:
             check_same_rows(before, config)
         path = flags.resume or flags.output_dir or new_run_path(run_name(flags, job))
@@ -116,7 +118,7 @@ def run(flags: TrainFlags) -> None:
                 metrics = whole_metrics(folder, before, "trained again")
                 if metrics is not None:
                     done = len(metrics["chosen"]["seeds"])
-                    show(f"{path} is finished, {done} seeds.")
+                    show(f"{path} is finished, {done} runs.")
                     remove_blocks(folder.here())
                     return
                 folder.reopen()
@@ -202,13 +204,13 @@ def _write(
     show(*told, f"run folder      {folder.path}")
 
 
-def _num_steps(study: Study) -> int:
-    """Steps of an epoch, by which a run that diverged says where."""
-    _, own = study.groups[0]
-    batch = study.sets[0]
-    if own is not None:
-        batch = batch._replace(targets=batch.targets[: own.train.rows.shape[1]])
-    return steps_per_epoch(batch, study.job.config)
+def _num_steps(study: Study) -> list[int]:
+    """Steps of an epoch of each member, by which one that diverged says where."""
+    if study.plan is None:
+        counts = [len(study.sets[0].targets)] * len(study.seeds)
+    else:
+        counts = [len(rows) for rows in study.plan.rows["train"]]
+    return [steps_of(count, study.job.config) for count in counts]
 
 
 def _members(flags: TrainFlags, study: Study) -> Members:
@@ -219,13 +221,15 @@ def _members(flags: TrainFlags, study: Study) -> Members:
     )
 
 
-def check_seeds(seed: int, seeds: int) -> None:
+def check_seeds(seed: int, seeds: int, splits: int | None) -> None:
     """Raises ValueError unless there are seeds, none of them too large."""
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}.")
-    if seed + seeds > 2**32:
+    if seed + seeds * (splits or 1) > 2**32:
+        of_splits = "" if splits is None else f" for each of {splits:,} splits"
         raise ValueError(
-            f"seeds {seeds:,} from seed {seed:,} on go beyond 2**32-1; take a smaller seed."
+            f"seeds {seeds:,}{of_splits} from seed {seed:,} on go beyond 2**32-1; take a smaller "
+            "seed, or fewer."
         )
 
 
@@ -233,8 +237,7 @@ def _check(flags: TrainFlags) -> int:
     """How many members there are; raises ValueError for flags that can't be."""
     splits = num_splits(flags)
     num_members = flags.seeds * (1 if splits is None else splits)
-    check_seeds(flags.seed, flags.seeds)
-    check_seeds(flags.seed, num_members)
+    check_seeds(flags.seed, flags.seeds, splits)
     for name in ("report_every", "checkpoint_every"):
         if getattr(flags, name) is not None:
             raise ValueError(

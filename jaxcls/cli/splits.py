@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,8 +13,8 @@ from jaxcls.cli.flags import SweepFlags, TrainFlags
 from jaxcls.cli.job import Data
 from jaxcls.cli.numbers import accuracy_json, scores_of, summaries, summary_json
 from jaxcls.cli.study_result import (
-    finite_runs,
     how_chosen,
+    model_of,
     without_intervals,
     write_histories,
 )
@@ -22,7 +23,7 @@ from jaxcls.data import Dataset
 from jaxcls.data.dataset import held_out
 from jaxcls.data.splits import Splits, folds, resplits
 from jaxcls.metrics import confusion
-from jaxcls.runs import Run, RunFolder, described
+from jaxcls.runs import Run, RunFolder
 from jaxcls.runs.records import metrics_record
 from jaxcls.scores import accuracy_interval
 from jaxcls.study.engine import Runs
@@ -77,6 +78,7 @@ def plan_splits(flags: TrainFlags, data: Dataset) -> Plan | None:
     """
     if num_splits(flags) is None:
         return None
+    _check_enough(flags, data)
     seed = flags.seed if flags.split_seed is None else flags.split_seed
     if flags.folds is not None:
         splits = folds(data.targets, flags.folds, seed, repeats=flags.repeats)
@@ -93,6 +95,24 @@ def plan_splits(flags: TrainFlags, data: Dataset) -> Plan | None:
         for name, part in parts.items():
             rows.setdefault(name, []).extend([part] * flags.seeds)
     return Plan(splits, rows, flags.seeds)
+
+
+def _check_enough(flags: TrainFlags, data: Dataset) -> None:
+    """Raises ValueError, by the class's name, where a part would lack a class."""
+    counts = np.bincount(data.targets, minlength=len(data.labels))
+    name, fewest = data.class_names[counts.argmin()], counts.min()
+    needed = 2 if flags.folds is None else flags.folds
+    if fewest < needed:
+        raise ValueError(
+            f"class {name} has {fewest} training examples, and these splits need {needed} or more "
+            "of each; ask for fewer folds, or leave the class out with --classes."
+        )
+    held = math.ceil(HELD_OUT * len(data.targets))
+    if flags.folds is None and held < len(counts):
+        raise ValueError(
+            f"--resplit holds out a fifth of {len(data.targets)} examples, {held}, which can't hold "
+            f"one of each of {len(counts)} classes; take --folds, or more examples."
+        )
 
 
 def digest_of_rows(rows: dict[str, list[np.ndarray]]) -> str:
@@ -163,12 +183,7 @@ def write_split_result(
         FloatingPointError: every run of a split diverged.
         OSError: a file can't be written.
     """
-    finite = finite_runs(runs, seeds)
-    model = dataclasses.replace(
-        described(config),
-        params=jax.tree.map(lambda leaf: leaf[finite], runs.params),
-        seeds=tuple(seeds[row] for row in finite.tolist()),
-    )
+    model, finite = model_of(config, seeds, runs)
     guesses = _predictions(model, data.train, plan, finite)
     folder.write_table("predictions.csv", _lines(guesses, data.train, plan, flags))
     write_histories(folder, runs)

@@ -23,12 +23,12 @@ from jaxcls.study.engine import Runs
 _MOST_LINES = 2000  # of history.jsonl
 
 
-def rows(seeds: range | list[int], runs: Runs, num_steps: int) -> list[dict]:
-    """A line of `seeds.csv` for each run."""
+def rows(seeds: range | list[int], runs: Runs, num_steps: Sequence[int]) -> list[dict]:
+    """A line of `seeds.csv` for each run, of so many steps an epoch."""
     return [
         {
             "seed": seed,
-            "status": status(runs, row, num_steps),
+            "status": status(runs, row, num_steps[row]),
             "epochs_done": int(runs.epochs[row]),
             "chosen_epoch": int(runs.chosen_epoch[row]),
         }
@@ -69,13 +69,7 @@ def write_result(
         FloatingPointError: every run diverged.
         OSError: a file can't be written.
     """
-    finite = finite_runs(runs, seeds)
-    params = jax.tree.map(lambda leaf: leaf[finite], runs.params)
-    model = dataclasses.replace(
-        described(config),
-        params=params,
-        seeds=tuple(seeds[row] for row in finite.tolist()),
-    )
+    model, finite = model_of(config, seeds, runs)
     write_histories(folder, runs)
     chosen = how_chosen(model, runs, finite)
     scores = {name: summaries(scores_of(runs, name, finite)) for name in runs.scores}
@@ -95,8 +89,23 @@ def write_result(
             "ensemble": {"test": ensemble_scores(model, test.features, test.targets)},
         },
     )
-    folder.write_result(metrics, chosen["epoch"], params, None)
+    folder.write_result(metrics, chosen["epoch"], model.params, None)
     return metrics
+
+
+def model_of(config: dict, seeds: Sequence[int], runs: Runs) -> tuple[Run, np.ndarray]:
+    """The ensemble of the runs that did not diverge, and their places.
+
+    Raises:
+        FloatingPointError: every run diverged.
+    """
+    finite = finite_runs(runs, seeds)
+    model = dataclasses.replace(
+        described(config),
+        params=jax.tree.map(lambda leaf: leaf[finite], runs.params),
+        seeds=tuple(seeds[row] for row in finite.tolist()),
+    )
+    return model, finite
 
 
 def without_intervals(scores: dict[str, dict]) -> None:

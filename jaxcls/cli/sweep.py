@@ -30,7 +30,7 @@ from jaxcls.cli.seeds import check_seeds
 from jaxcls.cli.signals import StopRequest
 from jaxcls.cli.splits import describe, num_splits
 from jaxcls.cli.sweep_result import num_runs, train_again, write_sweep
-from jaxcls.cli.sweep_task import Task, num_members, prepare_sweep
+from jaxcls.cli.sweep_task import Task, prepare_sweep
 from jaxcls.runs import (
     RunFolder,
     Shape,
@@ -83,8 +83,7 @@ def run(flags: SweepFlags) -> None:
 
 def _check(flags: SweepFlags) -> None:
     check_new_run_flags(flags)
-    check_seeds(flags.seed, flags.seeds)
-    check_seeds(flags.seed, num_members(flags))
+    check_seeds(flags.seed, flags.seeds, num_splits(flags))
     if not 0 < flags.validation_fraction < 1:
         raise ValueError(
             "validation_fraction must lie in (0, 1), since settings are ranked on what it holds "

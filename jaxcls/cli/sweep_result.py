@@ -6,7 +6,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxcls.batches import steps_per_epoch
 from jaxcls.cli.job import about
 from jaxcls.cli.screen import ensemble_lines, show
 from jaxcls.cli.seeds import result_lines, write_result
@@ -75,14 +74,13 @@ def write_sweep(
     seconds: dict[str, float],
 ) -> None:
     """Writes the tables, and then the winner and the ensemble as run folders of their own."""
-    plan, train = task.plan, task.batches["train"]
+    plan = task.plan
+    counts = [len(task.batches["train"].targets)] * len(plan.seeds)
     if plan.splits is not None:
-        some = max(map(len, plan.splits.rows["train"]))
-        train = train._replace(targets=train.targets[:some])
-    steps = [steps_per_epoch(train, each.config) for each in plan.settings]
+        counts = [len(rows) for rows in plan.splits.rows["train"]]
     table = setting_rows(plan, task.values, outcomes)
     folder.write_table("sweep.csv", table)
-    folder.write_table("members.csv", member_rows(plan, outcomes, steps))
+    folder.write_table("members.csv", member_rows(plan, outcomes, counts))
     show(*ranked_lines(task.values, outcomes, task.flags.monitor))
     if not kept:
         raise FloatingPointError(

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxcls.batches import steps_of
 from jaxcls.cli.numbers import numbers, scores_of, status
 from jaxcls.cli.space import FLAGS, shown
 from jaxcls.scores import Summary
 from jaxcls.study.ranking import Outcome
-from jaxcls.study.rows import Splits
+from jaxcls.study.rows import SplitRows
 from jaxcls.study.sweep import Plan
 
 _SHOWN = 10  # settings on the screen
@@ -35,15 +36,19 @@ def setting_rows(
 
 
 def member_rows(
-    plan: Plan, outcomes: Sequence[Outcome], steps: Sequence[int]
+    plan: Plan, outcomes: Sequence[Outcome], counts: Sequence[int]
 ) -> list[dict]:
-    """The rows of `members.csv`: every run as its setting's last rung left it."""
+    """The rows of `members.csv`: every run, which trained on so many examples, as its last rung left it."""
     return [
         {
             "setting": outcome.setting,
             **({} if plan.splits is None else _split(plan.splits, row)),
             "seed": seed,
-            "status": status(outcome.runs, row, steps[outcome.setting]),
+            "status": status(
+                outcome.runs,
+                row,
+                steps_of(counts[row], plan.settings[outcome.setting].config),
+            ),
             "epochs": int(outcome.runs.epochs[row]),
             "chosen_epoch": int(outcome.runs.chosen_epoch[row]),
         }
@@ -54,7 +59,7 @@ def member_rows(
     ]
 
 
-def _split(splits: Splits, row: int) -> dict[str, int]:
+def _split(splits: SplitRows, row: int) -> dict[str, int]:
     return {"split": row // splits.num_seeds + 1}
 
 

@@ -35,7 +35,7 @@ from jaxcls.runs import (
 )
 from jaxcls.runs.records import as_json
 from jaxcls.study import sweep
-from jaxcls.study.rows import Splits
+from jaxcls.study.rows import SplitRows
 from jaxcls.study.sweep import Group, Plan
 
 
@@ -96,11 +96,11 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
     )
     config = surroundings(flags, data, describe(devices[0]))
     # By which a sweep, and every process of it, knows that it draws the same settings.
-    tried = {
+    tried: dict[str, str | float] = {
         "sha256_of_settings": hashlib.sha256(json.dumps(values).encode()).hexdigest()
     }
     if splits is not None:
-        tried["sha256_of_rows"] = digest_of_rows(splits.rows)
+        tried |= {"sha256_of_rows": digest_of_rows(splits.rows), "ratio": splits.ratio}
     if flags.resume is not None:
         before, _ = read_config(flags.resume)
         check_same_flags(read_flags(SweepFlags, before), flags)
@@ -133,13 +133,13 @@ def num_members(flags: SweepFlags) -> int:
     return flags.seeds * (1 if splits is None else splits)
 
 
-def _splits(base: TrainFlags, data: Data) -> Splits | None:
+def _splits(base: TrainFlags, data: Data) -> SplitRows | None:
     """What the flags split the training set into; what is held out ranks."""
     plan = plan_splits(dataclasses.replace(base, validation_fraction=0.0), data.train)
     if plan is None:
         return None
     rows = {"train": plan.rows["train"], "validation": plan.rows["test"]}
-    return Splits(rows, plan.num_seeds, plan.splits.ratio)
+    return SplitRows(rows, plan.num_seeds, plan.splits.ratio)
 
 
 def _planned_groups(path: Path, before: dict, plan: Plan) -> tuple[Group, ...]:

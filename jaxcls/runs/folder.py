@@ -216,11 +216,8 @@ class RunFolder:
         save_arrays(self.here() / MODEL, {"params": chosen}, {"epoch": str(epoch)})
         if last is not None:
             save_arrays(self.here() / LAST, {"params": last}, {})
-        digests = {
-            name: digest((self.path / name).read_bytes())
-            for name in (HISTORY, MODEL, *(() if last is None else (LAST,)))
-        }
-        write_json(self.here() / METRICS, metrics | {"sha256_of": digests})
+        names = (HISTORY, MODEL, *(() if last is None else (LAST,)), *TABLES)
+        self._write_metrics(metrics, names)
 
     def write_table(self, name: str, rows: list[dict]) -> None:
         """Writes rows that have the same names as CSV, one of `TABLES`."""
@@ -232,9 +229,13 @@ class RunFolder:
 
     def write_sweep_result(self, metrics: dict) -> None:
         """Writes a sweep's `metrics.json`, with the digests of its tables."""
+        self._write_metrics(metrics, TABLES)
+
+    def _write_metrics(self, metrics: dict, names: tuple[str, ...]) -> None:
+        """Writes `metrics.json` with the digests of those files that are there."""
         digests = {
             name: digest((self.path / name).read_bytes())
-            for name in TABLES
+            for name in names
             if (self.path / name).exists()
         }
         write_json(self.here() / METRICS, metrics | {"sha256_of": digests})

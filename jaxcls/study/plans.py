@@ -14,7 +14,7 @@ from jaxcls.batches import Batch
 from jaxcls.config import check_seed
 from jaxcls.study.planning import plan_width, usual_memory
 from jaxcls.study.ranking import FACTOR
-from jaxcls.study.rows import Splits, groups_of, num_copied
+from jaxcls.study.rows import SplitRows, groups_of, num_copied
 from jaxcls.study.sets import check_sets
 from jaxcls.study.settings import Setting
 
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     seeds: tuple[int, ...]
     groups: tuple[Group, ...]
     rungs: tuple[int, ...]
-    splits: Splits | None = None
+    splits: SplitRows | None = None
 
     def members_of(self, group: Group) -> tuple[int, ...]:
         """The places of a group's seeds."""
@@ -63,7 +63,7 @@ def plan(
     train: Batch,
     validation: Batch | None,
     *,
-    splits: Splits | None = None,
+    splits: SplitRows | None = None,
     halving: bool = False,
     memory: float | None = None,
     devices: Sequence[jax.Device] | None = None,

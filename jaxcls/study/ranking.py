@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jax.typing import ArrayLike
 
-from jaxcls.comparisons import split_summary
+from jaxcls.comparisons import honest_interval, split_summary
 from jaxcls.scores import Summary, accuracy_interval, summary
 from jaxcls.study.engine import Runs
-from jaxcls.study.rows import Splits
+from jaxcls.study.rows import SplitRows
 
 FACTOR = 3  # of epochs from rung to rung, and of settings the other way
 
@@ -39,7 +40,7 @@ class Outcome(NamedTuple):
 
 
 def outcome_of(
-    setting: int, rung: int, runs: Runs, splits: Splits | None = None
+    setting: int, rung: int, runs: Runs, splits: SplitRows | None = None
 ) -> Outcome:
     """What came of a setting, whose runs [seeds] were trained in this rung.
 
@@ -55,7 +56,8 @@ def outcome_of(
             _over_splits(np.asarray(values), finite, splits)
             for values in (scores.loss, scores.accuracy)
         )
-        return Outcome(setting, rung, runs, *of_all)
+        loss, accuracy = of_all
+        return Outcome(setting, rung, runs, loss, _honest(accuracy, scores.count))
     loss = summary(np.asarray(scores.loss)[finite])
     if scores.correct is None:
         return Outcome(setting, rung, runs, loss, none)
@@ -64,10 +66,19 @@ def outcome_of(
         correct, count = np.ravel(scores.correct)[0], np.ravel(scores.count)[0]
         low, high = accuracy_interval(correct, count)
         accuracy = accuracy._replace(low=low, high=high)
-    return Outcome(setting, rung, runs, loss, accuracy)
+    return Outcome(setting, rung, runs, loss, _honest(accuracy, scores.count))
 
 
-def _over_splits(values: np.ndarray, finite: np.ndarray, splits: Splits) -> Summary:
+def _honest(accuracy: Summary, counts: ArrayLike) -> Summary:
+    """With an interval within 0 and 1, and no narrower than an example's share."""
+    if math.isnan(accuracy.low):
+        return accuracy
+    fewest = max(1, int(np.min(np.asarray(counts))))  # weights may sum to less
+    low, high = honest_interval(accuracy.low, accuracy.high, accuracy.mean, fewest)
+    return accuracy._replace(low=low, high=high)
+
+
+def _over_splits(values: np.ndarray, finite: np.ndarray, splits: SplitRows) -> Summary:
     """A summary of values of each split and seed, by the means of the splits that have one."""
     shape = (-1, splits.num_seeds)
     means = [

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxcls.batches import Batch, num_examples
+from jaxcls.batches import Batch, steps_of, steps_per_epoch
 from jaxcls.config import Config
 from jaxcls.packing import chosen
 from jaxcls.study.sets import Sets
@@ -47,8 +47,8 @@ class Rows(NamedTuple):
     test: Which | None = None
 
 
-class Splits(NamedTuple):
-    """Splits of one set for a study: split by split, seed by seed, what each member has.
+class SplitRows(NamedTuple):
+    """Rows of a study over splits of one set: split by split, seed by seed, what each member has.
 
     Attributes:
         rows: S arrays each of "train", and of "validation" or "test".
@@ -104,7 +104,7 @@ def sets_of(own: Rows, pool: Sets, config: Config) -> Sets:
         if which is not None
     }
     train = scored["train"]
-    if _num_steps(num_examples(train), config) > 1:
+    if steps_per_epoch(train, config) > 1:
         train = chosen(pool.train, train, own.train.rows, own.train.counts)
     return Sets(train, scored.get("validation"), scored)
 
@@ -168,12 +168,8 @@ def _lists(caller: str, name: str, given: RowsGiven) -> list[np.ndarray]:
     return found
 
 
-def _num_steps(count: int, config: Config) -> int:
-    return -(-count // min(config.batch_size or count, count))
-
-
 def _program(count: int, config: Config) -> tuple:
-    num_steps = _num_steps(count, config)
+    num_steps = steps_of(count, config)
     return num_steps, count if num_steps == 1 and config.dropout else None
 
 

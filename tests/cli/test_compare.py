@@ -13,7 +13,7 @@ from jaxcls import load_run
 from jaxcls.cli import keeping, main, seeds
 from jaxcls.comparisons import compare, holm, mcnemar
 from jaxcls.data import load
-from jaxcls.files import read_json, write_json
+from jaxcls.files import digest, read_json, write_json
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
 MANY = "--dataset digits --hidden 6 --epochs 3 --batch-size 32"
@@ -168,6 +168,7 @@ def set_metrics(name, part, mean):
     path = Path(name, "metrics.json")
     found = {key: each for key, each in read_json(path).items() if key != "sha256"}
     found[part]["accuracy"]["mean"] = mean
+    found["sha256_of"]["seeds.csv"] = digest(Path(name, "seeds.csv").read_bytes())
     write_json(path, found)
 
 
@@ -265,7 +266,7 @@ def test_what_is_not_there_is_trained(capsys, monkeypatch):
     assert compared(*argv) == 0
     printed = capsys.readouterr().out
     assert "a: train_binary.py --learning-rate 0.01 --dataset digits" in printed
-    assert "ab/a is finished, 3 seeds." in printed
+    assert "ab/a is finished, 3 runs." in printed
     assert before == {path: path.stat().st_mtime_ns for path in Path("ab").rglob("*.*")}
 
     # By other flags they are not those that were asked for.
@@ -411,7 +412,7 @@ def test_a_folder_that_holds_no_members_is_refused(here, capsys):
         "--seeds."
     )
     assert refused(capsys, "a", "nowhere") == (
-        "nowhere holds no finished run; train it, or resume it."
+        "nowhere: there is no such folder; name those of finished runs."
     )
     Path("b/metrics.json").unlink()
     assert refused(capsys, "a", "b") == (
@@ -425,14 +426,83 @@ def test_a_single_run_is_refused(here, capsys):
     assert refused(capsys, "a", "single").startswith("single is a single run, which ")
 
 
-@pytest.mark.slow
-def test_a_sweep_has_no_members_to_pair(here, capsys):
-    argv = "--dataset digits --classes 0 1 --hidden 4 --epochs 1 --learning-rate 1e-3"
-    assert main.sweep([*argv.split(), "--output-dir", "swept"]) == 0
+SWEPT = "--dataset digits --classes 0 1 --hidden 4 --epochs 2 --learning-rate 1e-3 1e-2 1e30"
+
+
+def swept(capsys, *flags):
+    argv = (*SWEPT.split(), "--dropout", "0", *flags, "--output-dir", "swept")
+    assert main.sweep(argv) == 0
+    capsys.readouterr()
+
+
+def of_settings(num_seeds):
+    lines = table("swept", "members.csv")
+    found = {}
+    for line in lines:
+        found.setdefault(line["setting"], []).append(float(line["validation_accuracy"]))
+    return [np.array(each).reshape(-1, num_seeds) for each in found.values()]
+
+
+def test_settings_of_a_sweep_are_paired_over_its_splits(here, capsys):
+    swept(capsys, "--folds", "3", "--seeds", "2")
+    first, other, _ = of_settings(2)
+    (entry,) = told(capsys, "swept", "--settings", "0", "1")
+    ratio = 0.5  # of three folds, one is held out
+    assert entry["ratio"] == pytest.approx(ratio, abs=1e-3)
+    wanted = compare(first, other, entry["ratio"])
+    assert (entry["a"], entry["b"]) == ("setting 0", "setting 1")
+    for name in wanted._fields:
+        assert entry[name] == getattr(wanted, name)
+    assert compared("swept", "--settings", "1", "0") == 0
+    printed = capsys.readouterr().out
+    assert "A setting 1, B setting 0: accuracy " in printed and "3 splits" in printed
+    for settings, sentence in (
+        (("0", "3"), "swept has no setting 3; take numbers of its sweep.csv."),
+        (("0",), "--settings must be two or more that differ, got 0."),
+        (("1", "1"), "--settings must be two or more that differ, got 1 1."),
+        (
+            ("0", "2"),
+            "swept: setting 2 diverged, and has no scores to compare; take settings that sweep.csv "
+            "calls ok.",
+        ),
+    ):
+        assert refused(capsys, "swept", "--settings", *settings) == sentence
+    assert refused(capsys, "swept", "--settings", "0", "1", "--test") == (
+        "--test is for folders of runs; a sweep scores its winner alone on the test set."
+    )
+    assert refused(capsys, "a", "--settings", "0", "1") == (
+        "a is no sweep; --settings names settings of one folder that sweep.py wrote."
+    )
     assert refused(capsys, "a", "swept") == (
-        "swept: made by sweep.py, which has no members."
+        "swept is a sweep; name two or more of its settings with --settings, by their numbers in "
+        "its sweep.csv."
     )
     assert refused(capsys, "a", "swept/winner").startswith("swept/winner")
+
+
+@pytest.mark.slow
+def test_settings_of_a_sweep_are_paired_by_their_seeds(capsys):
+    swept(capsys, "--seeds", "4")
+    first, other, _ = of_settings(1)
+    (entry,) = told(capsys, "swept", "--settings", "0", "1")
+    wanted = compare(first, other, 0)
+    for name in wanted._fields:
+        assert entry[name] == getattr(wanted, name)
+    shutil.rmtree("swept")
+    swept(capsys, "--seeds", "1")
+    assert refused(capsys, "swept", "--settings", "0", "1").startswith(
+        "swept has a single run of each setting, which has no error bar; "
+    )
+
+
+@pytest.mark.parametrize(
+    "flags", [("--both", "--folds 3"), ("--binary",), ("--output-dir", "ab")]
+)
+def test_what_trains_here_is_refused_beside_folders(here, flags, capsys):
+    assert refused(capsys, "a", "b", *flags) == (
+        "--both, --binary and --output-dir are for trainings that run here, with --a and --b; leave "
+        "them out beside folders."
+    )
 
 
 @pytest.mark.parametrize(
@@ -446,7 +516,11 @@ def test_a_sweep_has_no_members_to_pair(here, capsys):
             ("--a", "--hidden 3"),
             "name two or more folders of runs, or give --a and --b, the flags of two trainings.",
         ),
-        (("one",), "one: one run alone was named; name those to compare it with."),
+        (
+            ("one",),
+            "one: one folder alone was named; name those to compare it with, or, of a sweep, "
+            "two of its --settings.",
+        ),
         (
             ("one", "two", "--a", "--hidden 3"),
             "name folders of runs, or --a and --b, not both.",

@@ -24,7 +24,8 @@ from jaxcls.scores import accuracy_interval
 from jaxcls.study import plans
 from jaxcls.study.engine import Runs
 from jaxcls.study.many import fit_many
-from jaxcls.study.rows import Splits
+from jaxcls.study.ranking import outcome_of
+from jaxcls.study.rows import SplitRows
 from jaxcls.study.settings import Setting
 from jaxcls.study.sweep import Choice, grid, settle
 
@@ -456,6 +457,20 @@ def test_the_interval_of_one_seed_is_that_of_its_counts():
         np.testing.assert_allclose(each.accuracy.mean, correct / 30, rtol=1e-6)
 
 
+@pytest.mark.parametrize("ratio", [None, 0.5])
+@pytest.mark.parametrize("correct", [30, 27])
+def test_seeds_that_agree_have_an_interval_of_an_examples_share(correct, ratio):
+    (outcome, *_) = run(planned(seeds=(3, 4)))
+    scores = outcome.runs.scores["validation"]
+    same = scores._replace(correct=np.full(2, correct), count=np.full(2, 30))
+    runs = outcome.runs._replace(scores={"validation": same})
+    own = None if ratio is None else SplitRows({}, num_seeds=1, ratio=ratio)
+    accuracy = outcome_of(0, 0, runs, own).accuracy
+    share = 0.5 / 30
+    np.testing.assert_allclose(accuracy.low, correct / 30 - share, atol=1e-7)
+    np.testing.assert_allclose(accuracy.high, min(1, correct / 30 + share), atol=1e-7)
+
+
 def test_a_sweep_goes_on_from_any_of_its_chunks(swept):
     plan, outcomes, kept = swept
     for count in range(len(kept) + 1):
@@ -596,7 +611,7 @@ def splits():
     held = np.array_split(np.random.default_rng(0).permutation(44), 3)
     train = [np.setdiff1d(np.arange(44), part) for part in held]
     rows = {"train": train, "validation": held}
-    return Splits(
+    return SplitRows(
         {
             name: [each for each in some for _ in range(2)]
             for name, some in rows.items()
