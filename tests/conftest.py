@@ -47,6 +47,8 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [
             item for item in items if not item.get_closest_marker("cpu_choices")
         ]
+    # It takes minutes alone, which other cores spend on the rest if it comes first.
+    items.sort(key=lambda item: item.path.name != "test_torture.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
