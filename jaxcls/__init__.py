@@ -21,6 +21,7 @@ from jaxcls.likelihoods import (
     categorical,
     class_probabilities,
     gaussian,
+    normal,
 )
 from jaxcls.metrics import Metrics
 from jaxcls.runs import Run, load_run, save_run
@@ -69,6 +70,7 @@ __all__ = [
     "losses",
     "metrics",
     "mlp",
+    "normal",
     "save_run",
     "scores",
     "sweep",

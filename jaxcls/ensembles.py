@@ -16,7 +16,13 @@ from jax.typing import ArrayLike
 
 from jaxcls import likelihoods, mlp
 from jaxcls.jitting import jitted
-from jaxcls.likelihoods import Likelihood, check_likelihood, class_probabilities
+from jaxcls.likelihoods import (
+    Likelihood,
+    check_likelihood,
+    class_probabilities,
+    gaussian,
+    normal,
+)
 from jaxcls.mlp import Activation, Params
 
 Tree = TypeVar("Tree")
@@ -34,6 +40,23 @@ class Uncertainty(NamedTuple):
 
     total: Array
     members: Array
+
+
+class Moments(NamedTuple):
+    """What an ensemble says of targets that are no classes, each [N] in the targets' unit.
+
+    Attributes:
+        mean: of the members' means.
+        std: of the mixture of their normal distributions: its square is that of the next two,
+            summed.
+        within: the root of the members' mean variance; 0 of a likelihood that has no spread.
+        between: standard deviation of the members' means, which divides by S.
+    """
+
+    mean: Array
+    std: Array
+    within: Array
+    between: Array
 
 
 def stack(members: Sequence[Params]) -> Params:
@@ -155,6 +178,59 @@ def uncertainty(
     return Uncertainty(total, jnp.maximum(total - own, 0))
 
 
+@jitted("likelihood", "activation")
+def moments(
+    params: Params,
+    x: ArrayLike,
+    likelihood: Likelihood,
+    activation: Activation = "relu",
+) -> Moments:
+    """Mean and spread of the members' mixture (B. Lakshminarayanan et al., 2017, section 2.4).
+
+    Args:
+        params: of S members, every leaf [S, ...].
+        x: [N, D] floats, scaled as in training.
+        likelihood: `gaussian`, whose members tell a mean alone, or `normal`; static.
+        activation: of the hidden layers, as of `mlp.apply`; static.
+
+    Raises:
+        TypeError: `x` holds integers.
+        ValueError: a shape does not fit, or the likelihood has class labels.
+
+    >>> from jaxcls import gaussian
+    >>> bias = jnp.array([[2.0], [4.0]])
+    >>> params = {"Dense_0": {"kernel": jnp.zeros((2, 3, 1)), "bias": bias}}
+    >>> got = moments(params, jnp.ones((1, 3)), gaussian)
+    >>> got.mean, got.between
+    (Array([3.], dtype=float32), Array([1.], dtype=float32))
+    """
+    caller = "ensembles.moments"
+    check_stacked(caller, params)
+    if likelihood not in (gaussian, normal):
+        raise ValueError(
+            f"{caller}: likelihood must be gaussian or normal, got {likelihood!r}; of classes take "
+            "ensembles.probabilities."
+        )
+    _check_rows(caller, x)
+
+    def of_member(member):
+        told = likelihood.activation(mlp.apply(member, x, activation=activation))
+        if told.ndim == 1:
+            return told, jnp.zeros_like(told)
+        return told[:, 0], told[:, 1] ** 2
+
+    # All at once and not summed: mean squares less a squared mean would lose the digits.
+    means, variances = jax.lax.map(of_member, params)
+    between = jnp.std(means, axis=0)
+    within = jnp.mean(variances, axis=0)
+    return Moments(
+        jnp.mean(means, axis=0),
+        jnp.sqrt(within + between**2),
+        jnp.sqrt(within),
+        between,
+    )
+
+
 def check_stacked(caller: str, params: Params) -> None:
     """Raises unless kernels are [S, D, H] and biases [S, H], of one S of at least 1."""
     shapes = {
@@ -204,5 +280,9 @@ def _mean(of_member: Callable[[Params], Tree], params: Params) -> Tree:
 def _check(caller: str, params: Params, x: ArrayLike, likelihood: Likelihood) -> None:
     check_stacked(caller, params)
     check_likelihood(caller, likelihood)
+    _check_rows(caller, x)
+
+
+def _check_rows(caller: str, x: ArrayLike) -> None:
     if jnp.ndim(x) != 2:
         raise ValueError(f"{caller}: x must be [N, D], got {list(jnp.shape(x))}.")

@@ -3,6 +3,7 @@
 | likelihood    | targets       | distribution              | outputs | activation | loss          |
 | ------------- | ------------- | ------------------------- | ------- | ---------- | ------------- |
 | `gaussian`    | 3.45, 4.43    | normal                    | 1       | identity   | MSE           |
+| `normal`      | 3.45, 4.43    | normal of its own spread  | 2       | softplus   | -log density  |
 | `bernoulli`   | 0 or 1        | Bernoulli                 | 1       | sigmoid    | BCE           |
 | `categorical` | one of K      | multinomial with n = 1    | K       | softmax    | cross entropy |
 
@@ -34,8 +35,8 @@ class Likelihood:
     Attributes:
         name: its name in tables and files.
         num_outputs: number of classes -> number of network outputs.
-        activation: logits [N, outputs] -> the distribution's parameter: means [N],
-            probabilities of the label 1 [N], or probabilities [N, K].
+        activation: logits [N, outputs] -> the distribution's parameters: means [N], means and
+            standard deviations [N, 2], probabilities of the label 1 [N], or probabilities [N, K].
         loss: (logits [N, outputs], targets [N] or [N, K]) -> [N], differentiable.
         predict: logits [N, outputs] -> [N], the most likely target.
         smooth: (targets, number of outputs, share) -> targets with that share spread evenly
@@ -162,6 +163,31 @@ def _gaussian_loss(logits: Array, targets: Array | np.ndarray) -> Array:
     return losses.squared_error(_column(logits), _flat(targets))
 
 
+def _two(num_classes: int) -> int:
+    del num_classes
+    return 2
+
+
+def _normal_activation(logits: Array) -> Array:
+    return jnp.stack(losses.mean_and_std(_pairs(logits)), axis=-1)
+
+
+def _normal_loss(logits: Array, targets: Array | np.ndarray) -> Array:
+    return losses.normal_nll(_pairs(logits), _flat(targets))
+
+
+def _normal_predict(logits: Array) -> Array:
+    return _pairs(logits)[..., 0]
+
+
+def _pairs(logits: Array) -> Array:
+    if logits.shape[-1:] != (2,):
+        raise ValueError(
+            f"normal takes logits [N, 2], mean and raw spread, got {list(logits.shape)}."
+        )
+    return logits
+
+
 def _bernoulli_activation(logits: Array) -> Array:
     return jax.nn.sigmoid(_column(logits))
 
@@ -195,6 +221,9 @@ def _categorical_predict(logits: Array) -> Array:
 gaussian = Likelihood(
     "gaussian", _one, _column, _gaussian_loss, _column, has_classes=False
 )
+normal = Likelihood(
+    "normal", _two, _normal_activation, _normal_loss, _normal_predict, has_classes=False
+)
 bernoulli = Likelihood(
     "bernoulli",
     _one,
@@ -212,4 +241,4 @@ categorical = Likelihood(
     _categorical_smooth,
 )
 
-LIKELIHOODS = {each.name: each for each in (gaussian, bernoulli, categorical)}
+LIKELIHOODS = {each.name: each for each in (gaussian, normal, bernoulli, categorical)}

@@ -5,6 +5,7 @@ concrete (not traced) are checked for range too: under jit a wrong label would b
 best, and the last class without a word at worst.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -16,6 +17,7 @@ from jax.typing import ArrayLike
 
 # PyTorch's BCELoss takes log p no lower than this, so that p = 0 costs 100, not infinity.
 _LOWEST_LOG = -100.0
+_LEAST_STD = 1e-6  # in the targets' unit, which are best standardised
 
 
 def sigmoid_bce(logits: ArrayLike, labels: ArrayLike) -> Array:
@@ -145,6 +147,48 @@ def squared_error(predictions: ArrayLike, targets: ArrayLike) -> Array:
     predictions = _floats("squared_error", "predictions", predictions)
     _check_same_shape("squared_error", "predictions", predictions, "targets", targets)
     return optax.squared_error(predictions, jnp.asarray(targets, predictions.dtype))
+
+
+def normal_nll(outputs: ArrayLike, targets: ArrayLike) -> Array:
+    """Negative log density of `targets` under a normal distribution whose spread is learned, too.
+
+    The standard deviation is softplus of the second output, plus 1e-6 (B. Lakshminarayanan et al.,
+    2017, section 2.2.1), so that no target that is met exactly makes the loss fall without end.
+
+    Args:
+        outputs: [..., 2] floats: mean, and standard deviation before the softplus.
+        targets: [...] numbers.
+
+    Returns:
+        [...] losses in nats; they may be negative, as a density may exceed 1.
+
+    Raises:
+        ValueError: the outputs are not pairs, or the targets not as many.
+        TypeError: the outputs are not floats.
+
+    >>> round(float(normal_nll(jnp.array([3.45, 0.5413249]), jnp.array(3.45))), 4)
+    0.9189
+    """
+    outputs = _floats("normal_nll", "outputs", outputs)
+    if outputs.shape[-1:] != (2,):
+        raise ValueError(
+            "normal_nll: outputs must be [..., 2], mean and raw spread, got "
+            f"{list(outputs.shape)}."
+        )
+    mean, std = mean_and_std(outputs)
+    _check_same_shape("normal_nll", "means", mean, "targets", targets)
+    distance = (jnp.asarray(targets, mean.dtype) - mean) / std
+    return 0.5 * math.log(2 * math.pi) + jnp.log(std) + 0.5 * distance**2
+
+
+def mean_and_std(outputs: Array) -> tuple[Array, Array]:
+    """Mean [...] and standard deviation [...], above 0, that outputs [..., 2] stand for.
+
+    >>> mean, std = mean_and_std(jnp.array([3.45, 0.5413249]))
+    >>> round(float(std), 4)
+    1.0
+    """
+    return outputs[..., 0], jax.nn.softplus(outputs[..., 1]) + _LEAST_STD
 
 
 def _pick(costs: Array, labels: ArrayLike) -> Array:

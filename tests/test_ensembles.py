@@ -6,7 +6,15 @@ import numpy as np
 import oracle
 import pytest
 
-from jaxcls import bernoulli, categorical, class_probabilities, ensembles, gaussian, mlp
+from jaxcls import (
+    bernoulli,
+    categorical,
+    class_probabilities,
+    ensembles,
+    gaussian,
+    mlp,
+    normal,
+)
 
 SIZES = {bernoulli: (6, 5, 1), categorical: (6, 5, 3)}
 both = pytest.mark.parametrize(
@@ -256,3 +264,34 @@ def test_inputs_are_refused(name, x, likelihood, error, message):
     params = ensembles.stack(members(bernoulli))
     with pytest.raises(error, match=rf"^(ensembles\.{name}|mlp\.apply): {message}\."):
         getattr(ensembles, name)(params, x, likelihood)
+
+
+@pytest.mark.parametrize("likelihood", [gaussian, normal])
+def test_moments_are_those_of_the_mixture(likelihood):
+    outputs = likelihood.num_outputs(2)
+    keys = jax.random.split(jax.random.key(3), 7)
+    members = [mlp.init(key, (4, 8, outputs)) for key in keys]
+    x = jax.random.normal(jax.random.key(4), (50, 4))
+    got = ensembles.moments(ensembles.stack(members), x, likelihood)
+    raw = np.float64([mlp.apply(each, x) for each in members])
+    means = raw[..., 0]
+    variances = np.zeros_like(means)
+    if likelihood is normal:
+        variances = (np.logaddexp(raw[..., 1], 0) + 1e-6) ** 2
+    # E[y^2] - E[y]^2 of the mixture, in float64.
+    mean = means.mean(axis=0)
+    of_mixture = (variances + means**2).mean(axis=0) - mean**2
+    np.testing.assert_allclose(got.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(got.std, np.sqrt(of_mixture), rtol=1e-5)
+    np.testing.assert_allclose(got.within, np.sqrt(variances.mean(axis=0)), rtol=1e-5)
+    np.testing.assert_allclose(got.between, means.std(axis=0), rtol=1e-5)
+
+
+def test_moments_are_of_numbers_alone():
+    params = ensembles.stack([mlp.init(jax.random.key(0), (4, 1))])
+    with pytest.raises(
+        ValueError, match=r"gaussian or normal, got .*'bernoulli'.*of cl"
+    ):
+        ensembles.moments(params, jnp.zeros((2, 4)), bernoulli)
+    with pytest.raises(ValueError, match=r"x must be \[N, D\], got \[4\]"):
+        ensembles.moments(params, jnp.zeros(4), gaussian)

@@ -7,6 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from own import focal
+from scipy.stats import norm
 
 from jaxcls import (
     Batch,
@@ -52,6 +53,14 @@ TABLE = [
         lambda z: z[:, 0],
     ),
     (
+        likelihoods.normal,
+        (3.45, 4.43, 1.0),
+        ("normal of its own spread", 2, "softplus", "-log density"),
+        lambda z: np.stack([z[:, 0], np.logaddexp(z[:, 1], 0) + 1e-6], axis=1),
+        lambda z, y: -norm.logpdf(y, z[:, 0], np.logaddexp(z[:, 1], 0) + 1e-6),
+        lambda z: z[:, 0],
+    ),
+    (
         likelihoods.bernoulli,
         (0, 1, 1),
         ("Bernoulli", 1, "sigmoid", "BCE"),
@@ -73,7 +82,7 @@ TABLE = [
 def test_the_notes_table():
     print()
     for likelihood, targets, words, activation, loss, predict in TABLE:
-        z = Z3 if likelihood.name == "categorical" else Z
+        z = {"categorical": Z3, "normal": Z3[:, :2]}.get(likelihood.name, Z)
         print(f"{likelihood.name:12}", *(f"{word!s:24}" for word in (targets, *words)))
         distribution, outputs, activation_name, loss_name = words
         row = [likelihood.name, distribution, str(outputs), activation_name, loss_name]
@@ -108,6 +117,15 @@ def test_one_output_is_squeezed_on_both_sides(name, targets):
         ValueError, match=r"\[3\] and targets \[3, 2\]|\[3\] and labels \[3, 2\]"
     ):
         likelihood.loss(Z, np.zeros((3, 2)))
+
+
+def test_two_outputs_are_a_mean_and_a_spread():
+    targets = np.array([1.0, 2, 3])
+    flat = likelihoods.normal.loss(Z3[:, :2], targets)
+    column = likelihoods.normal.loss(Z3[:, :2], targets[:, None])
+    np.testing.assert_array_equal(column, flat)
+    with pytest.raises(ValueError, match=r"normal takes logits \[N, 2\], .* \[3, 1\]"):
+        likelihoods.normal.predict(Z)
 
 
 def test_class_probabilities_have_a_column_for_each_class():

@@ -124,6 +124,7 @@ LOSSES = {
     "softmax_ce one-hot": (losses.softmax_ce, Z5, np.eye(3, dtype=np.float32)[Y5]),
     "nll": (losses.nll, Z5, Y5),
     "squared_error": (losses.squared_error, EXTREME, np.arange(11)),
+    "normal_nll": (losses.normal_nll, np.stack([EXTREME, EXTREME[::-1]], 1), EXTREME),
 }
 
 
@@ -174,6 +175,21 @@ REFUSED = [
     (losses.softmax_ce, np.zeros((2, 3)), np.zeros((2, 2)), ValueError, "do not fit"),
     (losses.softmax_ce, np.zeros((2, 3)), np.zeros((2, 3)), ValueError, "sum to 1"),
     (losses.softmax_ce, np.zeros((2, 3)), np.full((2, 3), 2), ValueError, "one-hot"),
+    (losses.normal_nll, np.zeros(3), np.zeros(3), ValueError, r"\[\.\.\., 2\].*\[3\]"),
+    (
+        losses.normal_nll,
+        np.zeros((3, 2)),
+        np.zeros((3, 1)),
+        ValueError,
+        r"\[3\] and targets \[3, 1\]",
+    ),
+    (
+        losses.normal_nll,
+        np.zeros((3, 2), int),
+        np.zeros(3),
+        TypeError,
+        "must be floats",
+    ),
     (losses.nll, np.zeros((3, 1)), np.array([0, 0, 1]), ValueError, r"0\.\.0.*got 1"),
     (losses.nll, np.zeros((3, 2)), np.zeros((3, 2)), ValueError, "do not fit"),
     (
@@ -195,3 +211,49 @@ def test_bad_arguments_are_named(loss, scores, labels, error, message):
 def test_shapes_are_checked_while_tracing():
     with pytest.raises(ValueError, match=r"\[3, 1\]"):
         jax.jit(losses.sigmoid_bce)(jnp.zeros((3, 1)), jnp.zeros(3))
+
+
+def exact_normal(outputs, targets):
+    """Losses, their slopes by both outputs, and the sizes of the terms of each, in float64."""
+    mean, raw = np.float64(outputs).T
+    std, share = np.logaddexp(raw, 0) + 1e-6, oracle.sigmoid(raw)
+    distance = (np.float64(targets) - mean) / std
+    terms = [np.full(len(mean), np.log(2 * np.pi) / 2), np.log(std), distance**2 / 2]
+    by_raw = [share / std, -(distance**2) * share / std]
+    by_mean = [-distance / std]
+    return [(sum(some), sum(map(np.abs, some))) for some in (terms, by_mean, by_raw)]
+
+
+def test_a_normal_density_is_that_of_float64_in_value_and_gradient():
+    rng = np.random.default_rng(0)
+    sizes = [0, 1e-6, 1, 16, 17, 88, 104, 1e4]
+    numbers = [
+        np.float32(rng.choice([-1, 1], 9_000) * rng.choice(sizes, 9_000))
+        + np.float32(rng.normal(size=9_000) * rng.integers(0, 2, 9_000))
+        for _ in range(3)
+    ]
+    outputs, targets = np.stack(numbers[:2], axis=1), numbers[2]
+    got = losses.normal_nll(outputs, targets)
+    grads = jax.grad(lambda each: losses.normal_nll(each, targets).sum())(
+        jnp.asarray(outputs)
+    )
+    # The slope of softplus below -87 is smaller than 1.2e-38, which a CPU takes as 0.
+    steep = outputs[:, 1] > -87
+    value, by_mean, by_raw = exact_normal(outputs, targets)
+    for values, (want, size), rows in (
+        (got, value, slice(None)),
+        (grads[:, 0], by_mean, slice(None)),
+        (grads[:, 1], by_raw, steep),
+    ):
+        assert np.isfinite(values).all()
+        off = np.abs(values - want)[rows]
+        assert (off <= 16 * 2**-23 * size[rows] + 1e-30).all()
+
+
+def test_a_normal_density_is_scipys():
+    from scipy.stats import norm
+
+    outputs, targets = jnp.array([[1.0, 0.3], [-2.0, -1.5]]), np.array([0.5, 1.0])
+    std = np.log1p(np.exp([0.3, -1.5]))
+    want = -norm.logpdf(targets, [1.0, -2.0], std)
+    np.testing.assert_allclose(losses.normal_nll(outputs, targets), want, rtol=1e-4)

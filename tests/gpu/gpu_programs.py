@@ -22,6 +22,7 @@ from jaxcls import (
     layouts,
     losses,
     mlp,
+    normal,
     training,
 )
 from jaxcls.config import split_seed
@@ -55,7 +56,7 @@ def shape(*sizes, dtype=jnp.float32):
 def examples(count, config, *, one_hot=False, weights=False):
     units = config.layer_sizes[-1]
     targets = shape(count, dtype=jnp.int32)
-    if config.likelihood is gaussian:
+    if config.likelihood in (gaussian, normal):
         targets = shape(count)
     elif one_hot:
         targets = shape(count, units)
@@ -160,12 +161,14 @@ def small_programs(mesh):
     a, d, m, t = (small[name] for name in "ADMT")
     held = replace(t, monitor="loss", patience=2)
     regression = replace(a, likelihood=gaussian, optimizer="adam")
+    spread = replace(regression, likelihood=normal, layer_sizes=(784, 32, 2))
     weighed = {"weight_decay": 0, "label_smoothing": 0, "clip_norm": 0}
     classes, labels = shape(n, 10), shape(n, dtype=jnp.int32)
     params, stacked = (
         state(t).params,
         jax.tree.map(lambda leaf: shape(5, *leaf.shape), state(t).params),
     )
+    two_outputs = jax.tree.map(lambda leaf: shape(5, *leaf.shape), state(spread).params)
     masks = (shape(n, 32, dtype=jnp.bool_),)
     drawn = partial(mlp.draw_masks, params=state(d).params, leading_shape=(4, 16))
     return {
@@ -192,6 +195,7 @@ def small_programs(mesh):
             hyperparams(**weighed, class_weights=np.ones(10)),
         ),
         "gaussian": epochs(regression, examples(n, regression)),
+        "normal": epochs(spread, examples(n, spread)),
         **{
             f"optimizer {name}": epochs(replace(m, optimizer=name), few["M"])
             for name in OPTIMIZERS
@@ -217,6 +221,11 @@ def small_programs(mesh):
             *(ensembles.uncertainty, (stacked, few["T"].features)),
             {"likelihood": categorical},
         ),
+        "ensembles.moments": Program(
+            *(ensembles.moments, (two_outputs, few["A"].features)),
+            {"likelihood": normal},
+        ),
+        "losses.normal_nll": gradient_of(losses.normal_nll, shape(n, 2), shape(n)),
         "losses.sigmoid_bce": gradient_of(losses.sigmoid_bce, shape(n), shape(n)),
         "losses.bce": gradient_of(losses.bce, shape(n), shape(n)),
         "losses.softmax_ce": gradient_of(losses.softmax_ce, classes, labels),
