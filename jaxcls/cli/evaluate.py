@@ -28,8 +28,10 @@ class EvaluateFlags:
     data_dir: Path | None = None
     """Folder with the dataset's four .gz files; by default the one that the run was trained on."""
     dataset: Path | None = None
-    """The .npz file of the run's arrays, if it was moved; of a run that was saved from Python also
-    the name of a dataset."""
+    """The file of the run's arrays or table, if it was moved; of a run that was saved from Python
+    also the name of a dataset."""
+    test_dataset: Path | None = None
+    """The test file of the run's table, if it had one and it was moved."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute: a GPU if there is one, by default."""
     json: bool = False
@@ -44,7 +46,7 @@ def run(flags: EvaluateFlags) -> None:
     """
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
-        data = data_of(trained, flags.data_dir, flags.dataset)
+        data = data_of(trained, flags.data_dir, flags.dataset, flags.test_dataset)
         scores = {
             name: score(trained, part.features, part.targets)
             for name, part in data.parts().items()
@@ -70,7 +72,10 @@ def run(flags: EvaluateFlags) -> None:
 
 
 def data_of(
-    trained: Run, data_dir: Path | None = None, dataset: Path | None = None
+    trained: Run,
+    data_dir: Path | None = None,
+    dataset: Path | None = None,
+    test_dataset: Path | None = None,
 ) -> Data:
     """The data of a run, loaded and split as it was, from elsewhere where that is named."""
     record, script = trained.record, trained.record.get("script")
@@ -85,11 +90,17 @@ def data_of(
         flags = dataclasses.replace(flags, data_dir=data_dir)
     if dataset is not None:
         flags = dataclasses.replace(flags, dataset=str(dataset))
+    if test_dataset is not None:
+        if flags.test_dataset is None:
+            raise ValueError(
+                "--test-dataset: the run had no test file of its own; leave it out."
+            )
+        flags = dataclasses.replace(flags, test_dataset=test_dataset)
     data = load_data(flags)
     if data_digest(data) != record.get("data_sha256"):
         raise ValueError(
             f"the data found ({data.name}) are not those that the run was trained on; name them "
-            "with --data-dir or --dataset."
+            "with --data-dir, --dataset or --test-dataset."
         )
     return data
 

@@ -100,12 +100,11 @@ class Preparation(NamedTuple):
                 for each in record["categorical"]
             )
             found = cls(record["target"], numeric, categorical)
-            is_right = found._is_right()
+            if found._is_right():
+                return found
         except (TypeError, KeyError, AttributeError):
-            is_right = False
-        if not is_right:
-            raise ValueError("preparation must hold what was learned of a table.")
-        return found
+            pass
+        raise ValueError("preparation must hold what was learned of a table.")
 
     def _is_right(self) -> bool:
         names = [each.name for each in (*self.numeric, *self.categorical)]

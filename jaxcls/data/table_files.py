@@ -8,6 +8,7 @@ missing. Rows are counted from 1, the first one below the header.
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -195,7 +196,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
                 f"{path}: column {place} has no name; write one into the header, or leave the "
                 "column out (pandas writes its index so, save with index=False)."
             )
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(
             f"{path}: its header has column {quoted(twice[0])} twice; rename one, or leave it out."
@@ -235,8 +236,7 @@ def _uneven(path: Path, row: Any) -> str:
 
 
 def _check_no_second_header(path: Path, found: Any, header: list[str]) -> None:
-    import pyarrow.compute as pc
-
+    pc = _compute()
     first = np.asarray(pc.equal(found.column(0), found.column(0)[0]))
     for row in np.flatnonzero(first)[1:].tolist():
         # A table of one column may have its name as a value.
@@ -255,11 +255,18 @@ def _is_number(text: str) -> bool:
     return "_" not in text
 
 
+def _compute() -> Any:
+    """pyarrow's functions of arrays, which it makes as it is imported."""
+    import pyarrow.compute
+
+    return pyarrow.compute
+
+
 def _column(strings: Any, as_words: bool) -> Column:
     """A column of pyarrow's strings: of numbers, if each is one."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = _compute()
     trimmed = pc.utf8_trim_whitespace(strings)
     is_missing = pc.is_in(trimmed, value_set=pa.array(MISSING, trimmed.type))
     known = pc.if_else(is_missing, pa.scalar(None, trimmed.type), trimmed)
@@ -273,8 +280,8 @@ def _column(strings: Any, as_words: bool) -> Column:
 
 def _numbers(array: Any) -> Column:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = _compute()
     numbers = pc.cast(array, pa.float64(), safe=False)
     values = pc.fill_null(numbers, float("nan"))
     return Column(np.array(values.to_numpy(), np.float64))
@@ -282,8 +289,8 @@ def _numbers(array: Any) -> Column:
 
 def _words(array: Any) -> Column:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    pc = _compute()
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # what is too long for one
@@ -312,7 +319,7 @@ def _read_parquet(path: Path) -> dict[str, Column]:
             cells = about.num_rows * about.num_columns
             is_large = max(size, 8 * cells) > _LARGEST
             found = None if is_large else opened.read(use_threads=False)
-        columns = {}
+        columns, names = {}, []
         if found is not None:
             names = [str(name).strip() for name in found.column_names]
             columns = {

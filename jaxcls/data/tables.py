@@ -85,48 +85,59 @@ def load_table(
     roles = Roles(target, categorical, numeric, drop)
     kinds = kinds_of(table, roles)
     columns, notes = taken(table, kinds), []
-    given = _classes(table, target)
-    _tell_without_class(table, target, given, notes)
+    given = _classes(table, target, notes)
     wanted = _wanted(given, classes, f"{table.path}: target {quoted(target)}")
     rows, targets = _rows_of(given, wanted)
-    names, labels = (
-        tuple(each[place] for place in wanted) for each in (given.names, given.labels)
-    )
+    labels = tuple(given.labels[place] for place in wanted)
+    names = tuple(given.names[place] for place in wanted)
     least = 1 + (test_path is None) + bool(validation_fraction)
     _check_sizes(table, target, targets, names, least)
-    is_test = np.zeros(len(rows), bool)
+    fractions = {
+        "test": TEST_FRACTION if test_path is None else 0.0,
+        "validation": validation_fraction,
+    }
+    parts = _drawn(targets, labels, fractions, seed)
     if test_path is None:
-        is_test = held_out(targets, labels, TEST_FRACTION, seed)
         notes.append(
-            f"no --test-dataset is named: a fifth of each class, {is_test.sum():,} of "
+            f"no --test-dataset is named: a fifth of each class, {len(parts['test']):,} of "
             f"{len(rows):,} rows drawn from seed {seed}, is the test set."
         )
-    is_chosen_by = np.zeros(len(rows), bool)
-    if validation_fraction:
-        remain = np.flatnonzero(~is_test)
-        held = held_out(targets[remain], labels, validation_fraction, seed)
-        is_chosen_by[remain[held]] = True
-    is_train = ~is_test & ~is_chosen_by
-    preparation, own = _learned(table, columns, kinds, roles, rows[is_train], notes)
+    own = {name: column.rows(rows[parts["train"]]) for name, column in columns.items()}
+    preparation = _learned(table, own, kinds, roles, notes)
     features = apply(preparation, columns)
-
-    def part(name: str, these: np.ndarray) -> Dataset:
-        used = {each: column.rows(rows[these]) for each, column in columns.items()}
+    sets = {
+        name: Dataset(features[rows[part]], targets[part], labels, names, None)
+        for name, part in parts.items()
+    }
+    for name, part in parts.items():
+        used = {each: column.rows(rows[part]) for each, column in columns.items()}
         where = f"{table.path}, {name} set"
-        notes.extend(surprises(preparation, used, rows[these] + 1, where))
-        return Dataset(features[rows[these]], targets[these], labels, names, None)
+        notes.extend(surprises(preparation, used, rows[part] + 1, where))
+    if test_path is not None:
+        of_target = {target} if table.columns[target].words is not None else set()
+        other = read_table(test_path, preparation.as_words | of_target)
+        sets["test"] = _test_set(
+            other, preparation, sets["train"], classes is None, notes
+        )
+    validation, test = sets.get("validation"), sets["test"]
+    return Tabled(sets["train"], validation, test, preparation, own, tuple(notes))
 
-    train = part("training", is_train)
-    validation = part("validation", is_chosen_by) if validation_fraction else None
-    if test_path is None:
-        test = part("test", is_test)
-    else:
-        as_words = {*preparation.as_words}
-        if table.columns[target].words is not None:
-            as_words.add(target)
-        other = read_table(test_path, as_words)
-        test = _test_set(other, preparation, train, classes is None, notes)
-    return Tabled(train, validation, test, preparation, own, tuple(notes))
+
+def _drawn(
+    targets: np.ndarray, labels: Sequence[int], fractions: dict[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    """The places of each set's rows, in their order; none of a set that takes no share.
+
+    >>> parts = _drawn(np.zeros(10, np.int32), (0,), {"test": 0.2, "validation": 0.5}, 0)
+    >>> {name: len(part) for name, part in parts.items()}
+    {'train': 4, 'validation': 4, 'test': 2}
+    """
+    remaining, parts = np.arange(len(targets)), {}
+    for name, fraction in fractions.items():
+        if fraction:
+            is_held = held_out(targets[remaining], labels, fraction, seed)
+            parts[name], remaining = remaining[is_held], remaining[~is_held]
+    return {"train": remaining, **dict(reversed(parts.items()))}
 
 
 def prepared(
@@ -156,15 +167,13 @@ def _features(table: Table, preparation: Preparation) -> tuple[np.ndarray, list[
 
 def _learned(
     table: Table,
-    columns: Mapping[str, Column],
+    own: Mapping[str, Column],
     kinds: Mapping[str, Kind],
     roles: Roles,
-    rows: np.ndarray,
     notes: list[str],
-) -> tuple[Preparation, dict[str, Column]]:
-    """What is learned from these rows, and their columns."""
+) -> Preparation:
+    """What the columns of the training rows teach."""
     as_words = {name for name in kinds if table.columns[name].words is not None}
-    own = {name: column.rows(rows) for name, column in columns.items()}
     preparation, left_out = learn(own, kinds, roles.target, as_words)
     if left_out:
         notes.append(
@@ -177,10 +186,11 @@ def _learned(
             f"{quoted(roles.target)}; nothing can be learned from them, add columns that tell "
             "the classes apart."
         )
-    return preparation, own
+    return preparation
 
 
-def _classes(table: Table, target: str) -> _Classes:
+def _classes(table: Table, target: str, notes: list[str]) -> _Classes:
+    """The classes of a table's rows; those without one are told."""
     column = table.columns[target]
     what = f"{table.path}: target {quoted(target)}"
     if column.problem is not None:
@@ -208,18 +218,13 @@ def _classes(table: Table, target: str) -> _Classes:
             labels = numbers.astype(np.int64).tolist()
     places = np.empty(len(words) + 1, np.int32)
     places[order], places[-1] = np.arange(len(words)), -1
-    names = tuple(words[place] for place in order)
-    return _Classes(tuple(labels), names, places[found.values])
-
-
-def _tell_without_class(
-    table: Table, target: str, given: _Classes, notes: list[str]
-) -> None:
-    without = np.flatnonzero(given.places < 0) + 1
+    without = np.flatnonzero(found.is_missing) + 1
     if len(without):
         notes.append(
             f"{table.path}: without a {quoted(target)} and left out: {rows_shown(without)}."
         )
+    names = tuple(words[place] for place in order)
+    return _Classes(tuple(labels), names, places[found.values])
 
 
 def _wanted(
@@ -287,8 +292,7 @@ def _test_set(
             f"{table.path}: has no column {quoted(target)}, the target; it has "
             f"{listed([*table.columns])}."
         )
-    given = _classes(table, target)
-    _tell_without_class(table, target, given, notes)
+    given = _classes(table, target, notes)
     unknown = [name for name in given.names if name not in train.class_names]
     if unknown and takes_all:
         raise ValueError(
