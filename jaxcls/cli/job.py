@@ -99,12 +99,9 @@ def load_data(flags: TrainFlags) -> Data:
 def _table(flags: TrainFlags) -> Data:
     """The table that the flags ask for, prepared by what its training rows taught."""
     splits = flags.folds is not None or flags.resplit is not None
-    if splits:
-        raise ValueError(
-            "--folds and --resplit are not for tables yet; take --seeds, or other --split-seed."
-        )
     seed = flags.seed if flags.split_seed is None else flags.split_seed
-    found = load_tabled(flags, flags.validation_fraction or 0.0, seed)
+    fraction = 0.0 if splits else flags.validation_fraction or 0.0
+    found = load_tabled(flags, fraction, seed)
     _check_two(flags, found.train)
     for each in found.notes:
         note(each)

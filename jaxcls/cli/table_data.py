@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.table_files import Column, is_table, listed, read_table
-from jaxcls.data.table_kinds import Kind
 from jaxcls.data.tables import Tabled, load_table
 
 _OF_TABLES = ("target", "test_dataset", "categorical", "numeric", "drop")
@@ -19,19 +20,16 @@ class Origin(NamedTuple):
     Attributes:
         preparation: what made them, learned of the training rows.
         columns: of the training rows, before that.
+        numbers: of these rows in their file, from 1.
         test_file: the whole path of the test set's file, or None where it is a part of the other.
         by_words: whether the file names classes by words, and not by integers.
     """
 
     preparation: Preparation
     columns: dict[str, Column]
+    numbers: np.ndarray
     test_file: str | None
     by_words: bool
-
-    @property
-    def kinds(self) -> dict[str, Kind]:
-        """What each column is."""
-        return self.preparation.kinds
 
 
 def check_table_flags(flags: TrainFlags) -> None:
@@ -82,7 +80,7 @@ def origin_of(flags: TrainFlags, found: Tabled) -> Origin:
     if flags.test_dataset is not None:
         test_file = os.path.abspath(flags.test_dataset)
     by_words = found.train.class_names != tuple(map(str, found.train.labels))
-    return Origin(found.preparation, found.columns, test_file, by_words)
+    return Origin(found.preparation, found.columns, found.numbers, test_file, by_words)
 
 
 def classes_kept(

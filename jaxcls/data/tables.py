@@ -23,6 +23,7 @@ class Tabled(NamedTuple):
         test: rows to be judged by.
         preparation: what made their features.
         columns: of the training rows, before that.
+        numbers: of these rows in their file, from 1.
         notes: what the user should know, a sentence each.
     """
 
@@ -31,6 +32,7 @@ class Tabled(NamedTuple):
     test: Dataset
     preparation: Preparation
     columns: dict[str, Column]
+    numbers: np.ndarray
     notes: tuple[str, ...]
 
 
@@ -119,8 +121,10 @@ def load_table(
         sets["test"] = _test_set(
             other, preparation, sets["train"], classes is None, notes
         )
-    validation, test = sets.get("validation"), sets["test"]
-    return Tabled(sets["train"], validation, test, preparation, own, tuple(notes))
+    return Tabled(
+        *(sets["train"], sets.get("validation"), sets["test"]),
+        *(preparation, own, rows[parts["train"]] + 1, tuple(notes)),
+    )
 
 
 def _drawn(
