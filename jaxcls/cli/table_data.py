@@ -8,7 +8,8 @@ import numpy as np
 
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.data.preparation import Preparation
-from jaxcls.data.table_files import Column, is_table, listed, read_table
+from jaxcls.data.table_columns import Column, listed
+from jaxcls.data.table_files import is_table, read_table
 from jaxcls.data.tables import Tabled, load_table
 
 _OF_TABLES = ("target", "test_dataset", "categorical", "numeric", "drop")

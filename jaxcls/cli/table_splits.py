@@ -15,7 +15,7 @@ from jaxcls.batches import Batch
 from jaxcls.cli.table_data import Origin
 from jaxcls.data import Dataset
 from jaxcls.data.preparation import Numeric, Preparation, apply, learn
-from jaxcls.data.table_files import Column
+from jaxcls.data.table_columns import Column
 from jaxcls.mlp import Params
 
 _LARGEST = 2**31  # bytes of all copies: 2 GiB

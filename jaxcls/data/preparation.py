@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from jaxcls.data.table_files import Column, listed, quoted
+from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_kinds import MOST_CATEGORIES, Kind, rows_shown
 
 _MOST_TOLD = 5  # columns that are told one by one

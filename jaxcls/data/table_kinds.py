@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from jaxcls.data.table_files import Column, Table, listed, quoted
+from jaxcls.data.table_columns import Column, listed, quoted
+from jaxcls.data.table_files import Table
 
 Kind = Literal["numeric", "categorical"]
 _LARGEST = 1e100  # of a number, so that squares add up in float64

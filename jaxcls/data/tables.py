@@ -8,7 +8,8 @@ import numpy as np
 
 from jaxcls.data.dataset import Dataset, check_classes, held_out
 from jaxcls.data.preparation import Preparation, apply, learn, surprises
-from jaxcls.data.table_files import Column, Table, listed, quoted, read_table
+from jaxcls.data.table_columns import Column, listed, quoted
+from jaxcls.data.table_files import Table, read_table
 from jaxcls.data.table_kinds import Kind, Roles, kinds_of, rows_shown, spelled, taken
 
 TEST_FRACTION = 0.2  # of each class, where no test file is named

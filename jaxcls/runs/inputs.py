@@ -8,7 +8,8 @@ import numpy as np
 
 from jaxcls.data.arrays import check_file, npz_names, read_npy, read_npz
 from jaxcls.data.images import read_image
-from jaxcls.data.table_files import is_table, listed
+from jaxcls.data.table_columns import listed
+from jaxcls.data.table_files import is_table
 from jaxcls.data.tables import prepared
 from jaxcls.runs.trained import Run
 

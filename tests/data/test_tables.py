@@ -341,7 +341,9 @@ def test_what_is_wrong_is_said_in_a_sentence(save, content, flags, message):
 
 def test_other_files_are_refused(save, tmp_path):
     for content in (b"", b"PAR1", b"x,y\n1,a\n"):
-        with pytest.raises(ValueError, match=r"own\.parquet: it is no \.parquet file"):
+        with pytest.raises(
+            ValueError, match=r"own\.parquet: as a \.parquet file it can't be"
+        ):
             read_table(save(content, "own.parquet"))
     with pytest.raises(ValueError, match="there is no such file"):
         read_table(tmp_path / "none.csv")
