@@ -13,6 +13,7 @@ from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
 from jaxcls.cli.job import Data, data_digest, load_data
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.screen import ensemble_lines, hand_out, printable
+from jaxcls.data.table_files import is_table
 from jaxcls.runs import Run, ensemble_scores, load_run, score
 from jaxcls.runs.saving import SCRIPT
 
@@ -111,6 +112,11 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
     if name is None:
         raise ValueError(
             "the run was saved from Python, and does not name its data; give --dataset."
+        )
+    if is_table(name):
+        raise ValueError(
+            f"{name}: the run was saved from Python, and does not say how its table was split; "
+            "score it from there, by jaxcls.runs.score."
         )
     flags = MulticlassFlags(
         dataset=str(name), data_dir=data_dir, classes=trained.labels

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import re
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -291,6 +292,9 @@ def run_name(flags: TrainFlags, job: Job) -> str:
     dataset = os.path.basename(job.data.name)
     if _is_npz(dataset) or job.data.origin is not None:
         dataset = os.path.splitext(dataset)[0]
+    if job.data.origin is not None:
+        target = re.sub(r"[^\w.-]+", "_", job.data.origin.preparation.target)
+        return f"{dataset}-{target[:40]}"
     labels = job.data.train.labels
     classes = (
         "-".join(map(str, labels)) if len(labels) < 5 else f"{len(labels)}-classes"

@@ -12,6 +12,7 @@ from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_files import Table, read_table
 from jaxcls.data.table_kinds import Kind, Roles, kinds_of, rows_shown, spelled, taken
 
+_LARGEST = 2**33  # bytes of features: 8 GiB
 TEST_FRACTION = 0.2  # of each class, where no test file is named
 
 
@@ -107,6 +108,7 @@ def load_table(
         )
     own = {name: column.rows(rows[parts["train"]]) for name, column in columns.items()}
     preparation = _learned(table, own, kinds, roles, notes)
+    _check_size(table, preparation)
     features = apply(preparation, columns)
     sets = {
         name: Dataset(features[rows[part]], targets[part], labels, names, None)
@@ -161,6 +163,7 @@ def prepared(
 
 
 def _features(table: Table, preparation: Preparation) -> tuple[np.ndarray, list[str]]:
+    _check_size(table, preparation)
     columns = taken(table, preparation.kinds)
     numbers = np.arange(1, table.num_rows + 1)
     told = surprises(preparation, columns, numbers, str(table.path))
@@ -168,6 +171,23 @@ def _features(table: Table, preparation: Preparation) -> tuple[np.ndarray, list[
         return apply(preparation, columns), told
     except ValueError as error:
         raise ValueError(f"{table.path}: {error}") from None
+
+
+def _check_size(table: Table, preparation: Preparation) -> None:
+    """Raises ValueError before features are made that would take far more than their table."""
+    size = 4 * table.num_rows * preparation.num_features
+    if size > _LARGEST:
+        widths = {each.name: len(each.categories) for each in preparation.categorical}
+        most = max(widths, key=lambda name: widths[name], default=None)
+        such = (
+            ""
+            if most is None
+            else f", such as {quoted(most)} of {widths[most]:,} categories"
+        )
+        raise ValueError(
+            f"{table.path}: {table.num_rows:,} rows of {preparation.num_features:,} features take "
+            f"{size / 1e9:.1f} GB, and at most {_LARGEST / 1e9:.1f} are taken; --drop columns{such}."
+        )
 
 
 def _learned(

@@ -116,15 +116,9 @@ def test_what_is_held_out_is_not_learned_from(save):
     assert any("18 of 90 rows drawn from seed 3" in note for note in found.notes)
     # Other values in what is held out leave the training features as they are.
     columns = table(90)
-    order = np.argsort([SORTS.index(each) for each in columns["sort"]], kind="stable")
-    held = {*range(90)} - {
-        place
-        for place in range(90)
-        if columns["height"][place] in {*found.columns["height"].values}
-        or columns["height"][place] is None
-    }
-    assert held and len(order) == 90
-    for place in held:
+    held = {*range(90)} - {*(found.numbers - 1).tolist()}
+    assert len(held) == 15 + 18
+    for place in held - {place for place in held if columns["height"][place] is None}:
         columns["height"][place] = 1e6
     again = load_table(save(columns, "b.csv"), "sort", validation_fraction=0.2, seed=3)
     np.testing.assert_array_equal(again.train.features, found.train.features)
@@ -406,6 +400,16 @@ def test_a_test_file_must_have_the_target_and_its_classes(save):
     sorts = ["ash", "beech", "cedar", "oak", "ash"] * 6
     with pytest.raises(ValueError, match="has 'oak', which no training row has"):
         load_table(path, "sort", test_path=save(other | {"sort": sorts}, "t.csv"))
+
+
+@pytest.mark.parametrize(
+    "drop, most", [((), ", such as 'soil' of 3"), (("soil", "wild"), "")]
+)
+def test_features_that_would_be_too_large_are_refused(save, monkeypatch, drop, most):
+    path = save(table())
+    monkeypatch.setattr("jaxcls.data.tables._LARGEST", 500)
+    with pytest.raises(ValueError, match=rf"60 rows of .* --drop columns{most}"):
+        load_table(path, "sort", drop=drop)
 
 
 def test_importing_tables_does_not_import_pyarrow():
