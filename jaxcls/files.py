@@ -1,12 +1,14 @@
 """Files that are written whole or not at all; shared by the edges, apart from the core."""
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -69,6 +71,19 @@ def append_lines(path: str | os.PathLike, *lines: str) -> None:
                 raise
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[dict]) -> None:
+    """Writes rows, one or more that have the same names, as a whole .csv file.
+
+    Raises:
+        OSError: the file could not be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue().encode())
 
 
 def digest(content: bytes) -> str:

@@ -13,6 +13,7 @@ from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
 from jaxcls.cli.job import Data, data_digest, load_data
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.screen import ensemble_lines, hand_out, printable
+from jaxcls.data.table_files import is_table
 from jaxcls.runs import Run, ensemble_scores, load_run, score
 from jaxcls.runs.saving import SCRIPT
 
@@ -28,8 +29,10 @@ class EvaluateFlags:
     data_dir: Path | None = None
     """Folder with the dataset's four .gz files; by default the one that the run was trained on."""
     dataset: Path | None = None
-    """The .npz file of the run's arrays, if it was moved; of a run that was saved from Python also
-    the name of a dataset."""
+    """The file of the run's arrays or table, if it was moved; of a run that was saved from Python
+    also the name of a dataset."""
+    test_dataset: Path | None = None
+    """The test file of the run's table, if it had one and it was moved."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute: a GPU if there is one, by default."""
     json: bool = False
@@ -44,7 +47,7 @@ def run(flags: EvaluateFlags) -> None:
     """
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
-        data = data_of(trained, flags.data_dir, flags.dataset)
+        data = data_of(trained, flags.data_dir, flags.dataset, flags.test_dataset)
         scores = {
             name: score(trained, part.features, part.targets)
             for name, part in data.parts().items()
@@ -70,7 +73,10 @@ def run(flags: EvaluateFlags) -> None:
 
 
 def data_of(
-    trained: Run, data_dir: Path | None = None, dataset: Path | None = None
+    trained: Run,
+    data_dir: Path | None = None,
+    dataset: Path | None = None,
+    test_dataset: Path | None = None,
 ) -> Data:
     """The data of a run, loaded and split as it was, from elsewhere where that is named."""
     record, script = trained.record, trained.record.get("script")
@@ -85,11 +91,17 @@ def data_of(
         flags = dataclasses.replace(flags, data_dir=data_dir)
     if dataset is not None:
         flags = dataclasses.replace(flags, dataset=str(dataset))
+    if test_dataset is not None:
+        if flags.test_dataset is None:
+            raise ValueError(
+                "--test-dataset: the run had no test file of its own; leave it out."
+            )
+        flags = dataclasses.replace(flags, test_dataset=test_dataset)
     data = load_data(flags)
     if data_digest(data) != record.get("data_sha256"):
         raise ValueError(
             f"the data found ({data.name}) are not those that the run was trained on; name them "
-            "with --data-dir or --dataset."
+            "with --data-dir, --dataset or --test-dataset."
         )
     return data
 
@@ -100,6 +112,11 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
     if name is None:
         raise ValueError(
             "the run was saved from Python, and does not name its data; give --dataset."
+        )
+    if is_table(name):
+        raise ValueError(
+            f"{name}: the run was saved from Python, and does not say how its table was split; "
+            "score it from there, by jaxcls.runs.score."
         )
     flags = MulticlassFlags(
         dataset=str(name), data_dir=data_dir, classes=trained.labels

@@ -31,14 +31,26 @@ class TrainFlags:
     """The name by which `config.json` knows who trained the run."""
 
     dataset: str | None = None
-    """mnist, fashion_mnist, kmnist, digits, or the path of an .npz file with x_train, y_train,
-    x_test and y_test. By default mnist where it is at hand or can be fetched, else digits."""
+    """mnist, fashion_mnist, kmnist, digits, the path of an .npz file with x_train, y_train,
+    x_test and y_test, or of a table, .csv or .parquet, with --target. By default mnist where it
+    is at hand or can be fetched, else digits."""
     data_dir: Path | None = None
     """Folder with the four .gz files of the dataset; JAXCLS_DATA_DIR by default, else
     tensorflow-datasets' cache, into which they are fetched."""
-    classes: tuple[int, ...] | None = None
-    """Labels to tell apart, in this order. By default 0 1 (binary) or 0 1 2 (multiclass) of a
-    named dataset, and every class of an .npz file."""
+    target: str | None = None
+    """Of a table: the column of classes."""
+    test_dataset: Path | None = None
+    """Of a table: a file of the same columns to be judged by. By default a fifth of each class,
+    drawn from --split-seed, is the test set."""
+    categorical: tuple[str, ...] = ()
+    """Of a table: columns that are categories, whatever they look like."""
+    numeric: tuple[str, ...] = ()
+    """Of a table: columns that are numbers."""
+    drop: tuple[str, ...] = ()
+    """Of a table: columns that are not looked at."""
+    classes: tuple[int | str, ...] | None = None
+    """Labels to tell apart, in this order; of a table as it writes them. By default 0 1 (binary)
+    or 0 1 2 (multiclass) of a named dataset, and every class of an .npz file or a table."""
     hidden: tuple[int, ...] = (32,)
     """Units of each hidden layer; no number for none."""
     dropout: float = 0.0
@@ -148,7 +160,17 @@ class SweepFlags:
     """As of train_multiclass.py."""
     data_dir: Path | None = None
     """As of train_multiclass.py."""
-    classes: tuple[int, ...] | None = None
+    target: str | None = None
+    """As of train_multiclass.py, and likewise the next four."""
+    test_dataset: Path | None = None
+    """Of a table: its test file."""
+    categorical: tuple[str, ...] = ()
+    """Of a table: columns of categories."""
+    numeric: tuple[str, ...] = ()
+    """Of a table: columns of numbers."""
+    drop: tuple[str, ...] = ()
+    """Of a table: columns not looked at."""
+    classes: tuple[int | str, ...] | None = None
     """As of train_multiclass.py; two classes are told apart by one output and sigmoid BCE."""
     learning_rate: tuple[str, ...] = ("3e-4", "1e-3", "3e-3", "1e-2")
     """Step sizes to try; with --draws also log-uniform:LOW:HIGH or uniform:LOW:HIGH."""

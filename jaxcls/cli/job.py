@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import re
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,9 +15,17 @@ from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
 from jaxcls.cli.free_memory import check_memory
 from jaxcls.cli.screen import note
+from jaxcls.cli.table_data import (
+    Origin,
+    check_table_flags,
+    classes_kept,
+    load_tabled,
+    origin_of,
+)
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
 from jaxcls.data.images import learned
+from jaxcls.data.table_files import is_table
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS, Likelihood
 from jaxcls.mlp import Params
@@ -28,13 +37,17 @@ _HARMLESS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")
 
 
 class Data(NamedTuple):
-    """A dataset's name, its folder if it has one, and its parts; none for validation is None."""
+    """A dataset's name, its folder if it has one, and its parts; none for validation is None.
+
+    `origin` tells where a table's features come from; None of what is no table.
+    """
 
     name: str
     folder: str | None
     train: Dataset
     validation: Dataset | None
     test: Dataset
+    origin: Origin | None = None
 
     def parts(self) -> dict[str, Dataset]:
         """Those that there are, by name."""
@@ -58,8 +71,11 @@ def load_data(flags: TrainFlags) -> Data:
     Flags that are wrong whatever the data are refused before these are looked for.
     """
     _check_flags(flags)
+    check_table_flags(flags)
+    if is_table(flags.dataset or ""):
+        return _table(flags)
     binary = isinstance(flags, BinaryFlags)
-    classes = flags.classes
+    classes = _numbers(flags.classes)
     if classes is None and not _is_npz(flags.dataset or ""):
         classes = (0, 1) if binary else (0, 1, 2)
     if flags.dataset is not None:
@@ -73,17 +89,47 @@ def load_data(flags: TrainFlags) -> Data:
         )
         if notice is not None:
             note(notice)
-    labels = train.labels
-    if binary and len(labels) != 2:
-        raise ValueError(
-            f"classes must be two here, got {len(labels)}: {' '.join(map(str, labels))}; name "
-            "two with --classes, or use train_multiclass.py."
-        )
+    _check_two(flags, train)
     validation, splits = None, flags.folds is not None or flags.resplit is not None
     if flags.validation_fraction and not splits:
         seed = flags.seed if flags.split_seed is None else flags.split_seed
         train, validation = split(train, flags.validation_fraction, seed)
     return Data(name, data_folder(name, flags.data_dir), train, validation, test)
+
+
+def _table(flags: TrainFlags) -> Data:
+    """The table that the flags ask for, prepared by what its training rows taught."""
+    splits = flags.folds is not None or flags.resplit is not None
+    seed = flags.seed if flags.split_seed is None else flags.split_seed
+    fraction = 0.0 if splits else flags.validation_fraction or 0.0
+    found = load_tabled(flags, fraction, seed)
+    _check_two(flags, found.train)
+    for each in found.notes:
+        note(each)
+    name = os.path.abspath(flags.dataset or "")
+    sets = (found.train, found.validation, found.test)
+    return Data(name, None, *sets, origin_of(flags, found))
+
+
+def _numbers(classes: tuple[int | str, ...] | None) -> tuple[int, ...] | None:
+    """Classes that must be numbers."""
+    if classes is None:
+        return None
+    for each in classes:
+        if not isinstance(each, int):
+            raise ValueError(
+                f"classes must be integers, unless the dataset is a table, got {each!r}."
+            )
+    return tuple(each for each in classes if isinstance(each, int))
+
+
+def _check_two(flags: TrainFlags, train: Dataset) -> None:
+    if isinstance(flags, BinaryFlags) and len(train.labels) != 2:
+        raise ValueError(
+            f"classes must be two here, got {len(train.labels)}: "
+            f"{' '.join(train.class_names)}; name two with --classes, or use "
+            "train_multiclass.py."
+        )
 
 
 def data_digest(data: Data) -> str:
@@ -209,8 +255,10 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
     found = {
         "dataset": named,
         "data_dir": data.folder,
-        "classes": data.train.labels,
+        "classes": classes_kept(data.origin, data.train.labels, data.train.class_names),
     }
+    if data.origin is not None:
+        found["test_dataset"] = data.origin.test_file
     config = {
         "script": flags.SCRIPT,
         "flags": kept | found,
@@ -233,6 +281,8 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
         },
         "elsewhere": [],
     }
+    if data.origin is not None:
+        config["preparation"] = data.origin.preparation.record()
     return as_json(config)
 
 
@@ -240,8 +290,11 @@ def run_name(flags: TrainFlags, job: Job) -> str:
     """What a run's folder is called, after the time."""
     recipe = flags.recipe if isinstance(flags, BinaryFlags) else None
     dataset = os.path.basename(job.data.name)
-    if _is_npz(dataset):
-        dataset = dataset[: -len(".npz")]
+    if _is_npz(dataset) or job.data.origin is not None:
+        dataset = os.path.splitext(dataset)[0]
+    if job.data.origin is not None:
+        target = re.sub(r"[^\w.-]+", "_", job.data.origin.preparation.target)
+        return f"{dataset}-{target[:40]}"
     labels = job.data.train.labels
     classes = (
         "-".join(map(str, labels)) if len(labels) < 5 else f"{len(labels)}-classes"
@@ -266,7 +319,10 @@ def _notes(flags: TrainFlags, data: Data) -> list[str]:
             flags.monitor != "loss" and without_validation
         ),
         f"--split-seed {flags.split_seed}, as no validation set is split off": (
-            flags.split_seed is not None and without_validation and not splits
+            flags.split_seed is not None
+            and without_validation
+            and not splits
+            and (data.origin is None or data.origin.test_file is not None)
         ),
     }
     notes = [] if problem is None else [problem]

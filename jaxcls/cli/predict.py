@@ -1,4 +1,4 @@
-"""`scripts/predict.py`: classes and probabilities of a user's images and arrays."""
+"""`scripts/predict.py`: classes and probabilities of a user's images, arrays and tables."""
 
 import dataclasses
 import json
@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.screen import hand_out, note
+from jaxcls.files import write_csv
 from jaxcls.runs import MODEL, Run, load_run
 from jaxcls.runs.inputs import Input, read_input
 from jaxcls.runs.trained import CHUNK
@@ -22,17 +23,20 @@ _LEAST = 0.1  # of the largest number that there may be
 
 @dataclasses.dataclass(frozen=True)
 class PredictFlags:
-    """Predict the classes of images and arrays with a trained run."""
+    """Predict the classes of images, arrays and tables with a trained run."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run's folder."""
     files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE...")]
     """PNG and other image files of any size, dark on light or light on dark; .npy and .npz
-    arrays of one example or many, as the run was trained on."""
+    arrays of one example or many, as the run was trained on; .csv and .parquet tables for a run
+    that was trained on one."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute: a GPU if there is one, by default."""
     json: bool = False
     """Print everything as JSON."""
+    output: Path | None = None
+    """File for a table, a .csv, of each example's label and probabilities."""
 
 
 def run(flags: PredictFlags) -> int:
@@ -45,7 +49,12 @@ def run(flags: PredictFlags) -> int:
         ValueError, OSError: one sentence for the user.
     """
     if not flags.files:
-        raise ValueError("no files were named; name images, or .npy or .npz arrays.")
+        raise ValueError(
+            "no files were named; name images, .npy or .npz arrays, or tables."
+        )
+    if flags.output is not None and flags.output.suffix.lower() != ".csv":
+        raise ValueError(f"--output {flags.output}: must be a .csv file.")
+    table: list[dict] = []
     failed, held = False, ["["]
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
@@ -55,7 +64,10 @@ def run(flags: PredictFlags) -> int:
             if isinstance(found, str):
                 note(found)
                 failed = True
-            elif flags.json:
+                continue
+            if flags.output is not None:
+                table += map(_table_row, found)
+            if flags.json:
                 # Held back until it is known whether a comma follows.
                 if held != ["["]:
                     held[-1] += ","
@@ -65,6 +77,8 @@ def run(flags: PredictFlags) -> int:
                 hand_out(*map(_line, found))
     if flags.json:
         hand_out(*held, "]")
+    if flags.output is not None and table:
+        write_csv(flags.output, table)
     return 2 if failed else 0
 
 
@@ -85,6 +99,8 @@ def _predicted(trained: Run, path: Path) -> Iterator[list[dict]]:
     problem = _problem_of_scale(trained, given.features)
     if problem is not None:
         note(f"{path}: {problem}")
+    for each in given.told:
+        note(each)
     for start in range(0, len(given.features), CHUNK):
         yield _entries(trained, given, start)
 
@@ -108,7 +124,7 @@ def _entries(trained: Run, given: Input, start: int) -> list[dict]:
     unsure = trained.uncertainty(features)
     return [
         {
-            "input": given.name if given.is_one else f"{given.name}[{row}]",
+            **given.named(row),
             "class": trained.class_names[trained.labels.index(label)],
             "label": label,
             "probabilities": dict(zip(trained.class_names, each, strict=True)),
@@ -129,16 +145,30 @@ def _entries(trained: Run, given: Input, start: int) -> list[dict]:
     ]
 
 
+def _table_row(entry: dict) -> dict:
+    """The line of a table: which example, its class, and the probability of each."""
+    return {
+        **{name: entry[name] for name in ("input", "row") if name in entry},
+        "prediction": entry["class"],
+        **{
+            f"probability_of_{name}": each
+            for name, each in entry["probabilities"].items()
+        },
+        "uncertainty": entry["uncertainty"],
+    }
+
+
 def _json_entry(entry: dict) -> str:
     return textwrap.indent(json.dumps(entry, indent=2, allow_nan=False), "  ")
 
 
 def _line(entry: dict) -> str:
     probability = entry["probabilities"][entry["class"]]
+    row = f", row {entry['row']}" if "row" in entry else ""
     all_of_them = " ".join(
         f"{name} {each:.4f}" for name, each in entry["probabilities"].items()
     )
     return (
-        f"{entry['input']}  {entry['class']}  {probability:.4f}  ({all_of_them})"
+        f"{entry['input']}{row}  {entry['class']}  {probability:.4f}  ({all_of_them})"
         f"  uncertainty {entry['uncertainty']:.3f}  {entry['done']}"
     )

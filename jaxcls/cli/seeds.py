@@ -39,6 +39,7 @@ from jaxcls.cli.splits import (
 )
 from jaxcls.cli.splits import describe as in_words
 from jaxcls.cli.study_result import result_lines, rows, write_result
+from jaxcls.cli.table_splits import Pool, pool_of
 from jaxcls.data import to_batch
 from jaxcls.interop import pytorch
 from jaxcls.mlp import Params
@@ -72,6 +73,7 @@ class Study(NamedTuple):
         groups: members that share a program.
         sets: what all share: train, validation, test.
         width: members that a device trains side by side.
+        pool: a table's training set as each split prepares it; None of other data, or no splits.
     """
 
     job: Job
@@ -80,6 +82,7 @@ class Study(NamedTuple):
     groups: Groups
     sets: tuple[Batch, Batch | None, Batch | None]
     width: int
+    pool: Pool | None
 
 
 def run(flags: TrainFlags) -> None:
@@ -150,8 +153,12 @@ def _study(
     plan = plan_splits(flags, job.data.train)
     groups: Groups = [(np.arange(num_members), None)]
     sets = (batches["train"], batches.get("validation"), batches["test"])
+    pool = None
     if plan is not None:
-        groups, sets = groups_of(plan.rows, job.config), (batches["train"], None, None)
+        if job.data.origin is not None:
+            pool = pool_of(job.data.origin, plan.rows, plan.num_seeds, job.data.train)
+        groups = groups_of(plan.rows if pool is None else pool.rows, job.config)
+        sets = (batches["train"] if pool is None else pool.batch, None, None)
     if before is not None:
         width = before["width"]
     else:
@@ -167,7 +174,7 @@ def _study(
             for members, rows in groups
         )
     seeds = range(flags.seed, flags.seed + num_members)
-    return Study(job, seeds, plan, groups, sets, width)
+    return Study(job, seeds, plan, groups, sets, width, pool)
 
 
 def _write(
@@ -197,7 +204,8 @@ def _write(
         ]
         folder.write_table("seeds.csv", table)
         metrics = write_split_result(
-            *(folder, config, environment, data, plan, flags, seeds, runs, seconds)
+            *(folder, config, environment, data, plan, flags, seeds, runs, seconds),
+            pool=study.pool,
         )
         told = split_lines(metrics)
     remove_blocks(folder.here())

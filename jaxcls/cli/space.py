@@ -41,6 +41,11 @@ def base_flags(
     return kind(
         dataset=flags.dataset,
         data_dir=flags.data_dir,
+        target=flags.target,
+        test_dataset=flags.test_dataset,
+        categorical=flags.categorical,
+        numeric=flags.numeric,
+        drop=flags.drop,
         classes=flags.classes,
         epochs=flags.epochs,
         validation_fraction=flags.validation_fraction,

@@ -18,6 +18,7 @@ from jaxcls.cli.study_result import (
     without_intervals,
     write_histories,
 )
+from jaxcls.cli.table_splits import Pool, with_one_preparation
 from jaxcls.comparisons import split_summary
 from jaxcls.data import Dataset
 from jaxcls.data.dataset import held_out
@@ -162,6 +163,8 @@ def write_split_result(
     seeds: Sequence[int],
     runs: Runs,
     seconds: dict[str, float],
+    *,
+    pool: Pool | None,
 ) -> dict:
     """Writes the history, predictions of rows held out, the ensemble of all, and `metrics.json`.
 
@@ -175,6 +178,7 @@ def write_split_result(
         seeds: of the members.
         runs: leaves [members, ...], with histories and params.
         seconds: how long the parts took.
+        pool: a table's training set as each split prepares it, or None.
 
     Returns:
         The content of `metrics.json`.
@@ -184,8 +188,14 @@ def write_split_result(
         OSError: a file can't be written.
     """
     model, finite = model_of(config, seeds, runs)
-    guesses = _predictions(model, data.train, plan, finite)
-    folder.write_table("predictions.csv", _lines(guesses, data.train, plan, flags))
+    guesses = _predictions(model, data.train, plan, finite, pool)
+    if pool is not None:
+        of_splits = [plan.split_of(row) for row in finite.tolist()]
+        one = with_one_preparation(model.params, pool, of_splits)
+        model = dataclasses.replace(model, params=one)
+    folder.write_table(
+        "predictions.csv", _lines(guesses, data.train, plan, flags, pool)
+    )
     write_histories(folder, runs)
     scores = {
         name: summaries(scores_of(runs, name, finite))
@@ -212,7 +222,7 @@ def write_split_result(
 
 
 def _predictions(
-    model: Run, data: Dataset, plan: Plan, finite: np.ndarray
+    model: Run, data: Dataset, plan: Plan, finite: np.ndarray, pool: Pool | None
 ) -> list[np.ndarray]:
     """For each split the class probabilities [N, K] of its rows, by the mean of its members."""
     found = []
@@ -228,18 +238,29 @@ def _predictions(
             params=jax.tree.map(lambda leaf, at=places: leaf[at], model.params),
             seeds=tuple((model.seeds or ())[place] for place in places),
         )
-        found.append(own.predict_proba(data.features[rows]))
+        features = data.features[rows]
+        if pool is not None:
+            features = pool.features(split, rows)
+        found.append(own.predict_proba(features))
     return found
 
 
 def _lines(
-    guesses: list[np.ndarray], data: Dataset, plan: Plan, flags: TrainFlags
+    guesses: list[np.ndarray],
+    data: Dataset,
+    plan: Plan,
+    flags: TrainFlags,
+    pool: Pool | None,
 ) -> list[dict]:
-    """The lines of `predictions.csv`: each row of the training set that was held out."""
+    """The lines of `predictions.csv`: each row of the training set that was held out.
+
+    Rows of a table are numbered as in their file.
+    """
+    numbers = np.arange(len(data.targets)) if pool is None else pool.numbers
     return [
         {
             **split_columns(plan, flags, split * plan.num_seeds),
-            "row": row,
+            "row": int(numbers[row]),
             "label": data.class_names[data.targets[row]],
             "prediction": data.class_names[int(each.argmax())],
         }

@@ -70,6 +70,11 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
         ValueError, TypeError: one sentence for the user.
     """
     data = load_data(base_flags(flags, MulticlassFlags))
+    if data.origin is not None and num_splits(flags) is not None:
+        raise ValueError(
+            "a sweep of a table ranks by a validation set, since each fold or resplit would be "
+            "prepared by itself; leave out --folds and --resplit."
+        )
     two = len(data.train.labels) == 2
     base = resolved(base_flags(flags, BinaryFlags if two else MulticlassFlags))
     job = prepare(base, data)

@@ -1,4 +1,4 @@
-"""Data: named datasets, a user's arrays, classes and scaling."""
+"""Data: named datasets, a user's arrays and tables, classes and scaling."""
 
 from jaxcls.data.dataset import Dataset as Dataset
 from jaxcls.data.dataset import select_classes as select_classes
@@ -14,3 +14,4 @@ from jaxcls.data.splits import bootstrap as bootstrap
 from jaxcls.data.splits import check_splits as check_splits
 from jaxcls.data.splits import folds as folds
 from jaxcls.data.splits import resplits as resplits
+from jaxcls.data.tables import load_table as load_table

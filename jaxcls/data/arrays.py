@@ -222,6 +222,8 @@ def _check_announced(
 
 def _short(text: str) -> str:
     line = text.splitlines()[0]
+    if not line.isprintable():
+        line = ascii(line)[1:-1]
     if len(line) <= _LONGEST_REASON:
         return line
     return f"{line[:_LONGEST_REASON]}..."

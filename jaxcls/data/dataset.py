@@ -124,7 +124,9 @@ def _rows(dataset: Dataset, rows: np.ndarray) -> Dataset:
     )
 
 
-def check_classes(classes: Sequence[int], labels: Sequence[int]) -> None:
+def check_classes(
+    classes: Sequence[int] | Sequence[str], labels: Sequence[int] | Sequence[str]
+) -> None:
     """Raises ValueError unless `classes` are two or more distinct ones of `labels`."""
     shown = " ".join(str(each) for each in classes)
     if len(classes) < 2:

@@ -7,6 +7,7 @@ from jaxcls.data.dataset import Dataset, select_classes
 from jaxcls.data.digits import load_digits
 from jaxcls.data.mnist import FAMILY, load_cached, load_folder
 from jaxcls.data.npz import load_npz
+from jaxcls.data.table_files import is_table
 
 DATASETS = (*FAMILY, "digits")
 _VARIABLE = "JAXCLS_DATA_DIR"
@@ -52,6 +53,10 @@ def load(
         train, test = load_digits()
     elif name.lower().endswith(".npz"):
         train, test = load_npz(name)
+    elif is_table(name):
+        raise ValueError(
+            f"data.load: {name} is a table; read it with data.load_table(path, target)."
+        )
     else:
         raise ValueError(
             f"data.load: dataset must be {', '.join(DATASETS)} or the path of an .npz file, "

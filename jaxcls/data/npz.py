@@ -20,7 +20,7 @@ def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
     Args:
         path: of a file with `x_train`, `x_test`: [N, height, width], [N, height, width, 1],
             [N, 1, height, width] or [N, D], uint8 in 0..255 or floats as they shall be used; `y_train`, `y_test`:
-            [N] integers, any numbers.
+            whole numbers [N] or [N, 1], of any type, or one-hot rows [N, K].
 
     Raises:
         ValueError: the file is not such a file; the message says what is wrong with which
@@ -88,16 +88,49 @@ def _features(path: Path, name: str, x: np.ndarray) -> np.ndarray:
     if x.dtype == np.uint8:
         return x
     if not np.issubdtype(x.dtype, np.floating):
-        raise ValueError(f"{path}: {name} must be uint8 or floats, got {x.dtype}.")
+        raise ValueError(
+            f"{path}: {name} must be uint8 or floats, got {x.dtype}; save .astype(np.uint8) of bytes "
+            "0 to 255, which are divided by 255, or .astype(np.float32) of numbers that are taken "
+            "as they are."
+        )
     check_finite(f"{path}: {name}", x, np.float32)
     return x.astype(np.float32, copy=False)
 
 
 def _labels(path: Path, name: str, y: np.ndarray) -> np.ndarray:
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+    """Labels [N] int64, out of whole numbers of any type, [N], [N, 1] or one-hot [N, K]."""
+    if y.dtype.kind not in "biuf" or y.ndim not in (1, 2) or 0 in y.shape[1:]:
         raise ValueError(
-            f"{path}: {name} must be integers [N], got {y.dtype} {list(y.shape)}."
+            f"{path}: {name} must be whole numbers [N], [N, 1] or one-hot [N, K], got {y.dtype} "
+            f"{list(y.shape)}; np.unique(labels, return_inverse=True) numbers any others."
         )
-    if y.size and y.max() > np.iinfo(np.int64).max:
+    if y.ndim == 2 and y.shape[1] > 1:
+        return _of_one_hot(path, name, y)
+    y = y.reshape(len(y))
+    if y.dtype.kind == "f":
+        y = y.astype(np.float64)
+        wrong = np.flatnonzero(~(np.abs(y) < 2.0**53) | (y != np.round(y)))
+        if len(wrong):
+            raise ValueError(
+                f"{path}: {name} must be whole numbers, got {y[wrong[0]]} in row {wrong[0]}; "
+                "np.unique(labels, return_inverse=True) numbers any others."
+            )
+    elif y.size and y.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{path}: {name} must fit int64, got {y.max()}.")
     return y.astype(np.int64)  # of one type: the union of two may be floats
+
+
+def _of_one_hot(path: Path, name: str, y: np.ndarray) -> np.ndarray:
+    """The place of the 1 in each row.
+
+    >>> _of_one_hot(Path("own.npz"), "y_test", np.eye(2, dtype=bool)).tolist()
+    [0, 1]
+    """
+    is_one = y == 1
+    wrong = np.flatnonzero(((y != 0) & ~is_one).any(axis=1) | (is_one.sum(axis=1) != 1))
+    if len(wrong):
+        raise ValueError(
+            f"{path}: {name} has rows of {y.shape[1]} numbers, which must be one-hot, and row "
+            f"{wrong[0]} is not; if they are scores, save their argmax(axis=1)."
+        )
+    return is_one.argmax(axis=1)

@@ -23,9 +23,7 @@ config, which `runs.records` compares before they are used. Files are written on
 at the path is the one that is locked.
 """
 
-import csv
 import datetime
-import io
 import json
 import os
 from pathlib import Path
@@ -39,6 +37,7 @@ from jaxcls.files import (
     remove_leftovers,
     save_arrays,
     sync_folder,
+    write_csv,
     write_json,
     write_whole,
 )
@@ -221,11 +220,7 @@ class RunFolder:
 
     def write_table(self, name: str, rows: list[dict]) -> None:
         """Writes rows that have the same names as CSV, one of `TABLES`."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_whole(self.here() / name, text.getvalue().encode())
+        write_csv(self.here() / name, rows)
 
     def write_sweep_result(self, metrics: dict) -> None:
         """Writes a sweep's `metrics.json`, with the digests of its tables."""

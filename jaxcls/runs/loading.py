@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxcls import mlp
 from jaxcls.config import Config, Keys
+from jaxcls.data.preparation import Preparation
 from jaxcls.files import load_arrays, restore
 from jaxcls.likelihoods import Likelihood
 from jaxcls.mlp import Params
@@ -141,6 +142,11 @@ def described(record: dict, own: Own = NO_OWN) -> Run:
         and (shape is None or np.prod(shape, dtype=float) == config.layer_sizes[0])
     ):
         raise ValueError("labels, class_names or image_shape do not fit layer_sizes.")
+    preparation = None
+    if record.get("preparation") is not None:
+        preparation = Preparation.of_record(record["preparation"])
+        if preparation.num_features != config.layer_sizes[0]:
+            raise ValueError("preparation does not fit layer_sizes.")
     takes_bytes = record["features"] == "uint8"
     # A run of 0.1.0 keeps no such field: light on dark, and only MNIST's were centred.
     old = {"light_ground": False, "centred": record.get("dataset") == "mnist"}
@@ -166,6 +172,7 @@ def described(record: dict, own: Own = NO_OWN) -> Run:
         epoch=0,
         source=Path(),
         record=record,
+        preparation=preparation,
     )
 
 

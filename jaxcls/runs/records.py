@@ -22,6 +22,7 @@ ENVIRONMENT = ("device", "machine", "versions", "xla_flags", "jax_variables")
 FREE_FLAGS = {
     "data_dir",
     "dataset",
+    "test_dataset",
     "device",
     "report_every",
     "checkpoint_every",

@@ -16,6 +16,7 @@ from jaxcls import ensembles, mlp
 from jaxcls.batches import scaled
 from jaxcls.checks import check_finite
 from jaxcls.config import Config
+from jaxcls.data.preparation import Preparation
 from jaxcls.ensembles import Uncertainty
 from jaxcls.jitting import jitted
 from jaxcls.likelihoods import (
@@ -54,6 +55,7 @@ class Run:
         epoch: epochs after which the parameters stood; of an ensemble the most of any network.
         source: the file that they come from.
         record: the content of `config.json`.
+        preparation: what makes features of a table's rows, of a run that was trained on one.
     """
 
     config: Config
@@ -69,6 +71,7 @@ class Run:
     epoch: int
     source: Path
     record: dict
+    preparation: Preparation | None = None
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.config.layer_sizes))
@@ -84,7 +87,8 @@ class Run:
         Args:
             features: [N, D] or images [N, height, width], [N, height, width, 1] or
                 [N, 1, height, width]: bytes 0 to 255, or floats as the run was trained on. Or the
-                path of a file, a picture of any size or .npy or .npz, as `predict.py` takes it.
+                path of a file, a picture of any size, .npy, .npz or a table, as `predict.py`
+                takes it.
 
         Raises:
             ValueError: the shape, the type or a value is not what the run was trained on, or

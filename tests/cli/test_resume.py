@@ -254,7 +254,7 @@ def test_what_would_change_the_past_is_refused(argv, message, cut, capsys):
 OTHERS = {
     **dict.fromkeys(("dataset", "data_dir", "device", "report_every"), None),
     **dict.fromkeys(("checkpoint_every", "keep_checkpoints", "plots"), None),
-    **dict.fromkeys(("output_dir", "overwrite", "resume"), None),
+    **dict.fromkeys(("output_dir", "overwrite", "resume", "test_dataset"), None),
     **{"classes": (3, 4), "hidden": (), "dropout": 0.5, "optimizer": "sgd"},
     **{"momentum": 0.5, "learning_rate": 0.5, "weight_decay": 0.5, "init": "torch"},
     **{"schedule": "step", "clip_norm": 1.0, "label_smoothing": 0.5},
@@ -263,6 +263,7 @@ OTHERS = {
     **{"seed": 5, "seeds": 2, "split_seed": 3, "likelihood": "categorical"},
     **{"recipe": "a", "activation": "gelu", "ema_decay": 0.9},
     **{"folds": 3, "repeats": 2, "resplit": 4},
+    **{"target": "x", "categorical": ("x",), "numeric": ("x",), "drop": ("x",)},
 }
 
 

@@ -96,16 +96,23 @@ BROKEN = {
     ),
     "integers": (
         {"x_train": GOOD["x_train"].astype(int)},
-        "x_train must be uint8 or floats, got int64",
+        r"x_train must be uint8 or floats, got int64; save \.astype\(np\.uint8\) of bytes",
     ),
-    "float labels": (
-        {"y_train": np.zeros(6)},
-        "y_train must be integers .* got float64",
+    "fractions": (
+        {"y_train": np.array([0, 1, 0.5, 1, 0, 1])},
+        r"y_train must be whole numbers, got 0\.5 in row 2; np\.unique",
     ),
-    "columns": (
-        {"y_train": np.zeros((6, 1), int)},
-        r"y_train must be integers \[N\], got int64 \[6, 1\]",
+    "no number": ({"y_test": np.array([3, np.nan])}, "whole numbers, got nan in row 1"),
+    "words": ({"y_test": np.array(["a", "b"])}, r"got <U1 \[2\]; np\.unique"),
+    "scores": (
+        {"y_test": np.array([[0, 1], [0.5, 0.5]])},
+        r"must be one-hot, and row 1 is not; if they are scores, save their argmax\(axis=1\)",
     ),
+    "two ones": (
+        {"y_test": np.array([[1, 1], [0, 1]])},
+        "must be one-hot, and row 0 is not",
+    ),
+    "no columns": ({"y_test": np.zeros((2, 0))}, r"got float64 \[2, 0\]"),
     "flat": (
         {"x_train": np.zeros(6)},
         r"x_train must be images .* or rows .* got \[6\]",
@@ -126,6 +133,21 @@ def test_broken_arrays_are_named(save, change, message):
 def test_labels_of_several_integer_types_are_integers(save):
     train, _ = load_npz(save(y_train=GOOD["y_train"].astype(np.uint64)))
     assert train.labels == (3, 7) and train.class_names == ("3", "7")
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float16, np.float64])
+@pytest.mark.parametrize("shape", ["flat", "column", "one-hot"])
+def test_labels_of_any_type_and_shape(save, dtype, shape):
+    labels = {"y_train": np.array([1, 0, 1, 0, 1, 0]), "y_test": np.array([0, 1])}
+    changed = {
+        "flat": lambda y: y,
+        "column": lambda y: y[:, None],
+        "one-hot": lambda y: np.eye(2)[y],
+    }[shape]
+    path = save(**{name: changed(y).astype(dtype) for name, y in labels.items()})
+    for part, want in zip(load_npz(path), labels.values(), strict=True):
+        assert part.labels == (0, 1)
+        np.testing.assert_array_equal(part.targets, want)
 
 
 @pytest.mark.parametrize("name", ["x_train.npy", "x_train"])
