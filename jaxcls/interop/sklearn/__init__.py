@@ -1,0 +1,6 @@
+
+Reached as `jaxcls.sklearn`, which alone imports scikit-learn.
+"""
+
+from jaxcls.interop.sklearn.classifier import MLPClassifier as MLPClassifier
+from jaxcls.interop.sklearn.regressor import MLPRegressor as MLPRegressor
