@@ -1,3 +1,4 @@
+"""scikit-learn's habits over jaxcls's training: estimators, and a search as one program.
 
 Reached as `jaxcls.sklearn`, which alone imports scikit-learn.
 """
