@@ -107,9 +107,7 @@ def epoch_rows(
     return rows, places >= starts
 
 
-def _new_order(
-    key: Array, most: int, count: Array | np.ndarray | None = None
-) -> Array:
+def _new_order(key: Array, most: int, count: Array | np.ndarray | None = None) -> Array:
     """The numbers 0 to `most` - 1 [N] int32, each order as likely as any other.
 
     With a count it orders the first so many, as it would without the others, and leaves those

@@ -105,9 +105,7 @@ def sets_of(own: Rows, pool: Sets, config: Config) -> Sets:
     }
     train = scored["train"]
     if _num_steps(num_examples(train), config) > 1:
-        train = chosen(
-            pool.train, train, own.train.rows, own.train.counts, pool.steps
-        )
+        train = chosen(pool.train, train, own.train.rows, own.train.counts, pool.steps)
     return Sets(train, scored.get("validation"), scored)
 
 

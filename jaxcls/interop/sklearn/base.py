@@ -1,13 +1,17 @@
 """What both estimators share: a fit from checked arrays to fitted attributes."""
 
 from abc import ABCMeta, abstractmethod
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_is_fitted,
+    validate_data,  # pyrefly: ignore[missing-module-attribute]
+)
 
-from jaxcls.interop.sklearn import networks, settings, stepping, training
+from jaxcls.epochs import History
+from jaxcls.interop.sklearn import networks, settings, training
 from jaxcls.interop.sklearn.rows import (
     Examples,
     Scaling,
@@ -99,21 +103,6 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
         self.take(runs, seeds, prepared, problem)
         return self
 
-    def partial_fit(self, X, y, sample_weight=None) -> Self:
-        """Trains one epoch on these rows, and keeps the optimizer's state for the next call.
-
-        After `fit` it begins with the fitted network and a new state of the optimizer.
-
-        Args:
-            X, y, sample_weight: as of `fit`.
-
-        Raises:
-            TypeError, ValueError: as of `fit`; `early_stopping`, or `standardize` before a `fit`,
-                is on.
-        """
-        stepping.step(self, X, y, sample_weight)
-        return self
-
     def prepared(self, X, y, sample_weight) -> tuple[Problem, Prepared]:
         """The examples, checked and as the network takes them; sets what depends on X and y."""
         settings.check_settings(self)
@@ -159,17 +148,18 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
         self, runs: Runs, seeds: np.ndarray, prepared: Prepared, problem: Problem
     ) -> None:
         """Sets the fitted attributes, NumPy arrays and numbers alone."""
-        if runs.params is None or not np.asarray(runs.finite).all():
+        if not np.asarray(runs.finite).all():
             raise self.diverged()
+        params, history = cast(Params, runs.params), cast(History, runs.history)
         before = list(getattr(self, "loss_curve_", [])) if self.warm_start else []
         self.__dict__.pop("_moments", None)  # of partial_fit
-        self.set_networks(*networks.to_layers(runs.params), problem)
+        self.set_networks(*networks.to_layers(params), problem)
         self.set_scaling(prepared.scaling, prepared.target_scaling)
         num_epochs = int(np.max(runs.epochs))
-        losses = before + _mean_curve(runs.history.loss, num_epochs)
+        losses = before + _mean_curve(history.loss, num_epochs)
         self.set_course(losses, num_epochs, seeds, runs.chosen_epoch)
         if self.early_stopping:
-            scores = self.validation_scores(runs.history.validation)
+            scores = self.validation_scores(history.validation)
             self.validation_scores_ = _mean_curve(scores, num_epochs)
             best = scores[np.arange(len(seeds)), self.best_epoch_ - 1]
             self.best_validation_score_ = float(np.mean(best))
@@ -219,14 +209,14 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
 
     def scalings(self) -> Scalings:
         """What `standardize` learned of features and targets, or None."""
-        pairs = (
-            (self.feature_mean_, self.feature_scale_),
-            (self.target_mean_, self.target_scale_),
+
+        def scaling(mean: Any, scale: Any) -> Scaling | None:
+            return None if mean is None else Scaling(mean, scale)
+
+        return (
+            scaling(self.feature_mean_, self.feature_scale_),
+            scaling(self.target_mean_, self.target_scale_),
         )
-        of_features, of_targets = (
-            None if mean is None else Scaling(mean, scale) for mean, scale in pairs
-        )
-        return of_features, of_targets
 
     def outputs(self, X):
         """The logits [N, K] of each member, in turn."""

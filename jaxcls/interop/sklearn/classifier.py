@@ -186,7 +186,9 @@ class MLPClassifier(ClassifierMixin, MLP):
                 f"{owner}: y must have at least two classes to tell apart, got 1 class, "
                 f"{self.classes_[0]!r}."
             )
-        return places, *((bernoulli, 1) if count == 2 else (categorical, count))
+        if count == 2:
+            return places, bernoulli, 1
+        return places, categorical, count
 
     def factors(self, problem: Problem) -> np.ndarray:
         """As `class_weight` says."""

@@ -1,6 +1,7 @@
 """A trained network, or several, in NumPy: so that predicting compiles nothing, whatever the shape."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax, logsumexp, ndtr
@@ -33,7 +34,7 @@ def to_params(kernels: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> Pa
     """The params of kernels and biases, layer by layer."""
     pairs = zip(kernels, biases, strict=True)
     return {
-        f"Dense_{index}": {"kernel": kernel, "bias": bias}  # type: ignore
+        f"Dense_{index}": {"kernel": cast(Any, kernel), "bias": cast(Any, bias)}
         for index, (kernel, bias) in enumerate(pairs)
     }
 

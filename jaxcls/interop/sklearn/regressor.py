@@ -1,10 +1,11 @@
 """`MLPRegressor`: numbers from numbers."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from jaxcls.interop.sklearn import stepping
 from jaxcls.interop.sklearn.base import MLP
 from jaxcls.interop.sklearn.training import Problem
 from jaxcls.likelihoods import gaussian
@@ -26,6 +27,21 @@ class MLPRegressor(RegressorMixin, MLP):
     """
 
     _has_classes = False
+
+    def partial_fit(self, X, y, sample_weight=None) -> Self:
+        """Trains one epoch on these rows, and keeps the optimizer's state for the next call.
+
+        After `fit` it begins with the fitted network and a new state of the optimizer.
+
+        Args:
+            X, y, sample_weight: as of `fit`.
+
+        Raises:
+            TypeError, ValueError: as of `fit`; `early_stopping`, or `standardize` before a `fit`,
+                is on.
+        """
+        stepping.step(self, X, y, sample_weight)
+        return self
 
     def predict(self, X) -> np.ndarray:
         """The mean of the members' predictions [N].

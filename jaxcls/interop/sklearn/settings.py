@@ -53,7 +53,7 @@ def hidden_layers(estimator: Any) -> tuple[int, ...]:
     if not (
         isinstance(sizes, list | tuple | np.ndarray)
         and np.ndim(sizes) == 1
-        and all(isinstance(each, Integral) and each >= 1 for each in sizes)
+        and all(isinstance(each, Integral) and int(each) >= 1 for each in sizes)
     ):
         raise ValueError(
             f"{type(estimator).__name__}: hidden_layer_sizes must be whole numbers of at least 1, "
@@ -164,7 +164,7 @@ def _one_of(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> None
 
 def _whole(owner: str, name: str, value: Any, or_else: str = "") -> None:
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not is_whole or not 1 <= value <= MOST_STEPS:
+    if not (is_whole and 1 <= int(value) <= MOST_STEPS):
         raise ValueError(
             f"{owner}: {name} must be a whole number of at least 1{or_else}, got {value!r}."
         )

@@ -17,7 +17,11 @@ from jaxcls.training import TrainState, init_state
 
 
 def step(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, classes: np.ndarray | None = None
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    classes: np.ndarray | None = None,
 ) -> None:
     """Trains each member of an estimator one epoch, and sets its attributes.
 

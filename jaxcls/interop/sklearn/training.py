@@ -72,7 +72,7 @@ def prepare(
         problem: the examples.
         scalings: of features and targets, where they are known.
     """
-    examples, has_classes = problem.examples, problem.likelihood.has_classes
+    examples, has_classes = problem.examples, bool(problem.likelihood.has_classes)
     count, most = len(examples.targets), settings.largest_step(estimator)
     labels = held_out = None
     if estimator.early_stopping:
@@ -144,7 +144,7 @@ def hyperparams_of(
 ) -> Hyperparams:
     """The traced part, leaves [S], of an estimator for each member and its class factors."""
 
-    def numbers(name):
+    def numbers(name: str) -> Any:
         return np.array([float(getattr(each, name)) for each in estimators], np.float32)
 
     of_classes = None
@@ -185,7 +185,7 @@ def train(
     devices = jax.devices()[: len(seeds)]
     mesh = member_mesh(devices)
     pool = replicate(prepared.pool, mesh)
-    steps = np.int32(prepared.size.steps)
+    steps = np.array(prepared.size.steps, np.int32)
     sets = Sets(pool, None, {"train": pool}, replicate(steps, mesh))
     own = _rows(estimator, prepared, seeds)
     width = 1
