@@ -130,8 +130,8 @@ class MLPClassifier(ClassifierMixin, MLP):
             classes = np.unique(classes)
             if hasattr(self, "classes_") and not np.array_equal(classes, self.classes_):
                 raise ValueError(
-                    f"{owner}: classes must be those of the calls before, {self.classes_}, got "
-                    f"{classes}."
+                    f"{owner}: classes must be those of the calls before, "
+                    f"{self.classes_.tolist()}, got {classes.tolist()}."
                 )
         elif not hasattr(self, "classes_"):
             raise ValueError(
@@ -176,15 +176,15 @@ class MLPClassifier(ClassifierMixin, MLP):
             unknown = np.setdiff1d(y, self.classes_)
             if len(unknown):
                 raise ValueError(
-                    f"{owner}: y has the label {unknown[0]!r}, which is none of the classes "
-                    f"{self.classes_}; name all of them in the first call."
+                    f"{owner}: y has the label {unknown.tolist()[0]!r}, which is none of the classes "
+                    f"{self.classes_.tolist()}; name all of them in the first call."
                 )
             places = np.searchsorted(self.classes_, y)
         count = len(self.classes_)
         if count < 2:
             raise ValueError(
                 f"{owner}: y must have at least two classes to tell apart, got 1 class, "
-                f"{self.classes_[0]!r}."
+                f"{self.classes_.tolist()[0]!r}."
             )
         if count == 2:
             return places, bernoulli, 1

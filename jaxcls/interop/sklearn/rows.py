@@ -55,8 +55,8 @@ def checked_weights(owner: str, given: Any, count: int) -> np.ndarray:
         weights = np.asarray(given, np.float64)
     except (TypeError, ValueError):
         raise ValueError(
-            f"{owner}: sample_weight must be {count} numbers, got {type(given).__name__} of "
-            "something else."
+            f"{owner}: sample_weight must be [{count}], one number for each row of X, got "
+            f"{given!r}."
         ) from None
     if weights.ndim == 0:
         weights = np.full(count, weights)

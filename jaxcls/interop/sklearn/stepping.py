@@ -60,6 +60,8 @@ def step(
         states.append(jax.tree.map(np.array, jax.device_get(state)))
         losses.append(float(history.loss[0]))
     _take(estimator, states, float(np.mean(losses)), seeds, prepared, problem)
+    solver = config.optimizer, config.momentum
+    estimator._moments = solver, [jax.tree.leaves(state) for state in states]
 
 
 def _state(
@@ -75,10 +77,10 @@ def _state(
     )
     shapes = jax.eval_shape(start)
     _check_shapes(estimator, params, shapes)
-    moments = getattr(estimator, "_moments", None)
-    if moments is None or len(moments[place]) != len(jax.tree.leaves(shapes)):
+    solver, kept = getattr(estimator, "_moments", (None, []))
+    if solver != (config.optimizer, config.momentum):
         return init_state(keys, config, params, hyperparams)
-    return jax.tree.unflatten(jax.tree.structure(shapes), moments[place])
+    return jax.tree.unflatten(jax.tree.structure(shapes), kept[place])
 
 
 def _check_shapes(estimator: Any, params: Params, shapes: TrainState) -> None:
@@ -107,11 +109,10 @@ def _take(
     prepared: Prepared,
     problem: Problem,
 ) -> None:
-    """Sets the attributes, and keeps the states as lists of NumPy arrays."""
+    """Sets the attributes."""
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *(s.params for s in states))
     losses = [*getattr(estimator, "loss_curve_", []), loss]
     num_epochs = getattr(estimator, "n_iter_", 0) + 1
     estimator.set_networks(*networks.to_layers(params), problem)
     estimator.set_scaling(prepared.scaling, prepared.target_scaling)
     estimator.set_course(losses, num_epochs, seeds, np.full(len(seeds), num_epochs))
-    estimator._moments = [jax.tree.leaves(state) for state in states]
