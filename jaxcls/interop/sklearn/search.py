@@ -68,7 +68,7 @@ def search(
         cv: how many folds, or what `sklearn.model_selection.check_cv` takes.
         seeds: how many.
         scoring: as of `GridSearchCV`, one score; the estimator's own by default.
-        sample_weight: [N] for the training alone, as `GridSearchCV.fit` takes it.
+        sample_weight: [N], in training and in scoring.
 
     Returns:
         What `GridSearchCV.cv_results_` holds but for times: "params", "param_*",
@@ -94,21 +94,26 @@ def search(
         raise ValueError(
             f"search: seeds must be a whole number of at least 1, got {seeds!r}."
         )
-    X, y, sample_weight = cast(list, indexable(X, y, sample_weight))
+    data = X, y, _ = cast(list, indexable(X, y, sample_weight))
     grid = list(ParameterGrid(grid))
     candidates = _candidates(estimator, grid, int(seeds))
     scorer = check_scoring(estimator, scoring)
     splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
     scores = np.full((len(grid), len(splits), int(seeds)), np.nan)
     for fold, (train, test) in enumerate(splits):
-        weights = (
-            _safe_indexing(sample_weight, train) if sample_weight is not None else None
-        )
-        given = _safe_indexing(X, train), _safe_indexing(y, train), weights
-        held = _safe_indexing(X, test), _safe_indexing(y, test)
+        given, held = _part(data, train), _part(data, test)
+        weights = {} if held[2] is None else {"sample_weight": held[2]}
         for (setting, seed), fitted in _fitted(candidates, *given):
-            scores[setting, fold, seed] = scorer(fitted, *held)
+            scores[setting, fold, seed] = scorer(fitted, *held[:2], **weights)
     return _results(grid, scores)
+
+
+def _part(data: Sequence[Any], rows: np.ndarray) -> tuple[Any, Any, Any]:
+    """These rows of X, y and the weights, if there are any."""
+    X, y, weights = (
+        None if each is None else _safe_indexing(each, rows) for each in data
+    )
+    return X, y, weights
 
 
 def _candidates(
