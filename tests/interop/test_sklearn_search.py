@@ -115,7 +115,7 @@ def compiled():
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield found
-    jax.monitoring.clear_event_listeners()
+    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.mark.parametrize("count", [150, 641])
