@@ -1,5 +1,8 @@
 """jaxcls: train small classifiers in JAX, as pure functions."""
 
+import importlib
+from typing import Any
+
 from jaxcls import (
     comparisons,
     data,
@@ -38,6 +41,13 @@ def use_compile_cache() -> None:
     from jaxcls.cli import compile_cache  # the commands' part, which no import needs
 
     compile_cache.use_compile_cache()
+
+
+def __getattr__(name: str) -> Any:
+    """`jaxcls.sklearn`, which imports scikit-learn, when it is first asked for."""
+    if name == "sklearn":
+        return importlib.import_module("jaxcls.sklearn")
+    raise AttributeError(f"module 'jaxcls' has no attribute {name!r}")
 
 
 __all__ = [

@@ -87,7 +87,10 @@ def steps_of(count: int, config: Config) -> int:
 
 
 def epoch_rows(
-    key: Array, data: Batch, config: Config, count: Array | None = None
+    key: Array,
+    data: Batch,
+    config: Config,
+    count: Array | np.ndarray | None = None,
 ) -> tuple[Array, Array]:
     """Rows [T, B] of each step's examples, and which [T, B] count.
 
@@ -109,7 +112,7 @@ def epoch_rows(
     return rows, places >= starts
 
 
-def _new_order(key: Array, most: int, count: Array | None = None) -> Array:
+def _new_order(key: Array, most: int, count: Array | np.ndarray | None = None) -> Array:
     """The numbers 0 to `most` - 1 [N] int32, each order as likely as any other.
 
     With a count it orders the first so many, as it would without the others, and leaves those

@@ -162,7 +162,8 @@ def run_epochs(
     config: Config,
     num_epochs: int,
     judge: Callable[[Params], Metrics] | None,
-    count: Array | None = None,
+    count: Array | np.ndarray | None = None,
+    steps: Array | np.ndarray | None = None,
     apply: Callable[..., Array] = mlp.apply,
     optimizer_of: OptimizerOf = make_optimizer,
 ) -> tuple[TrainState, History]:
@@ -173,9 +174,16 @@ def run_epochs(
         judge: scores params on the validation set, or None without one.
         count: [] how many examples count, where others behind them, whose weights are 0, only fill
             up mini-batches' data; None if all do.
+        steps: [] how many steps those that count make, which are all that are done; None if as
+            many as all. Only under a constant schedule, which asks for no total.
         apply: the network, as `mlp.apply`.
         optimizer_of: as `make_optimizer`.
     """
+    if steps is not None and config.schedule != "constant":
+        raise ValueError(
+            "train_epochs: a number of steps that is traced needs the schedule constant, got "
+            f"{config.schedule!r}."
+        )
     hyperparams = in_dtype_of(state.params, hyperparams)
     first = state.epoch
     last = (
@@ -191,7 +199,16 @@ def run_epochs(
 
     def one(state, epoch):
         state, loss_sum = _train_epoch(
-            state, epoch, data, keys, hyperparams, config, take_step, mean_weight, count
+            state,
+            epoch,
+            data,
+            keys,
+            hyperparams,
+            config,
+            take_step,
+            mean_weight,
+            count,
+            steps,
         )
         state = state._replace(epoch=epoch + 1)
         scores = None
@@ -234,12 +251,13 @@ def _train_epoch(
     config: Config,
     take_step: Callable[..., tuple[TrainState, Array]],
     mean_weight: Array | None,
-    count: Array | None,
+    count: Array | np.ndarray | None,
+    steps: Array | np.ndarray | None,
 ) -> tuple[TrainState, Array]:
     """One epoch: the state after it, and the sum of its losses.
 
-    The mean weight is that of the whole set, or None where nothing is weighed; the count as of
-    `run_epochs`.
+    The mean weight is that of the whole set, or None where nothing is weighed; the count and the
+    steps as of `run_epochs`.
     """
     num_steps = steps_per_epoch(data, config)
     # A schedule follows the epochs; their steps so far may have been of data of another size.
@@ -276,8 +294,15 @@ def _train_epoch(
 
     batches = epoch_rows(jax.random.fold_in(keys.shuffle, epoch), data, config, count)
     zero = jnp.zeros((), _loss_dtype(state, data, hyperparams))
-    carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
-    return carry
+    if steps is None:
+        carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))
+        return carry
+
+    def numbered(index, carry):
+        inputs = jax.tree.map(lambda leaf: leaf[index], (batches, masks))
+        return step(carry, inputs)[0]
+
+    return jax.lax.fori_loop(0, steps, numbered, (state, zero))
 
 
 def _scheduled(

@@ -99,11 +99,13 @@ class Chosen(NamedTuple):
         features: [N, D], or `Narrowed` ones.
         rows: [M] int32, those that are meant; the batch's targets and weights are theirs.
         count: [] int32, how many count, before others that only fill up; None if all do.
+        steps: [] int32, how many steps those that count make; None if as many as all.
     """
 
     features: Array | np.ndarray | Narrowed
     rows: Array | np.ndarray
-    count: Array | None
+    count: Array | np.ndarray | None
+    steps: Array | np.ndarray | None = None
 
     def plain(self) -> Array | np.ndarray:
         """The numbers [N, D] of which a step takes rows."""
@@ -111,9 +113,9 @@ class Chosen(NamedTuple):
         return shared.features if isinstance(shared, Narrowed) else shared
 
 
-def chosen(pool: Batch, own: Batch, rows: Any, count: Any) -> Batch:
+def chosen(pool: Batch, own: Batch, rows: Any, count: Any, steps: Any = None) -> Batch:
     """A batch of M rows of a pool, whose targets and weights are `own`'s."""
-    features = Chosen(cast(Any, pool.features), rows, count)
+    features = Chosen(cast(Any, pool.features), rows, count, steps)
     return own._replace(features=cast(Any, features))
 
 

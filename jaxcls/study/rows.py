@@ -105,7 +105,7 @@ def sets_of(own: Rows, pool: Sets, config: Config) -> Sets:
     }
     train = scored["train"]
     if steps_per_epoch(train, config) > 1:
-        train = chosen(pool.train, train, own.train.rows, own.train.counts)
+        train = chosen(pool.train, train, own.train.rows, own.train.counts, pool.steps)
     return Sets(train, scored.get("validation"), scored)
 
 

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+from jax import Array
 from jax.sharding import Mesh
 
 from jaxcls import layouts
@@ -21,11 +23,14 @@ class Sets(NamedTuple):
         validation: what judges each epoch.
         scored: what is scored at the end, by name; `train` in the form that full batches train
             fastest on.
+        steps: [] int32, how many mini-batches the rows of each member make, where they are filled
+            up to more, so that sets of many sizes share a program; None where they are not.
     """
 
     train: Batch
     validation: Batch | None
     scored: dict[str, Batch]
+    steps: Array | np.ndarray | None = None
 
 
 def check_sets(

@@ -125,8 +125,11 @@ def one_round(config, count, width, mesh, validation=None):
     )
 
 
-def round_of_folds(config, count, width, mesh):
-    """The same, of runs that have four fifths of the rows, or one less, and the others."""
+def round_of_folds(config, count, width, mesh, steps=False):
+    """The same, of runs that have four fifths of the rows, or one less, and the others.
+
+    With `steps` it takes how many an epoch has, as the estimators' does.
+    """
     members = one_round(config, count, width, mesh).args[0]
 
     def which(size):
@@ -134,12 +137,15 @@ def round_of_folds(config, count, width, mesh):
         return Which(rows, shape(mesh.size, width, dtype=jnp.int32))
 
     rows = Rows(which(4 * count // 5), None, which(count // 5))
-    pool = examples(count, config)
+    pool = examples(count, config, weights=steps)
     return Program(
         _run_round,
         (
             members._replace(rows=rows),
-            Sets(pool, None, {"train": pool}),
+            Sets(
+                *(pool, None, {"train": pool}),
+                steps=shape(dtype=jnp.int32) if steps else None,
+            ),
             shape(dtype=jnp.int32),
         ),
         {"config": config, "mesh": mesh},
@@ -235,5 +241,8 @@ def small_programs(mesh):
         "round of D": one_round(d, n, 8, mesh),
         "round of M": one_round(m, n, 4, mesh),
         "round of D's folds": round_of_folds(replace(d, shuffle=True), n, 4, mesh),
+        "round of an estimator": round_of_folds(
+            replace(t, batch_size=16), n, 4, mesh, steps=True
+        ),
         "round of T, validation": one_round(held, n, 4, mesh, n),
     }

@@ -59,6 +59,8 @@ def numbers(program):
         args[-1] = np.int32(3)
     if program.function is _run_round:
         mesh = program.static["mesh"]
+        if args[1].steps is not None:
+            args[1] = args[1]._replace(steps=np.array(2, np.int32))
         args[:2] = spread(args[0], mesh), replicate(args[1], mesh)
     return args
 
