@@ -28,7 +28,7 @@ from jaxcls.cli.sides import (
     sides_of_sweep,
 )
 from jaxcls.cli.signals import Stopped
-from jaxcls.comparisons import Comparison, compare, holm, mcnemar
+from jaxcls.comparisons import Comparison, McNemar, compare, holm, mcnemar
 from jaxcls.files import write_whole
 from jaxcls.runs import load_run, plots, read_config
 
@@ -82,7 +82,7 @@ def run(flags: CompareFlags) -> None:
         for other, ratio in zip(others, ratios, strict=True)
     ]
     adjusted = holm(np.array([each.p_value for each in found]))
-    on_test = [_on_test(first, other, flags) for other in others] if flags.test else []
+    on_test = _on_tests(first, others, flags) if flags.test else []
     if flags.plot is not None:
         differences = {
             other.name: (first.accuracies - other.accuracies).mean(axis=1)
@@ -106,6 +106,7 @@ def run(flags: CompareFlags) -> None:
         hand_out(
             f"test set: {first.name} alone right {test['only_a']:,} times, {other.name} "
             f"{test['only_b']:,}; McNemar's p {test['p_value']:.3g}"
+            + (f", {test['p_holm']:.3g} by Holm" if len(others) > 1 else "")
         )
 
 
@@ -172,6 +173,8 @@ def _trained(flags: CompareFlags) -> list[Path]:
             where = ["--resume", str(path)]
         try:
             train.run(parse(kind, f"{kind.SCRIPT}, {path.name}", [*argv, *where]))
+        except (ValueError, TypeError, FloatingPointError) as error:
+            raise ValueError(f"{path.name}: {error}") from error
         except Stopped as stop:
             stop.args = (f"stopped; the same command goes on with {root}",)
             raise
@@ -199,8 +202,17 @@ def _words(text: str) -> list[str]:
         raise ValueError(f"flags {text!r} can't be read: {error}.") from None
 
 
-def _on_test(first: Side, other: Side, flags: CompareFlags) -> dict:
-    """McNemar's test of two ensembles on their one test set."""
+def _on_tests(first: Side, others: list[Side], flags: CompareFlags) -> list[dict]:
+    """McNemar's test of the first ensemble and each other, corrected for their number."""
+    found = [_on_test(first, other, flags) for other in others]
+    adjusted = holm(np.array([each.p_value for each in found]))
+    return [
+        each._asdict() | {"p_holm": p}
+        for each, p in zip(found, adjusted.tolist(), strict=True)
+    ]
+
+
+def _on_test(first: Side, other: Side, flags: CompareFlags) -> McNemar:
     right = []
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         for side in (first, other):
@@ -208,14 +220,27 @@ def _on_test(first: Side, other: Side, flags: CompareFlags) -> dict:
             test = data_of(trained).test
             predicted = trained.predict_proba(test.features).argmax(axis=1)
             right.append(predicted == test.targets)
-    return mcnemar(*right)._asdict()
+    return mcnemar(*right)
 
 
 def _entry(
     first: Side, other: Side, found: Comparison, adjusted: float, ratio: float
 ) -> dict:
-    numbers = found._asdict() | {"p_holm": adjusted, "ratio": ratio}
-    return {"a": first.name, "b": other.name} | {
+    numbers = {
+        "mean_a": float(first.accuracies.mean()),
+        "mean_b": float(other.accuracies.mean()),
+        "count": len(first.accuracies),
+        "unit": first.unit,
+        **found._asdict(),
+        "p_holm": adjusted,
+        "ratio": ratio,
+        "conclusion": _conclusion(found, adjusted, first.unit, first),
+    }
+    return {
+        "a": first.name,
+        "b": other.name,
+        "folders": [str(first.path), str(other.path)],
+    } | {
         name: None if isinstance(value, float) and np.isnan(value) else value
         for name, value in numbers.items()
     }

@@ -106,6 +106,12 @@ def sides_of_sweep(path: Path, settings: tuple[int, ...]) -> list[Side]:
             f"{path} has a single run of each setting, which has no error bar; sweep with --folds, "
             "--resplit or --seeds."
         )
+    ratio = config["plan"].get("ratio") if splits else 0.0
+    if ratio is None:
+        raise ValueError(
+            f"{path} does not tell how many rows its splits held out, as sweeps do since 0.2.0; "
+            "sweep again."
+        )
     told = {row.get("setting"): row for row in _rows(path / "sweep.csv")}
     table, found = path / "members.csv", []
     rows = _rows(table)
@@ -113,8 +119,12 @@ def sides_of_sweep(path: Path, settings: tuple[int, ...]) -> list[Side]:
         _check_setting(path, setting, told.get(str(setting)))
         own = [row for row in rows if row.get("setting") == str(setting)]
         accuracies = np.array(_column(own, "validation_accuracy", table))
+        if len(accuracies) != flags.seeds * (splits or 1):
+            raise ValueError(
+                f"{table}: must have {flags.seeds * (splits or 1)} runs of setting {setting}, got "
+                f"{len(accuracies)}; sweep again."
+            )
         accuracies = accuracies.reshape(-1, flags.seeds if splits else 1)
-        ratio = config["plan"]["ratio"] if splits else 0.0
         found.append(Side(f"setting {setting}", path, config, None, accuracies, ratio))
     return found
 
@@ -187,7 +197,7 @@ def _check_setting(path: Path, setting: int, told: dict | None) -> None:
         )
     if told.get("status") != "ok":
         raise ValueError(
-            f"{path}: setting {setting} {told.get('status')}, and has no scores to compare; take "
+            f"{path}: setting {setting} has no scores to compare (it is {told.get('status')}); take "
             "settings that sweep.csv calls ok."
         )
 

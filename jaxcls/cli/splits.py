@@ -30,6 +30,7 @@ from jaxcls.scores import accuracy_interval
 from jaxcls.study.engine import Runs
 
 HELD_OUT = 0.2  # of the training set, by --resplit
+_MOST_BYTES = 2**31  # of the lists of rows
 
 
 class Plan(NamedTuple):
@@ -99,7 +100,13 @@ def plan_splits(flags: TrainFlags, data: Dataset) -> Plan | None:
 
 
 def _check_enough(flags: TrainFlags, data: Dataset) -> None:
-    """Raises ValueError, by the class's name, where a part would lack a class."""
+    """Raises ValueError where a part would lack a class, or there are too many parts."""
+    size = 4 * (num_splits(flags) or 0) * len(data.targets)
+    if size > _MOST_BYTES:
+        raise ValueError(
+            f"{num_splits(flags):,} splits of {len(data.targets):,} rows take {size / 1e9:,.1f} GB "
+            "as lists of rows, and at most 2 GiB are taken; ask for fewer."
+        )
     counts = np.bincount(data.targets, minlength=len(data.labels))
     name, fewest = data.class_names[counts.argmin()], counts.min()
     needed = 2 if flags.folds is None else flags.folds

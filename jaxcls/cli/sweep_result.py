@@ -90,7 +90,8 @@ def write_sweep(
     best = outcomes[0].setting
     seeds = list(plan.seeds)
     won = _write_runs(task, folder.here() / WINNER, best, seeds, kept[best], seconds)
-    show(f"winner          setting {best}, {len(seeds)} runs:")
+    count = f"{len(seeds)} runs" if len(seeds) > 1 else "one run"
+    show(f"winner          setting {best}, {count}:")
     show(*result_lines(won))
     if picks := _best_runs(task, outcomes):
         _write_best(task, folder, best, picks, kept, seconds)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,6 +107,7 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
     }
     if splits is not None:
         tried |= {"sha256_of_rows": digest_of_rows(splits.rows), "ratio": splits.ratio}
+        config["versions"]["scikit-learn"] = version("scikit-learn")
     if flags.resume is not None:
         before, _ = read_config(flags.resume)
         check_same_flags(read_flags(SweepFlags, before), flags)

@@ -218,7 +218,8 @@ def test_the_test_set_is_asked_by_mcnemar(here, capsys):
         load_run(name).predict_proba(test.features).argmax(axis=1) == test.targets
         for name in "ac"
     ]
-    assert entry["test"] == mcnemar(*right)._asdict()
+    alone = mcnemar(*right)
+    assert entry["test"] == alone._asdict() | {"p_holm": alone.p_value}
     assert compared("a", "c", "--test") == 0
     assert f"McNemar's p {entry['test']['p_value']:.3g}" in capsys.readouterr().out
 
@@ -447,6 +448,10 @@ def test_settings_of_a_sweep_are_paired_over_its_splits(here, capsys):
     swept(capsys, "--folds", "3", "--seeds", "2")
     first, other, _ = of_settings(2)
     (entry,) = told(capsys, "swept", "--settings", "0", "1")
+    assert (entry["count"], entry["unit"]) == (3, "splits")
+    assert entry["mean_a"] == pytest.approx(first.mean())
+    assert "better on further splits of these data" in entry["conclusion"]
+    assert metrics("swept")["config"]["versions"]["scikit-learn"]
     ratio = 0.5  # of three folds, one is held out
     assert entry["ratio"] == pytest.approx(ratio, abs=1e-3)
     wanted = compare(first, other, entry["ratio"])
@@ -462,8 +467,8 @@ def test_settings_of_a_sweep_are_paired_over_its_splits(here, capsys):
         (("1", "1"), "--settings must be two or more that differ, got 1 1."),
         (
             ("0", "2"),
-            "swept: setting 2 diverged, and has no scores to compare; take settings that sweep.csv "
-            "calls ok.",
+            "swept: setting 2 has no scores to compare (it is diverged); take settings that "
+            "sweep.csv calls ok.",
         ),
     ):
         assert refused(capsys, "swept", "--settings", *settings) == sentence
@@ -478,6 +483,15 @@ def test_settings_of_a_sweep_are_paired_over_its_splits(here, capsys):
         "its sweep.csv."
     )
     assert refused(capsys, "a", "swept/winner").startswith("swept/winner")
+    # As a sweep before 0.2.0 has it.
+    path = Path("swept", "metrics.json")
+    found = {key: each for key, each in read_json(path).items() if key != "sha256"}
+    config = {key: each for key, each in found["config"].items() if key != "sha256"}
+    del config["plan"]["ratio"]
+    write_json(path, found | {"config": config})
+    assert refused(capsys, "swept", "--settings", "0", "1").startswith(
+        "swept does not tell how many rows its splits held out, "
+    )
 
 
 @pytest.mark.slow
@@ -493,6 +507,11 @@ def test_settings_of_a_sweep_are_paired_by_their_seeds(capsys):
     assert refused(capsys, "swept", "--settings", "0", "1").startswith(
         "swept has a single run of each setting, which has no error bar; "
     )
+
+
+def test_a_flag_that_can_not_be_says_whose_it_is(capsys):
+    argv = ("--a", "--learning-rate -1", "--b", "", "--both", f"{MANY} --folds 3")
+    assert refused(capsys, *argv, "--output-dir", "ab").startswith("a: ")
 
 
 @pytest.mark.parametrize(

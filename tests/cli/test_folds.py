@@ -534,6 +534,7 @@ def test_a_wrong_flag_is_one_sentence(argv, sentence, capsys):
             "class 0 has 143 training examples, and these splits need 500 or more",
         ),
         (("--folds", "3", "--split-seed", "-1"), "seed"),
+        (("--resplit", "99999999"), "99,999,999 splits of 289 rows take 115.6 GB "),
         (("--folds", "3", "--validation-fraction", "2"), "validation_fraction must "),
         (("--folds", "3", "--patience", "1", "--validation-fraction", "0"), "patience"),
         (("--folds", "two"), "--folds"),
