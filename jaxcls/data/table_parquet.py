@@ -14,10 +14,13 @@ def read_parquet(path: Path) -> dict[str, Column]:
     Raises:
         ValueError: it is no such file, or announces more than 2 GiB.
     """
+    import pyarrow as pa
     from pyarrow import parquet
 
     with readable(f"{path}: as a .parquet file it"):
-        with open(path, "rb") as file, parquet.ParquetFile(file) as opened:
+        # By itself pyarrow reads ahead in threads, which outlive what they read where it is damaged.
+        content = pa.BufferReader(path.read_bytes())
+        with parquet.ParquetFile(content, pre_buffer=False) as opened:
             about = opened.metadata
             groups = range(about.num_row_groups)
             size = sum(about.row_group(group).total_byte_size for group in groups)
