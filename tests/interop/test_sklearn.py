@@ -250,6 +250,10 @@ def test_a_warm_start_goes_on(wine):
         ValueError, match="warm_start goes on from 1 networks of layers"
     ):
         model.set_params(hidden_layer_sizes=(9,)).fit(*wine)
+    with pytest.raises(
+        ValueError, match=r"must be theirs, \[0, 1, 2\], got \[1, 2, 3\]"
+    ):
+        model.fit(wine[0], wine[1] + 1)
 
 
 def test_standardize_is_a_scaler_before(wine):
