@@ -89,7 +89,9 @@ def coefs(model):
 
 
 @pytest.mark.slow
-@parametrize_with_checks([MLPClassifier(), MLPRegressor(standardize=True)])
+@parametrize_with_checks(
+    [MLPClassifier(), MLPRegressor(), MLPRegressor(standardize=True)]
+)
 def test_every_check_of_scikit_learn_passes(estimator, check):
     check(estimator)  # none is expected to fail
 
@@ -226,7 +228,7 @@ def test_class_weights_are_weights_of_their_rows(wine):
     "settings",
     [
         pytest.param({}, marks=pytest.mark.slow),
-        {"batch_size": 32, "dropout": 0.2, "n_seeds": 2},
+        {"batch_size": 32, "dropout": 0.2, "n_seeds": 2, "standardize": True},
     ],
 )
 def test_partial_fits_are_one_fit(settings, wine):

@@ -110,15 +110,16 @@ class MLPClassifier(ClassifierMixin, MLP):
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
         """Trains one epoch on these rows, and keeps the optimizer's state for the next call.
 
-        After `fit` it begins with the fitted network and a new state of the optimizer.
+        After `fit` it begins with the fitted network and a new state of the optimizer. With
+        `standardize` all calls take off and divide by what `fit`, or the first call, learned.
 
         Args:
             X, y, sample_weight: as of `fit`.
             classes: all labels that any call will bring; the first call needs them.
 
         Raises:
-            TypeError, ValueError: as of `fit`; `early_stopping`, `standardize` before a `fit`, or
-                the class weight "balanced" is on.
+            TypeError, ValueError: as of `fit`; `early_stopping` or the class weight "balanced" is
+                on.
         """
         owner = type(self).__name__
         if isinstance(self.class_weight, str):

@@ -31,14 +31,14 @@ class MLPRegressor(RegressorMixin, MLP):
     def partial_fit(self, X, y, sample_weight=None) -> Self:
         """Trains one epoch on these rows, and keeps the optimizer's state for the next call.
 
-        After `fit` it begins with the fitted network and a new state of the optimizer.
+        After `fit` it begins with the fitted network and a new state of the optimizer. With
+        `standardize` all calls take off and divide by what `fit`, or the first call, learned.
 
         Args:
             X, y, sample_weight: as of `fit`.
 
         Raises:
-            TypeError, ValueError: as of `fit`; `early_stopping`, or `standardize` before a `fit`,
-                is on.
+            TypeError, ValueError: as of `fit`; `early_stopping` is on.
         """
         stepping.step(self, X, y, sample_weight)
         return self

@@ -36,11 +36,6 @@ def step(
         raise ValueError(
             f"{owner}: partial_fit holds nothing out, so early_stopping must be False."
         )
-    if estimator.standardize and is_first:
-        raise ValueError(
-            f"{owner}: partial_fit sees too few rows to learn how to standardize; call fit first, "
-            "or standardise X before."
-        )
     if classes is not None and is_first:
         estimator.classes_ = classes
     problem = estimator._problem(X, y, sample_weight, reset=is_first, learn=False)
