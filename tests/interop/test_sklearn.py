@@ -89,7 +89,9 @@ def coefs(model):
 
 
 @pytest.mark.slow
-@parametrize_with_checks([MLPClassifier(), MLPRegressor(standardize=True)])
+@parametrize_with_checks(
+    [MLPClassifier(), MLPRegressor(), MLPRegressor(standardize=True)]
+)
 def test_every_check_of_scikit_learn_passes(estimator, check):
     check(estimator)  # none is expected to fail
 
@@ -226,7 +228,7 @@ def test_class_weights_are_weights_of_their_rows(wine):
     "settings",
     [
         pytest.param({}, marks=pytest.mark.slow),
-        {"batch_size": 32, "dropout": 0.2, "n_seeds": 2},
+        {"batch_size": 32, "dropout": 0.2, "n_seeds": 2, "standardize": True},
     ],
 )
 def test_partial_fits_are_one_fit(settings, wine):
@@ -250,6 +252,10 @@ def test_a_warm_start_goes_on(wine):
         ValueError, match="warm_start goes on from 1 networks of layers"
     ):
         model.set_params(hidden_layer_sizes=(9,)).fit(*wine)
+    with pytest.raises(
+        ValueError, match=r"must be theirs, \[0, 1, 2\], got \[1, 2, 3\]"
+    ):
+        model.fit(wine[0], wine[1] + 1)
 
 
 def test_standardize_is_a_scaler_before(wine):

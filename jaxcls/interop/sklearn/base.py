@@ -86,8 +86,8 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
             TypeError, ValueError: a parameter, a shape, a type or a number is wrong, or the
                 training left the finite numbers; the message says which.
         """
-        problem, prepared = self.prepared(X, y, sample_weight)
-        params, seeds = self.start(problem), settings.seeds_of(self)
+        problem, prepared = self._prepared(X, y, sample_weight)
+        params, seeds = self._start(problem), settings.seeds_of(self)
         if params is not None:
             seeds = self.seeds_ if self.random_state is None else seeds
         runs = training.train(
@@ -96,20 +96,20 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
             training.config_of(self, problem, prepared),
             seeds,
             training.hyperparams_of(
-                [self] * len(seeds), [self.factors(problem)] * len(seeds)
+                [self] * len(seeds), [self._factors(problem)] * len(seeds)
             ),
             params,
         )
-        self.take(runs, seeds, prepared, problem)
+        self._take(runs, seeds, prepared, problem)
         return self
 
-    def prepared(self, X, y, sample_weight) -> tuple[Problem, Prepared]:
+    def _prepared(self, X, y, sample_weight) -> tuple[Problem, Prepared]:
         """The examples, checked and as the network takes them; sets what depends on X and y."""
         settings.check_settings(self)
-        problem = self.problem(X, y, sample_weight, reset=True, learn=True)
+        problem = self._problem(X, y, sample_weight, reset=True, learn=True)
         return problem, training.prepare(self, problem)
 
-    def problem(self, X, y, sample_weight, *, reset: bool, learn: bool) -> Problem:
+    def _problem(self, X, y, sample_weight, *, reset: bool, learn: bool) -> Problem:
         """The examples, checked; sets the columns if `reset`, the classes if `learn`."""
         X, y = validate_data(
             self,
@@ -121,11 +121,11 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
         )
         owner = type(self).__name__
         weights = checked_weights(owner, sample_weight, len(y))
-        targets, likelihood, num_outputs = self.learned(y, learn=learn)
+        targets, likelihood, num_outputs = self._learned(y, learn=learn)
         examples = without_weightless(Examples(X, targets, weights))
         return Problem(examples, likelihood, num_outputs)
 
-    def start(self, problem: Problem) -> Params | None:
+    def _start(self, problem: Problem) -> Params | None:
         """Where a warm start begins, or None for a new one."""
         if not (self.warm_start and hasattr(self, "coefs_")):
             return None
@@ -134,7 +134,7 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
             *settings.hidden_layers(self),
             problem.num_outputs,
         )
-        kernels, biases = self.stacked()
+        kernels, biases = self._stacked()
         had = (kernels[0].shape[1], *(each.shape[1] for each in biases))
         if had != sizes or len(kernels[0]) != self.n_seeds:
             raise ValueError(
@@ -144,34 +144,34 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
             )
         return networks.to_params(kernels, biases)
 
-    def take(
+    def _take(
         self, runs: Runs, seeds: np.ndarray, prepared: Prepared, problem: Problem
     ) -> None:
         """Sets the fitted attributes, NumPy arrays and numbers alone."""
         if not np.asarray(runs.finite).all():
-            raise self.diverged()
+            raise self._diverged()
         params, history = cast(Params, runs.params), cast(History, runs.history)
         before = list(getattr(self, "loss_curve_", [])) if self.warm_start else []
         self.__dict__.pop("_moments", None)  # of partial_fit
-        self.set_networks(*networks.to_layers(params), problem)
-        self.set_scaling(prepared.scaling, prepared.target_scaling)
+        self._set_networks(*networks.to_layers(params), problem)
+        self._set_scaling(prepared.scaling, prepared.target_scaling)
         num_epochs = int(np.max(runs.epochs))
         losses = before + _mean_curve(history.loss, num_epochs)
-        self.set_course(losses, num_epochs, seeds, runs.chosen_epoch)
+        self._set_course(losses, num_epochs, seeds, runs.chosen_epoch)
         if self.early_stopping:
-            scores = self.validation_scores(history.validation)
+            scores = self._validation_scores(history.validation)
             self.validation_scores_ = _mean_curve(scores, num_epochs)
             best = scores[np.arange(len(seeds)), self.best_epoch_ - 1]
             self.best_validation_score_ = float(np.mean(best))
 
-    def diverged(self) -> ValueError:
+    def _diverged(self) -> ValueError:
         """What is raised where training left the finite numbers."""
         return ValueError(
             f"{type(self).__name__}: the loss or the weights are no longer finite; try a smaller "
             "learning_rate_init, or standardize=True."
         )
 
-    def set_course(
+    def _set_course(
         self, losses: list[float], num_epochs: int, seeds: Any, best_epoch: Any
     ) -> None:
         """Sets the attributes that tell how training went."""
@@ -181,20 +181,20 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
         self.seeds_, self.best_epoch_ = np.array(seeds), np.array(best_epoch)
         self.validation_scores_ = self.best_validation_score_ = None
 
-    def set_networks(
+    def _set_networks(
         self, kernels: list[np.ndarray], biases: list[np.ndarray], problem: Problem
     ) -> None:
         """Sets `coefs_` and `intercepts_` of kernels [S, in, out] and biases [S, out]."""
         finite = (np.isfinite(each).all() for each in (*kernels, *biases))
         if not all(finite):
-            raise self.diverged()
+            raise self._diverged()
         alone = len(kernels[0]) == 1
         self.coefs_ = [each[0] if alone else each for each in kernels]
         self.intercepts_ = [each[0] if alone else each for each in biases]
         self.n_layers_, self.n_outputs_ = len(kernels) + 1, problem.num_outputs
         self.out_activation_ = _OUT_ACTIVATIONS[problem.likelihood.name]
 
-    def stacked(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _stacked(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Kernels [S, in, out] and biases [S, out], also of one network."""
         if self.coefs_[0].ndim == 3:
             return self.coefs_, self.intercepts_
@@ -202,12 +202,12 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
             each[None] for each in self.intercepts_
         ]
 
-    def set_scaling(self, features: Scaling | None, targets: Scaling | None) -> None:
+    def _set_scaling(self, features: Scaling | None, targets: Scaling | None) -> None:
         """Sets what `standardize` learned, or None."""
         self.feature_mean_, self.feature_scale_ = features or (None, None)
         self.target_mean_, self.target_scale_ = targets or (None, None)
 
-    def scalings(self) -> Scalings:
+    def _scalings(self) -> Scalings:
         """What `standardize` learned of features and targets, or None."""
 
         def scaling(mean: Any, scale: Any) -> Scaling | None:
@@ -218,26 +218,26 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
             scaling(self.target_mean_, self.target_scale_),
         )
 
-    def outputs(self, X):
+    def _outputs(self, X):
         """The logits [N, K] of each member, in turn."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        scaling, _ = self.scalings()
+        scaling, _ = self._scalings()
         X = X if scaling is None else scaling.apply(X)
-        return networks.outputs(*self.stacked(), X, self.activation)
+        return networks.outputs(*self._stacked(), X, self.activation)
 
     _has_classes = True
 
     @abstractmethod
-    def learned(self, y: np.ndarray, *, learn: bool) -> tuple[np.ndarray, Any, int]:
+    def _learned(self, y: np.ndarray, *, learn: bool) -> tuple[np.ndarray, Any, int]:
         """Targets as examples have them, their likelihood and the number of outputs."""
 
     @abstractmethod
-    def factors(self, problem: Problem) -> np.ndarray | None:
+    def _factors(self, problem: Problem) -> np.ndarray | None:
         """The factor [K] of each class, or None where there are no classes."""
 
     @abstractmethod
-    def validation_scores(self, metrics: Any) -> np.ndarray:
+    def _validation_scores(self, metrics: Any) -> np.ndarray:
         """The score [S, E] of each member after each epoch on what is held out."""
 
 

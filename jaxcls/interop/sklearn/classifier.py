@@ -110,15 +110,16 @@ class MLPClassifier(ClassifierMixin, MLP):
     def partial_fit(self, X, y, classes=None, sample_weight=None) -> Self:
         """Trains one epoch on these rows, and keeps the optimizer's state for the next call.
 
-        After `fit` it begins with the fitted network and a new state of the optimizer.
+        After `fit` it begins with the fitted network and a new state of the optimizer. With
+        `standardize` all calls take off and divide by what `fit`, or the first call, learned.
 
         Args:
             X, y, sample_weight: as of `fit`.
             classes: all labels that any call will bring; the first call needs them.
 
         Raises:
-            TypeError, ValueError: as of `fit`; `early_stopping`, `standardize` before a `fit`, or
-                the class weight "balanced" is on.
+            TypeError, ValueError: as of `fit`; `early_stopping` or the class weight "balanced" is
+                on.
         """
         owner = type(self).__name__
         if isinstance(self.class_weight, str):
@@ -128,11 +129,8 @@ class MLPClassifier(ClassifierMixin, MLP):
             )
         if classes is not None:
             classes = np.unique(classes)
-            if hasattr(self, "classes_") and not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    f"{owner}: classes must be those of the calls before, "
-                    f"{self.classes_.tolist()}, got {classes.tolist()}."
-                )
+            if hasattr(self, "classes_"):
+                self._check_same(classes)
         elif not hasattr(self, "classes_"):
             raise ValueError(
                 f"{owner}: the first call of partial_fit needs classes, all labels that any call "
@@ -147,7 +145,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         Args:
             X: [N, D] as of `fit`.
         """
-        return networks.log_probabilities(self.outputs(X))
+        return networks.log_probabilities(self._outputs(X))
 
     def predict_proba(self, X) -> np.ndarray:
         """The mean of the members' probabilities [N, K] of `classes_`.
@@ -166,12 +164,15 @@ class MLPClassifier(ClassifierMixin, MLP):
         check_is_fitted(self)
         return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
 
-    def learned(self, y: np.ndarray, *, learn: bool) -> tuple[np.ndarray, Any, int]:
+    def _learned(self, y: np.ndarray, *, learn: bool) -> tuple[np.ndarray, Any, int]:
         """Places in `classes_`, which it sets where they are to be learned."""
         owner = type(self).__name__
         check_classification_targets(y)
         if learn:
-            self.classes_, places = np.unique(y, return_inverse=True)
+            classes, places = np.unique(y, return_inverse=True)
+            if self.warm_start and hasattr(self, "coefs_"):
+                self._check_same(classes)
+            self.classes_ = classes
         else:
             unknown = np.setdiff1d(y, self.classes_)
             if len(unknown):
@@ -190,14 +191,21 @@ class MLPClassifier(ClassifierMixin, MLP):
             return places, bernoulli, 1
         return places, categorical, count
 
-    def factors(self, problem: Problem) -> np.ndarray:
+    def _check_same(self, classes: np.ndarray) -> None:
+        if not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"{type(self).__name__}: the network goes on from the calls before, so the classes "
+                f"must be theirs, {self.classes_.tolist()}, got {classes.tolist()}."
+            )
+
+    def _factors(self, problem: Problem) -> np.ndarray:
         """As `class_weight` says."""
         examples = problem.examples
         return settings.class_factors(
             self, self.classes_, examples.targets, examples.weights
         )
 
-    def validation_scores(self, metrics: Any) -> np.ndarray:
+    def _validation_scores(self, metrics: Any) -> np.ndarray:
         """Accuracy; NaN where an epoch was not done."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(metrics.correct / metrics.count, np.float64)

@@ -31,14 +31,14 @@ class MLPRegressor(RegressorMixin, MLP):
     def partial_fit(self, X, y, sample_weight=None) -> Self:
         """Trains one epoch on these rows, and keeps the optimizer's state for the next call.
 
-        After `fit` it begins with the fitted network and a new state of the optimizer.
+        After `fit` it begins with the fitted network and a new state of the optimizer. With
+        `standardize` all calls take off and divide by what `fit`, or the first call, learned.
 
         Args:
             X, y, sample_weight: as of `fit`.
 
         Raises:
-            TypeError, ValueError: as of `fit`; `early_stopping`, or `standardize` before a `fit`,
-                is on.
+            TypeError, ValueError: as of `fit`; `early_stopping` is on.
         """
         stepping.step(self, X, y, sample_weight)
         return self
@@ -49,22 +49,22 @@ class MLPRegressor(RegressorMixin, MLP):
         Args:
             X: [N, D] as of `fit`.
         """
-        found = [each[:, 0] for each in self.outputs(X)]
+        found = [each[:, 0] for each in self._outputs(X)]
         mean = np.mean(found, axis=0)
         if self.target_mean_ is None:
             return mean
         return mean * self.target_scale_ + self.target_mean_
 
-    def learned(self, y: np.ndarray, *, learn: bool) -> tuple[np.ndarray, Any, int]:
+    def _learned(self, y: np.ndarray, *, learn: bool) -> tuple[np.ndarray, Any, int]:
         """Targets as they are, in float64."""
         del learn
         return np.asarray(y, np.float64), gaussian, 1
 
-    def factors(self, problem: Problem) -> None:
+    def _factors(self, problem: Problem) -> None:
         """There are no classes."""
         del problem
 
-    def validation_scores(self, metrics: Any) -> np.ndarray:
+    def _validation_scores(self, metrics: Any) -> np.ndarray:
         """R squared; NaN where an epoch was not done."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(metrics.r_squared, np.float64)

@@ -143,7 +143,7 @@ def _fitted(
 ) -> Iterator[tuple[tuple[int, int], MLP]]:
     """Each candidate with its estimator fitted on these rows; not those that diverged."""
     first = clone(candidates[0].estimator)
-    problem = first.problem(X, y, sample_weight, reset=True, learn=True)
+    problem = first._problem(X, y, sample_weight, reset=True, learn=True)
     known = {name: value for name, value in vars(first).items() if name.endswith("_")}
     prepared: dict[tuple, Prepared] = {}
     groups: dict[tuple, list[_Candidate]] = {}
@@ -171,7 +171,7 @@ def _trained(
     models = [each.estimator for each in candidates]
     seeds = [settings.seeds_of(each) for each in models]
     counts = [len(each) for each in seeds]
-    hyperparams = training.hyperparams_of(models, [m.factors(problem) for m in models])
+    hyperparams = training.hyperparams_of(models, [m._factors(problem) for m in models])
     hyperparams = jax.tree.map(lambda leaf: np.repeat(leaf, counts, 0), hyperparams)
     runs = training.train(
         models[0], prepared, config, np.concatenate(seeds), hyperparams
@@ -181,7 +181,7 @@ def _trained(
         part = slice(end - len(own), end)
         some = jax.tree.map(lambda leaf, part=part: leaf[part], runs)
         try:
-            model.take(some, own, prepared, problem)
+            model._take(some, own, prepared, problem)
         except ValueError as error:
             warnings.warn(f"{error} It scores NaN.", FitFailedWarning, stacklevel=4)
             continue

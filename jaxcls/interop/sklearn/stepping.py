@@ -36,18 +36,13 @@ def step(
         raise ValueError(
             f"{owner}: partial_fit holds nothing out, so early_stopping must be False."
         )
-    if estimator.standardize and is_first:
-        raise ValueError(
-            f"{owner}: partial_fit sees too few rows to learn how to standardize; call fit first, "
-            "or standardise X before."
-        )
     if classes is not None and is_first:
         estimator.classes_ = classes
-    problem = estimator.problem(X, y, sample_weight, reset=is_first, learn=False)
-    scalings = None if is_first else estimator.scalings()
+    problem = estimator._problem(X, y, sample_weight, reset=is_first, learn=False)
+    scalings = None if is_first else estimator._scalings()
     prepared = training.prepare(estimator, problem, scalings)
     config = training.config_of(estimator, problem, prepared)
-    numbers = training.hyperparams_of([estimator], [estimator.factors(problem)])
+    numbers = training.hyperparams_of([estimator], [estimator._factors(problem)])
     numbers = jax.tree.map(lambda leaf: leaf[0], numbers)
     seeds = settings.seeds_of(estimator) if is_first else estimator.seeds_
     states, losses = [], []
@@ -71,7 +66,7 @@ def _state(
     start = partial(init_state, keys, config, None, hyperparams)
     if not hasattr(estimator, "coefs_"):
         return start()
-    kernels, biases = estimator.stacked()
+    kernels, biases = estimator._stacked()
     params = networks.to_params(
         [each[place] for each in kernels], [each[place] for each in biases]
     )
@@ -113,6 +108,6 @@ def _take(
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *(s.params for s in states))
     losses = [*getattr(estimator, "loss_curve_", []), loss]
     num_epochs = getattr(estimator, "n_iter_", 0) + 1
-    estimator.set_networks(*networks.to_layers(params), problem)
-    estimator.set_scaling(prepared.scaling, prepared.target_scaling)
-    estimator.set_course(losses, num_epochs, seeds, np.full(len(seeds), num_epochs))
+    estimator._set_networks(*networks.to_layers(params), problem)
+    estimator._set_scaling(prepared.scaling, prepared.target_scaling)
+    estimator._set_course(losses, num_epochs, seeds, np.full(len(seeds), num_epochs))
