@@ -105,6 +105,7 @@ def test_the_first_layer_takes_over_what_a_split_does(origin):
         )  # or there would be nothing to take over
 
 
+@pytest.mark.slow
 def test_folds_of_a_table_end_to_end(capsys):
     argv = (*FLAGS, "--folds", "3", "--seeds", "2", "--validation-fraction", "0.2")
     assert main.train_multiclass([*argv, "--output-dir", "run"]) == 0
@@ -129,7 +130,7 @@ def test_folds_of_a_table_end_to_end(capsys):
     assert held["predictions"]["count"] == len(table) == 48
     for command in (["--resume", "run"], [*argv, "--output-dir", "again"]):
         assert main.train_multiclass(command) == 0
-    assert "run is finished, 6 seeds." in capsys.readouterr().out
+    assert "run is finished, 6 runs." in capsys.readouterr().out
     assert (
         Path("again/predictions.csv").read_text()
         == Path("run/predictions.csv").read_text()
@@ -146,6 +147,7 @@ def test_copies_that_would_be_too_large_are_refused(origin, monkeypatch):
         pool_of(whole, splits_of(found), 1, found.train)
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_table_ranks_by_a_validation_set(capsys):
     argv = ("--dataset", "own.csv", "--target", "sort", "--seeds", "1", "--epochs", "2")
     argv += ("--dropout", "0", "--learning-rate", "1e-3", "1e-2", "--hidden", "8")

@@ -88,6 +88,7 @@ def test_it_is_not_resumed_with_other_rows(capsys):
     assert "--target soil: the run began with sort" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_evaluate_finds_a_table_that_moved(capsys):
     Path("test.csv").write_text("\n".join(lines_of(30, seed=2)))
     run_of("--test-dataset", "test.csv")
@@ -152,6 +153,7 @@ def test_what_cannot_be_predicted_is_said(capsys):
     assert "must be a .csv file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_classes_are_named_as_the_table_names_them(capsys):
     flags = ("--dataset", "trees.csv", *SHORT, "--classes", "cedar", "ash")
     train(*flags, "--output-dir", "two", script=main.train_binary)
@@ -175,13 +177,14 @@ def test_labels_of_integers_are_named_by_them():
     assert set(run.predict("numbers.csv").tolist()) <= {3, 7}
 
 
+@pytest.mark.slow
 def test_seeds_of_a_table(capsys):
     run = run_of("--seeds", "3")
     assert len(run.members()) == 3
     assert run.predict_proba("trees.csv").shape == (90, 3)
     assert main.evaluate(["run"]) == 0
     train("--resume", "run")
-    assert "run is finished, 3 seeds." in capsys.readouterr().out
+    assert "run is finished, 3 runs." in capsys.readouterr().out
 
 
 MISTAKES = {

@@ -118,7 +118,7 @@ def compiled():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("count", [150, 641])
+@pytest.mark.parametrize("count", [150, pytest.param(641, marks=pytest.mark.slow)])
 def test_a_grid_search_compiles_two_programs_at_most(count, compiled):
     x, y = digits(count)
     before, more = _run_round._cache_size(), len(compiled)
