@@ -27,6 +27,7 @@ from jaxcls.cli.resume import (
 )
 from jaxcls.cli.screen import header, note, show
 from jaxcls.cli.signals import StopRequest
+from jaxcls.cli.split_result import split_lines, write_split_result
 from jaxcls.cli.splits import (
     Plan,
     check_same_rows,
@@ -34,8 +35,6 @@ from jaxcls.cli.splits import (
     num_splits,
     plan_splits,
     split_columns,
-    split_lines,
-    write_split_result,
 )
 from jaxcls.cli.splits import describe as in_words
 from jaxcls.cli.study_result import result_lines, rows, write_result
