@@ -36,10 +36,10 @@ PEERS = {"torch": "torch", "torchfunc": "torch", "sklearn": "sklearn", "nnx": "f
 RECIPES = {"A": "a", "D": "d"}  # the jobs that scripts/train_binary.py knows by name
 SCALED, SCALED_EPOCHS = "A", (50, 100, 200)
 COUNTED = "sweep"
-# Who trains one model, who many, and who on folds.
+# Who trains one model, who many, and who on scikit-learn's digits.
 TRAIN_ONE = ("jaxcls", "torch", "sklearn", "nnx")
 TRAIN_MANY = ("jaxcls", "torch", "torchfunc")
-TRAIN_FOLDS = ("jaxcls", "sklearn")
+TRAIN_ON_DIGITS = ("jaxcls", "sklearn")
 COUNTS = {"cpu": (1, 64, 1024, 10_000), "gpu": (1, 64, 1024, 16_384)}
 AGREE = 0.01  # of test accuracy, within which times are compared
 COLD = "jaxcls, cold"
@@ -96,7 +96,9 @@ class Flags:
 
     data_dir: Path | None = None
     """Folder with MNIST's four .gz files; JAXCLS_DATA_DIR by default."""
-    jobs: tuple[Literal["A", "D", "M", "T", "seeds", "sweep", "folds"], ...] = (
+    jobs: tuple[
+        Literal["A", "D", "M", "T", "seeds", "sweep", "folds", "estimator"], ...
+    ] = (
         "A",
         "D",
         "M",
@@ -104,7 +106,7 @@ class Flags:
     )
     """A, D: sections of the course notes; M: three classes; T: ten, up to an accuracy;
     seeds, sweep: many models of M and of D, in jaxcls and in PyTorch, minutes each; folds: many on
-    folds of the digits, in jaxcls and in scikit-learn."""
+    folds of the digits, and estimator: one by `fit`, in jaxcls and in scikit-learn."""
     peers: tuple[Literal["torch", "torchfunc", "sklearn", "nnx"], ...] | None = None
     """Whom to time beside jaxcls, by default all that are installed; no name for none. torchfunc
     trains many models at once, and one alone it leaves to torch."""
@@ -186,8 +188,8 @@ def plan(flags: Flags, peers: tuple[str, ...], home: Path) -> Iterator[Run]:
 
 def trainers(job: str) -> tuple[str, ...]:
     """Who can train a job."""
-    if JOBS[job].folds:
-        return TRAIN_FOLDS
+    if JOBS[job].folds or JOBS[job].estimator:
+        return TRAIN_ON_DIGITS
     return TRAIN_MANY if JOBS[job].models > 1 else TRAIN_ONE
 
 

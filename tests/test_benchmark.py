@@ -235,6 +235,7 @@ def test_the_contestants_take_turns(benchmark, tmp_path):
         ("sweep", ["jaxcls", "torch", "torchfunc"]),
         ("D", ["jaxcls", "torch", "sklearn", "nnx"]),
         ("folds", ["jaxcls", "sklearn"]),
+        ("estimator", ["jaxcls", "sklearn"]),
     ],
 )
 def test_who_trains_many_models_and_who_one(benchmark, tmp_path, job, want):
