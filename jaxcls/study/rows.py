@@ -81,11 +81,11 @@ def groups_of(
     found = []
     for key in dict.fromkeys(keys):
         members = np.flatnonzero([each == key for each in keys])
-        filled = {
-            name: _filled([of_all[member] for member in members])
+        own = {
+            name: filled([of_all[member] for member in members])
             for name, of_all in rows.items()
         }
-        found.append((members, Rows(**filled)))
+        found.append((members, Rows(**own)))
     return found
 
 
@@ -173,13 +173,17 @@ def _program(count: int, config: Config) -> tuple:
     return num_steps, count if num_steps == 1 and config.dropout else None
 
 
-def _filled(of_all: list[np.ndarray]) -> Which:
+def filled(of_all: Sequence[np.ndarray], size: int | None = None) -> Which:
+    """Rows of each of S members, filled up to so many, by default to the most that one has.
+
+    With a size the counts are always there, so that lists of any length share a program.
+    """
     counts = np.array([len(each) for each in of_all], np.int32)
-    most = int(counts.max())
+    most = int(counts.max()) if size is None else size
     rows = np.stack(
         [np.pad(each, (0, most - len(each)), mode="edge") for each in of_all]
     )
-    return Which(rows, None if counts.min() == most else counts)
+    return Which(rows, None if size is None and counts.min() == most else counts)
 
 
 def _gathered(pool: Batch, which: Which) -> Batch:

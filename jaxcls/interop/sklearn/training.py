@@ -19,7 +19,7 @@ from jaxcls.study.devices import member_mesh, replicate
 from jaxcls.study.engine import Members, Runs, joined, train_members
 from jaxcls.study.many import per_member
 from jaxcls.study.planning import plan_width, usual_memory
-from jaxcls.study.rows import Rows, Which
+from jaxcls.study.rows import Rows, filled
 from jaxcls.study.sets import Sets
 
 
@@ -213,18 +213,12 @@ def _rows(estimator: Any, prepared: Prepared, seeds: np.ndarray) -> Rows:
     """What rows each member trains on, and which judge it."""
     if prepared.held_out is None:
         every = np.arange(prepared.count, dtype=np.int32)
-        return Rows(_filled([every] * len(seeds), prepared.size.rows))
+        return Rows(filled([every] * len(seeds), prepared.size.rows))
     parts = [
         preparing.split(estimator, prepared.count, prepared.labels, seed)
         for seed in seeds
     ]
     return Rows(
-        _filled([train for train, _ in parts], prepared.size.rows),
-        _filled([held for _, held in parts], prepared.held_out),
+        filled([train for train, _ in parts], prepared.size.rows),
+        filled([held for _, held in parts], prepared.held_out),
     )
-
-
-def _filled(of_all: Sequence[np.ndarray], size: int) -> Which:
-    rows = [np.pad(each, (0, size - len(each)), mode="edge") for each in of_all]
-    counts = np.array([len(each) for each in of_all], np.int32)
-    return Which(np.stack(rows), counts)
