@@ -11,10 +11,9 @@ from jaxcls.cli.job import Data
 from jaxcls.cli.numbers import accuracy_json, scores_of, summaries, summary_json
 from jaxcls.cli.splits import Plan, split_columns
 from jaxcls.cli.study_result import (
-    how_chosen,
     model_of,
     without_intervals,
-    write_histories,
+    write_all,
 )
 from jaxcls.cli.table_splits import Pool, with_one_preparation
 from jaxcls.comparisons import split_summary
@@ -22,7 +21,6 @@ from jaxcls.data import Dataset
 from jaxcls.data.splits import Splits
 from jaxcls.metrics import confusion
 from jaxcls.runs import Run, RunFolder
-from jaxcls.runs.records import metrics_record
 from jaxcls.scores import accuracy_interval
 from jaxcls.study.engine import Runs
 
@@ -70,29 +68,18 @@ def write_split_result(
     folder.write_table(
         "predictions.csv", _lines(guesses, data.train, plan, flags, pool)
     )
-    write_histories(folder, runs)
     scores = {
         name: summaries(scores_of(runs, name, finite))
         for name in ("train", "validation")
         if name in runs.scores
     }
     without_intervals(scores)
-    chosen = how_chosen(model, runs, finite)
-    metrics = metrics_record(
-        config,
-        data.train.class_names,
-        {name: len(part.targets) for name, part in data.parts().items()},
-        chosen,
-        scores,
-        seconds,
-        environment,
-        {
-            "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
-            "held_out": _held_out(guesses, data.train, plan, runs),
-        },
+    return write_all(
+        *(folder, config, environment, data, seeds, runs, seconds),
+        model=model,
+        scores=scores,
+        more={"held_out": _held_out(guesses, data.train, plan, runs)},
     )
-    folder.write_result(metrics, chosen["epoch"], model.params, None)
-    return metrics
 
 
 def _predictions(

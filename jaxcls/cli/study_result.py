@@ -70,12 +70,43 @@ def write_result(
         OSError: a file can't be written.
     """
     model, finite = model_of(config, seeds, runs)
-    write_histories(folder, runs)
-    chosen = how_chosen(model, runs, finite)
     scores = {name: summaries(scores_of(runs, name, finite)) for name in runs.scores}
     if config["flags"].get("folds") or config["flags"].get("resplit"):
         without_intervals(scores)
     test = data.test
+    together = ensemble_scores(model, test.features, test.targets)
+    more = {"ensemble": {"test": together}}
+    return write_all(
+        *(folder, config, environment, data, seeds, runs, seconds),
+        model=model,
+        scores=scores,
+        more=more,
+    )
+
+
+def write_all(
+    folder: RunFolder,
+    config: dict,
+    environment: dict,
+    data: Data,
+    seeds: Sequence[int],
+    runs: Runs,
+    seconds: dict[str, float],
+    *,
+    model: Run,
+    scores: dict[str, dict],
+    more: dict,
+) -> dict:
+    """Writes the history, the ensemble and `metrics.json`, whose content it returns.
+
+    Args:
+        folder, config, environment, data, seeds, runs, seconds: as of `write_result`.
+        model: the ensemble, of `model_of`.
+        scores: of each set, by its name.
+        more: what `metrics.json` holds besides.
+    """
+    folder.write_history(_history(runs))
+    chosen = how_chosen(model, runs, finite_runs(runs, seeds))
     metrics = metrics_record(
         config,
         data.train.class_names,
@@ -86,7 +117,7 @@ def write_result(
         environment,
         {
             "diverged": [seeds[row] for row in np.flatnonzero(~runs.finite).tolist()],
-            "ensemble": {"test": ensemble_scores(model, test.features, test.targets)},
+            **more,
         },
     )
     folder.write_result(metrics, chosen["epoch"], model.params, None)
@@ -137,11 +168,6 @@ def how_chosen(model: Run, runs: Runs, finite: np.ndarray) -> dict:
         "stopped_by": stopped_by(np.asarray(runs.epochs), model.config.epochs),
         "seeds": model.seeds,
     }
-
-
-def write_histories(folder: RunFolder, runs: Runs) -> None:
-    """Writes `history.jsonl` of many runs."""
-    folder.write_history(_history(runs))
 
 
 def stopped_by(epochs_done: np.ndarray, epochs: int) -> str:
