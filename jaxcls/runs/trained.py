@@ -135,24 +135,28 @@ class Run:
         return tempered(found, self.temperature)
 
     def predict(self, features: Features) -> np.ndarray:
-        """The most likely label [N] of each example, one of `labels`, or of two classes what the
-        threshold says; see `predict_proba`.
+        """The label [N] of each example, one of `labels`; see `predict_places`.
 
         With a `target` the mean [N] float64, in its unit; see `moments`.
         """
         if self.target is not None:
             return np.asarray(self.moments(features).mean)
+        return np.asarray(self.labels)[self.predict_places(features)]
+
+    def predict_places(self, features: Features) -> np.ndarray:
+        """The place [N] in `labels` of the most likely class, or of two classes of the one that
+        the threshold says; see `predict_proba`."""
+        self._check_classes("predict_places")
         if self.threshold is not None:
             second = np.float64(self.predict_proba(features)[:, 1])
-            places = (second >= self.threshold).astype(int)
-        elif self.seeds is None:
-            places = self._in_chunks(outputs.predictions, features)
-            if places.min() < 0:
-                raise ValueError(_NOT_FINITE)
-        else:
+            return (second >= self.threshold).astype(int)
+        if self.seeds is not None:
             # The temperature changes no order, but may round two to one.
-            places = self._uncalibrated(features).argmax(axis=1)
-        return np.asarray(self.labels)[places]
+            return self._uncalibrated(features).argmax(axis=1)
+        places = self._in_chunks(outputs.predictions, features)
+        if places.min() < 0:
+            raise ValueError(_NOT_FINITE)
+        return places
 
     def predict_sets(self, features: Features) -> np.ndarray:
         """For each example the set of classes, bool [N, K], that holds the right one as often as
@@ -207,16 +211,18 @@ class Run:
         self._check_classes("uncertainty")
         return self._stacked()._in_chunks(ensembles.uncertainty, features)
 
+    def as_trained(self) -> Self:
+        """The run without its temperature, threshold and sets, which were learned afterwards."""
+        return dataclasses.replace(
+            self, temperature=1.0, threshold=None, conformal=None
+        )
+
     def members(self) -> list[Self]:
-        """The networks of an ensemble, each alone, as it was trained: the ensemble's temperature
-        and what else was learned of its predictions are not theirs."""
+        """The networks of an ensemble, each alone and `as_trained`."""
         return [
             dataclasses.replace(
-                self,
+                self.as_trained(),
                 seeds=None,
-                temperature=1.0,
-                threshold=None,
-                conformal=None,
                 params=jax.tree.map(lambda leaf, i=i: leaf[i], self.params),
             )
             for i in range(len(self.seeds or ()))
