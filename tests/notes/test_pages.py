@@ -59,7 +59,8 @@ def test_jaxcls_gives_what_its_page_says(path):
 
 @by_page
 def test_pytorch_gives_the_same(path):
-    pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    torch.set_num_threads(1)  # more would wait for each other: the networks are tiny
     theirs, ours = namespaces(path, "torch", "jaxcls")
     for name, value, bound in results(path):
         got, want = value_of(name, ours), value_of(name, theirs)
