@@ -23,8 +23,17 @@ from jaxcls.cli.table_data import (
     origin_of,
 )
 from jaxcls.config import Config, Hyperparams, Keys
-from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
+from jaxcls.data import (
+    Dataset,
+    Standardization,
+    data_folder,
+    load,
+    load_mnist_or_digits,
+    split,
+    to_batch,
+)
 from jaxcls.data.images import learned
+from jaxcls.data.labels import are_named, whole_numbers
 from jaxcls.data.table_files import is_table
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS, Likelihood
@@ -39,7 +48,8 @@ _HARMLESS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")
 class Data(NamedTuple):
     """A dataset's name, its folder if it has one, and its parts; none for validation is None.
 
-    `origin` tells where a table's features come from; None of what is no table.
+    `origin` tells where a table's features come from; None of what is no table. `standardization`
+    is learned of arrays, where it is asked for.
     """
 
     name: str
@@ -48,6 +58,21 @@ class Data(NamedTuple):
     validation: Dataset | None
     test: Dataset
     origin: Origin | None = None
+    standardization: Standardization | None = None
+
+    def batches(self) -> dict[str, Batch]:
+        """The parts as a network takes them, by name."""
+        return {
+            name: to_batch(part, self.standardization)
+            for name, part in self.parts().items()
+        }
+
+    @property
+    def by_words(self) -> bool:
+        """Whether the file names classes by words, and not by integers."""
+        if self.origin is not None:
+            return self.origin.by_words
+        return _is_npz(self.name) and are_named(self.train)
 
     def parts(self) -> dict[str, Dataset]:
         """Those that there are, by name."""
@@ -75,14 +100,17 @@ def load_data(flags: TrainFlags) -> Data:
     if is_table(flags.dataset or ""):
         return _table(flags)
     binary = isinstance(flags, BinaryFlags)
-    classes = _numbers(flags.classes)
-    if classes is None and not _is_npz(flags.dataset or ""):
-        classes = (0, 1) if binary else (0, 1, 2)
+    classes = flags.classes
+    if not _is_npz(flags.dataset or ""):
+        usual = (0, 1) if binary else (0, 1, 2)
+        classes = usual if classes is None else whole_numbers(classes)
     if flags.dataset is not None:
         name = flags.dataset
         if _is_npz(name):
             name = os.path.abspath(name)  # a run may be resumed from another folder
-        train, test = load(name, data_dir=flags.data_dir, classes=classes)
+        train, test = load(
+            name, data_dir=flags.data_dir, classes=classes, exact=flags.standardize
+        )
     else:
         name, train, test, notice = load_mnist_or_digits(
             data_dir=flags.data_dir, classes=classes
@@ -94,7 +122,11 @@ def load_data(flags: TrainFlags) -> Data:
     if flags.validation_fraction and not splits:
         seed = flags.seed if flags.split_seed is None else flags.split_seed
         train, validation = split(train, flags.validation_fraction, seed)
-    return Data(name, data_folder(name, flags.data_dir), train, validation, test)
+    standardization = Standardization.of(train.features) if flags.standardize else None
+    return Data(
+        *(name, data_folder(name, flags.data_dir), train, validation, test),
+        standardization=standardization,
+    )
 
 
 def _table(flags: TrainFlags) -> Data:
@@ -109,18 +141,6 @@ def _table(flags: TrainFlags) -> Data:
     name = os.path.abspath(flags.dataset or "")
     sets = (found.train, found.validation, found.test)
     return Data(name, None, *sets, origin_of(flags, found))
-
-
-def _numbers(classes: tuple[int | str, ...] | None) -> tuple[int, ...] | None:
-    """Classes that must be numbers."""
-    if classes is None:
-        return None
-    for each in classes:
-        if not isinstance(each, int):
-            raise ValueError(
-                f"classes must be integers, unless the dataset is a table, got {each!r}."
-            )
-    return tuple(each for each in classes if isinstance(each, int))
 
 
 def _check_two(flags: TrainFlags, train: Dataset) -> None:
@@ -255,7 +275,7 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
     found = {
         "dataset": named,
         "data_dir": data.folder,
-        "classes": classes_kept(data.origin, data.train.labels, data.train.class_names),
+        "classes": classes_kept(data.train, by_words=data.by_words),
     }
     if data.origin is not None:
         found["test_dataset"] = data.origin.test_file
@@ -267,7 +287,7 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
         "labels": data.train.labels,
         "class_names": data.train.class_names,
         "image_shape": data.train.image_shape,
-        "features": data.train.features.dtype.name,
+        "features": "uint8" if data.train.features.dtype == np.uint8 else "float32",
         "pictures": learned(data.train.features, data.train.image_shape),
         "device": device,
         "machine": machine(),
@@ -283,6 +303,8 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
     }
     if data.origin is not None:
         config["preparation"] = data.origin.preparation.record()
+    if data.standardization is not None:
+        config["standardization"] = data.standardization.record()
     return as_json(config)
 
 
@@ -296,9 +318,8 @@ def run_name(flags: TrainFlags, job: Job) -> str:
         target = re.sub(r"[^\w.-]+", "_", job.data.origin.preparation.target)
         return f"{dataset}-{target[:40]}"
     labels = job.data.train.labels
-    classes = (
-        "-".join(map(str, labels)) if len(labels) < 5 else f"{len(labels)}-classes"
-    )
+    is_short = len(labels) < 5 and not job.data.by_words
+    classes = "-".join(map(str, labels)) if is_short else f"{len(labels)}-classes"
     return f"{dataset}-recipe-{recipe}" if recipe else f"{dataset}-{classes}"
 
 
@@ -308,7 +329,9 @@ def _is_npz(name: str) -> bool:
 
 def _notes(flags: TrainFlags, data: Data) -> list[str]:
     """What makes a run of little use, or is asked for without effect, a sentence each."""
-    problem = problem_of_scale(data.train.features)
+    problem = None
+    if data.standardization is None and data.origin is None:
+        problem = problem_of_scale(data.train.features)
     without_validation = not flags.validation_fraction
     splits = flags.folds is not None or flags.resplit is not None
     idle = {
@@ -325,7 +348,7 @@ def _notes(flags: TrainFlags, data: Data) -> list[str]:
             and (data.origin is None or data.origin.test_file is not None)
         ),
     }
-    notes = [] if problem is None else [problem]
+    notes = [] if problem is None else [f"{problem[:-1]}, or give --standardize."]
     return notes + [
         f"without effect: {what}." for what, is_idle in idle.items() if is_idle
     ]

@@ -50,7 +50,7 @@ def write_split_result(
         seeds: of the members.
         runs: leaves [members, ...], with histories and params.
         seconds: how long the parts took.
-        pool: a table's training set as each split prepares it, or None.
+        pool: the training set as each split prepares it, or None where none does.
 
     Returns:
         The content of `metrics.json`.
@@ -87,6 +87,8 @@ def _predictions(
 ) -> list[np.ndarray]:
     """For each split the class probabilities [N, K] of its rows, by the mean of its members."""
     found = []
+    if pool is not None:  # whose features are prepared already
+        model = dataclasses.replace(model, standardization=None, takes_bytes=False)
     for split, rows in enumerate(plan.splits.test):
         places = [i for i, row in enumerate(finite) if plan.split_of(row) == split]
         if not places:

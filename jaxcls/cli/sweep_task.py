@@ -30,7 +30,7 @@ from jaxcls.cli.splits import (
     num_splits,
     plan_splits,
 )
-from jaxcls.data import to_batch
+from jaxcls.cli.table_splits import Pool, pool_of_splits
 from jaxcls.runs import (
     read_config,
 )
@@ -51,7 +51,8 @@ class Task(NamedTuple):
         plan: of the sweep.
         config: the content of `config.json`.
         devices: of all processes.
-        batches: the data, by part.
+        batches: the data, by part; for training as each split prepares them.
+        pool: the training set as each split prepares it, None where none does, or of no splits.
     """
 
     flags: SweepFlags
@@ -62,6 +63,7 @@ class Task(NamedTuple):
     config: dict
     devices: list[jax.Device]
     batches: dict[str, Batch]
+    pool: Pool | None
 
 
 def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
@@ -71,11 +73,6 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
         ValueError, TypeError: one sentence for the user.
     """
     data = load_data(base_flags(flags, MulticlassFlags))
-    if data.origin is not None and num_splits(flags) is not None:
-        raise ValueError(
-            "a sweep of a table ranks by a validation set, since each fold or resplit would be "
-            "prepared by itself; leave out --folds and --resplit."
-        )
     two = len(data.train.labels) == 2
     base = resolved(base_flags(flags, BinaryFlags if two else MulticlassFlags))
     job = prepare(base, data)
@@ -84,18 +81,23 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
         note(
             f"without effect: --momentum {' '.join(flags.momentum)}, which is sgd's alone."
         )
-    batches = {name: to_batch(part) for name, part in data.parts().items()}
+    batches = data.batches()
     if jax.process_count() == 1:
         devices = devices[
             : len(settings) * num_members(flags)
         ]  # no more than have work
-    splits = _splits(base, data)
+    splits, pool = _splits(base, data), None
+    pooled = splits
+    if splits is not None:
+        pool = pool_of_splits(data, splits.rows, splits.num_seeds)
+    if splits is not None and pool is not None:
+        batches["train"], pooled = pool.batch, splits._replace(rows=pool.rows)
     plan = sweep.plan(
         settings,
         range(flags.seed, flags.seed + num_members(flags)),
         batches["train"],
         batches.get("validation"),
-        splits=splits,
+        splits=pooled,
         halving=flags.halving,
         memory=memory_for_runs(devices) if flags.memory is None else flags.memory * 1e9,
         devices=devices,
@@ -131,7 +133,7 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
     agreed["flags"] = {**agreed["flags"], "data_dir": None}
     digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()
     check_agreed("flags, data and versions", digest)
-    return Task(flags, base, job, values, plan, config, devices, batches)
+    return Task(flags, base, job, values, plan, config, devices, batches, pool)
 
 
 def num_members(flags: SweepFlags) -> int:

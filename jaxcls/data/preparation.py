@@ -156,7 +156,7 @@ def learn(
         column = columns[name]
         missing = bool(column.is_missing.any())
         if kind == "numeric":
-            learned = _numeric(name, column.values[~column.is_missing], missing)
+            learned = numeric_of(name, column.values[~column.is_missing], missing)
             if learned is not None:
                 numeric.append(learned)
         else:
@@ -168,7 +168,14 @@ def learn(
     return Preparation(target, tuple(numeric), tuple(categorical)), left_out
 
 
-def _numeric(name: str, values: np.ndarray, missing: bool) -> Numeric | None:
+def numeric_of(name: str, values: np.ndarray, missing: bool) -> Numeric | None:
+    """What a column's numbers [N] float64 teach, or None where all are alike.
+
+    Args:
+        name: of the column.
+        values: those that are not missing.
+        missing: whether there are others, which are.
+    """
     count = len(values)
     if count == 0:
         return None

@@ -197,11 +197,16 @@ def spelled(column: Column) -> Column:
     codes = np.full(len(column.values), -1, np.int32)
     present = ~np.isnan(column.values)
     numbers, codes[present] = np.unique(column.values[present], return_inverse=True)
-    return Column(codes, tuple(map(_spelling, numbers.tolist())))
+    return Column(codes, tuple(map(spelling, numbers.tolist())))
 
 
-def _spelling(number: float) -> str:
-    if number.is_integer() and abs(number) < _EXACT:
+def spelling(number: float) -> str:
+    """A number as a category or a class is called.
+
+    >>> spelling(2007.0), spelling(2.5)
+    ('2007', '2.5')
+    """
+    if float(number).is_integer() and abs(number) < _EXACT:
         return str(int(number))
     return repr(number)
 

@@ -142,7 +142,7 @@ def test_copies_that_would_be_too_large_are_refused(origin, monkeypatch):
     found, whole = origin
     monkeypatch.setattr("jaxcls.cli.table_splits._LARGEST", 1_000)
     with pytest.raises(
-        ValueError, match=r"^2 splits of this table take .* take fewer\.$"
+        ValueError, match=r"^2 splits of these data take .* take fewer\.$"
     ):
         pool_of(whole, splits_of(found), 1, found.train)
 
