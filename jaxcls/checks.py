@@ -242,7 +242,9 @@ def problem_of_scale(features: np.ndarray) -> str | None:
             "far from the size of 1, from which a network learns badly; "
         )
         if _may_be_bytes(features):
-            return f"{told}save them as uint8 if they are bytes, which are divided by 255."
+            return (
+                f"{told}save them as uint8 if they are bytes, which are divided by 255."
+            )
         return f"{told}take off its mean and divide by its standard deviation."
     most = np.abs(features).max(axis=0)
     if most.max() < _LEAST_SIZE:
@@ -264,7 +266,7 @@ def problem_of_scale(features: np.ndarray) -> str | None:
 
 def _may_be_bytes(features: np.ndarray) -> bool:
     low, high = features.min(), features.max()
-    return bool(0 <= low and _LEAST_BYTE < high <= 255 and (features % 1 == 0).all())
+    return bool(low >= 0 and _LEAST_BYTE < high <= 255 and (features % 1 == 0).all())
 
 
 def _check_values(what: str, values: Array | np.ndarray) -> None:

@@ -1,7 +1,6 @@
 """Labels of arrays: whole numbers, or what is named by words, and the classes that they make."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np

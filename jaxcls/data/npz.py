@@ -40,7 +40,10 @@ def load_npz(
     )
     classes = classes_of(
         str(path),
-        *(read_labels(f"{path}: {name}", arrays[name]) for name in ("y_train", "y_test")),
+        *(
+            read_labels(f"{path}: {name}", arrays[name])
+            for name in ("y_train", "y_test")
+        ),
     )
     if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):
         raise ValueError(

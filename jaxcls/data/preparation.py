@@ -156,7 +156,7 @@ def learn(
         column = columns[name]
         missing = bool(column.is_missing.any())
         if kind == "numeric":
-            learned = numeric_of(name, column.values[~column.is_missing], missing)
+            learned = _numeric(name, column.values[~column.is_missing], missing)
             if learned is not None:
                 numeric.append(learned)
         else:
@@ -168,25 +168,28 @@ def learn(
     return Preparation(target, tuple(numeric), tuple(categorical)), left_out
 
 
-def numeric_of(name: str, values: np.ndarray, missing: bool) -> Numeric | None:
-    """What a column's numbers [N] float64 teach, or None where all are alike.
+def _numeric(name: str, values: np.ndarray, missing: bool) -> Numeric | None:
+    if len(values) == 0:
+        return None
+    mean, scale = mean_and_scale(values)
+    if scale == 0 and not missing:
+        return None
+    return Numeric(name, mean, scale or 1.0, missing)
 
-    Args:
-        name: of the column.
-        values: those that are not missing.
-        missing: whether there are others, which are.
+
+def mean_and_scale(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of numbers [N], which is 0 where they are all alike.
+
+    >>> mean_and_scale(np.array([1.0, 3.0]))
+    (2.0, 1.0)
     """
     count = len(values)
-    if count == 0:
-        return None
     mean = math.fsum(values.tolist()) / count
     variance = math.fsum(np.square(values - mean).tolist()) / count
     # As scikit-learn has it: no more than what rounding makes of numbers that are all alike.
     epsilon = float(np.finfo(np.float64).eps)
     alike = variance <= count * epsilon * variance + (count * mean * epsilon) ** 2
-    if alike and not missing:
-        return None
-    return Numeric(name, mean, 1.0 if alike else math.sqrt(variance), missing)
+    return mean, 0.0 if alike else math.sqrt(variance)
 
 
 def _categorical(

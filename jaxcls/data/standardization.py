@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from jaxcls.batches import aligned_empty, scaled
-from jaxcls.data.preparation import Numeric, Preparation, numeric_of
+from jaxcls.data.preparation import Numeric, Preparation, mean_and_scale
 
 _ROWS = 8_192  # standardised at once, so that memory stays small
 
@@ -38,22 +38,15 @@ class Standardization(NamedTuple):
         >>> Standardization.of(np.array([[1e9, 5.0], [1e9 + 2, 5.0]]))
         Standardization(mean=array([1.e+09, 5.e+00]), scale=array([ 1., inf]))
         """
-        numbers = _numbers(features)
-        found = [
-            numeric_of("", np.asarray(column, np.float64), missing=False)
-            for column in numbers.T
-        ]
-        if not any(found):
+        columns = _numbers(features).T
+        found = [mean_and_scale(np.asarray(each, np.float64)) for each in columns]
+        mean, scale = np.array(found, np.float64).T
+        if not scale.any():
             raise ValueError(
                 "all training rows are alike, and nothing can be learned from them; add columns "
                 "that tell them apart."
             )
-        learned = [
-            (float(numbers[0, place]), math.inf) if each is None else each[1:3]
-            for place, each in enumerate(found)
-        ]
-        mean, scale = np.array(learned, np.float64).T
-        return cls(mean, scale)
+        return cls(mean, np.where(scale == 0, math.inf, scale))
 
     def record(self) -> dict:
         """What `config.json` keeps of it: numbers, null for an infinite one."""

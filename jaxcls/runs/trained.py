@@ -1,4 +1,4 @@
-"""`Run`: a trained classifier, and predictions with it."""
+"""`Run`: a trained network or several, and predictions with them."""
 
 import dataclasses
 import os
@@ -15,9 +15,10 @@ from jax.typing import ArrayLike
 from jaxcls import ensembles, mlp
 from jaxcls.checks import check_finite
 from jaxcls.config import Config
+from jaxcls.data.dataset import Target
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.standardization import Standardization, network_features
-from jaxcls.ensembles import Uncertainty
+from jaxcls.ensembles import Moments, Uncertainty
 from jaxcls.jitting import jitted
 from jaxcls.likelihoods import (
     Likelihood,
@@ -31,22 +32,24 @@ from jaxcls.mlp import Activation, Params
 CHUNK = 8_192
 Features = ArrayLike | str | os.PathLike
 _NOT_FINITE = (
-    "the run's parameters give probabilities that are not finite; train it again, with a lower "
-    "learning rate."
+    "the run's parameters give numbers that are not finite; train it again, with a lower learning "
+    "rate."
 )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Run:
-    """A trained classifier: one network, or an ensemble whose mean probabilities it predicts by.
+    """A trained model: one network, or an ensemble whose mean it predicts by.
+
+    It predicts classes, or, with a `target`, numbers.
 
     Attributes:
         config: of its training.
         params: the network's; those that validation chose, where there was one. Of an
             ensemble of S networks every leaf is [S, ...].
         seeds: of the networks of an ensemble; None for one network alone.
-        labels: K numbers by which the dataset names the classes.
-        class_names: K names.
+        labels: K numbers by which the dataset names the classes; none of a `target`.
+        class_names: K names; none of a `target`.
         image_shape: (height, width) of an example that is an image, or None.
         takes_bytes: whether it was trained on bytes 0 to 255, divided by 255.
         light_ground: whether the training images have dark ink on light ground.
@@ -58,6 +61,7 @@ class Run:
         preparation: what makes features of a table's rows, of a run that was trained on one.
         standardization: of a run of arrays whose features were standardised; it is given them as
             they were before.
+        target: the number that is predicted, and how it was standardised; None of classes.
     """
 
     config: Config
@@ -75,13 +79,17 @@ class Run:
     record: dict
     preparation: Preparation | None = None
     standardization: Standardization | None = None
+    target: Target | None = None
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.config.layer_sizes))
         networks = "" if self.seeds is None else f", {len(self.seeds)} networks"
+        what = f"classes {' '.join(self.class_names)}"
+        if self.target is not None:
+            what = f"target {self.target.name}"
         return (
-            f"Run({str(self.source)!r}, {sizes}{networks}, {self.config.likelihood.name}, classes "
-            f"{' '.join(self.class_names)}, epoch {self.epoch})"
+            f"Run({str(self.source)!r}, {sizes}{networks}, {self.config.likelihood.name}, {what}, "
+            f"epoch {self.epoch})"
         )
 
     def predict_proba(self, features: Features) -> np.ndarray:
@@ -94,9 +102,10 @@ class Run:
                 takes it.
 
         Raises:
-            ValueError: the shape, the type or a value is not what the run was trained on, or
-                the network's numbers are beyond float32.
+            ValueError: the shape, the type or a value is not what the run was trained on, the
+                network's numbers are beyond float32, or the run predicts no classes.
         """
+        self._check_classes("predict_proba")
         one = self.seeds is None
         found = self._in_chunks(
             _probabilities if one else ensembles.probabilities, features
@@ -106,7 +115,12 @@ class Run:
         return found
 
     def predict(self, features: Features) -> np.ndarray:
-        """The most likely label [N] of each example, one of `labels`; see `predict_proba`."""
+        """The most likely label [N] of each example, one of `labels`; see `predict_proba`.
+
+        With a `target` the mean [N] float64, in its unit; see `moments`.
+        """
+        if self.target is not None:
+            return np.asarray(self.moments(features).mean)
         if self.seeds is None:
             places = self._in_chunks(_predictions, features)
             if places.min() < 0:
@@ -115,9 +129,31 @@ class Run:
             places = self.predict_proba(features).argmax(axis=1)
         return np.asarray(self.labels)[places]
 
+    def moments(self, features: Features) -> Moments:
+        """Mean and spread of the numbers that are predicted, leaves [N] float64.
+
+        They are in the target's unit. A `gaussian` network tells its mean alone, so that `within`
+        is 0, and of one alone `std`, too.
+
+        Args:
+            features: as of `predict_proba`.
+
+        Raises:
+            ValueError: as of `predict_proba`, or the run predicts classes.
+        """
+        if self.target is None:
+            raise ValueError(
+                "Run.moments: the run predicts classes, which have no mean; see predict_proba."
+            )
+        found = self._stacked()._in_chunks(ensembles.moments, features)
+        if not all(np.isfinite(leaf).all() for leaf in found):
+            raise ValueError(_NOT_FINITE)
+        return scaled_back(found, self.target)
+
     def log_odds(self, features: Features) -> np.ndarray:
         """log(P(1) / P(0)) [N] of two classes, which orders also what `predict_proba` rounds to
         0 or 1; see there."""
+        self._check_classes("log_odds")
         return self._in_chunks(
             _log_odds if self.seeds is None else _log_odds_of_mean, features
         )
@@ -125,11 +161,8 @@ class Run:
     def uncertainty(self, features: Features) -> Uncertainty:
         """How unsure each prediction is, leaves [N] in nats, and how much of that is the
         networks' disagreement (0 for one alone); see `predict_proba`."""
-        params = self.params
-        if self.seeds is None:
-            params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
-        one = dataclasses.replace(self, params=params)
-        return one._in_chunks(ensembles.uncertainty, features)
+        self._check_classes("uncertainty")
+        return self._stacked()._in_chunks(ensembles.uncertainty, features)
 
     def members(self) -> list[Self]:
         """The networks of an ensemble, each alone."""
@@ -141,6 +174,20 @@ class Run:
             )
             for i in range(len(self.seeds or ()))
         ] or [self]
+
+    def _check_classes(self, method: str) -> None:
+        if self.target is not None:
+            raise ValueError(
+                f"Run.{method}: the run predicts a number, {self.target.name}, and no classes; see "
+                "predict and moments."
+            )
+
+    def _stacked(self) -> Self:
+        """With params [S, ...], also of one network."""
+        if self.seeds is not None:
+            return self
+        params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], self.params)
+        return dataclasses.replace(self, params=params)
 
     def _in_chunks(self, function: Callable, features: Features) -> Any:
         features = self._taken(features)
@@ -229,6 +276,14 @@ class Run:
                 "features must be bytes 0 to 255, or floats in [0, 1] as bytes divided by 255, "
                 f"got floats from {features.min()} to {features.max()}."
             )
+
+
+def scaled_back(found: Moments, target: Target) -> Moments:
+    """Moments of standardised targets in the targets' unit, leaves [N] float64."""
+    mean, *spreads = (np.asarray(leaf, np.float64) for leaf in found)
+    return Moments(
+        target.mean + target.scale * mean, *(target.scale * each for each in spreads)
+    )
 
 
 def _in_unit(features: np.ndarray) -> bool:
