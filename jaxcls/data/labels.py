@@ -73,7 +73,8 @@ def classes_of(what: str, train: Labels, test: Labels) -> Classes:
         ValueError: one has words and the other numbers, or words and floats are too many to be
             classes.
 
-    >>> classes_of("own.npz", Labels([0.5], np.array([0, 0])), Labels([2], np.array([0, 0]))).names
+    >>> one, other = Labels([0.5], np.zeros(4, int)), Labels([2], np.zeros(1, int))
+    >>> classes_of("own.npz", one, other).names
     ('0.5', '2')
     """
     sets = (train, test)
