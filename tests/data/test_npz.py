@@ -204,7 +204,7 @@ def test_classes_are_kept_by_the_names_that_the_file_has(save):
     train, test = load(path, classes=("oak", 7))
     assert train.class_names == ("oak", "7") and train.labels == (2, 0)
     assert len(train.features) == 4 and test.targets.tolist() == [0, 0, 1, 1]
-    with pytest.raises(ValueError, match="among 7 ash oak, .* it has no elm"):
+    with pytest.raises(ValueError, match=r"among 7 ash oak, .* it has no elm"):
         load(path, classes=("oak", "elm"))
     with pytest.raises(ValueError, match="classes must be integers"):
         load(save(), classes=("3", "7"))
