@@ -128,7 +128,9 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
             f"{name}: the run was saved from Python, and does not say how its table was split; "
             "score it from there, by jaxcls.runs.score."
         )
-    if Path(name).suffix.lower() == ".npz":  # whose labels may be words, which may be numbers
+    if (
+        Path(name).suffix.lower() == ".npz"
+    ):  # whose labels may be words, which may be numbers
         train, test = (select_classes(each, trained.labels) for each in load_npz(name))
         data = Data(str(name), None, train, None, test)
     else:

@@ -86,18 +86,16 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
         devices = devices[
             : len(settings) * num_members(flags)
         ]  # no more than have work
-    splits, pool = _splits(base, data), None
-    pooled = splits
-    if splits is not None:
-        pool = pool_of_splits(data, splits.rows, splits.num_seeds)
-    if splits is not None and pool is not None:
-        batches["train"], pooled = pool.batch, splits._replace(rows=pool.rows)
+    splits = _splits(base, data)
+    pool, planned = _pooled(data, splits)
+    if pool is not None:
+        batches["train"] = pool.batch
     plan = sweep.plan(
         settings,
         range(flags.seed, flags.seed + num_members(flags)),
         batches["train"],
         batches.get("validation"),
-        splits=pooled,
+        splits=planned,
         halving=flags.halving,
         memory=memory_for_runs(devices) if flags.memory is None else flags.memory * 1e9,
         devices=devices,
@@ -149,6 +147,16 @@ def _splits(base: TrainFlags, data: Data) -> SplitRows | None:
         return None
     rows = {"train": plan.rows["train"], "validation": plan.rows["test"]}
     return SplitRows(rows, plan.num_seeds, plan.splits.ratio)
+
+
+def _pooled(
+    data: Data, splits: SplitRows | None
+) -> tuple[Pool | None, SplitRows | None]:
+    """The training set as each split prepares it, if any does, and the splits' rows of that."""
+    if splits is None:
+        return None, None
+    pool = pool_of_splits(data, splits.rows, splits.num_seeds)
+    return pool, splits if pool is None else splits._replace(rows=pool.rows)
 
 
 def _planned_groups(path: Path, before: dict, plan: Plan) -> tuple[Group, ...]:
