@@ -1,5 +1,6 @@
 """`Dataset`: features and labels as they came from a file, and the choice of classes."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -184,6 +185,22 @@ def check_classes(
             f"{f' and {more:,} more' if more else ''}, the "
             f"labels of this dataset; it has no {' and no '.join(missing)}."
         )
+
+
+def names_called(classes: Sequence[int | str], names: Sequence[str]) -> list[str]:
+    """The names that a user means, who may have had to write one as an integer.
+
+    >>> names_called((7, "x", 3), ("07", "x", "3"))
+    ['07', 'x', '3']
+    """
+    written = [name for name in names if re.fullmatch(r"[+-]?[0-9]{1,99}", name)]
+    numbers = {int(name): name for name in reversed(written)}
+    return [
+        str(each)
+        if isinstance(each, str) or str(each) in names
+        else numbers.get(each, str(each))
+        for each in classes
+    ]
 
 
 def to_batch(dataset: Dataset, standardization: Standardization | None = None) -> Batch:

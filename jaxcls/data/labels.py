@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcls.data.arrays import readable
-from jaxcls.data.dataset import Dataset, check_classes
+from jaxcls.data.dataset import Dataset, check_classes, names_called
 from jaxcls.data.table_columns import MISSING, quoted
 from jaxcls.data.table_kinds import spelling
 
@@ -93,11 +93,12 @@ def classes_of(what: str, train: Labels, test: Labels) -> Classes:
     ]
     if all(isinstance(value, int) for value in values):
         return Classes(tuple(values), tuple(map(str, values)), targets)
-    if len(train.places) < 2 * len(values):
+    if len(train.places) < 2 * len(train.values):
         raise ValueError(
-            f"{what}: y_train and y_test name {len(values):,} classes in {len(train.places):,} "
-            f"training examples, such as {quoted(_name(values[0]))}, and each class needs two or "
-            "more; put classes together."
+            f"{what}: y_train names {len(train.values):,} classes in {len(train.places):,} "
+            f"examples, such as {quoted(_name(train.values[0]))}, and each needs two or more; put "
+            "classes together, or write numbers to predict as a table for "
+            "train_regression.py."
         )
     return Classes(tuple(range(len(values))), tuple(map(_name, values)), targets)
 
@@ -119,13 +120,12 @@ def labels_called(
     >>> labels_called(words, ("oak", "ash"))
     (1, 0)
     """
-    if classes is None:
-        return dataset.labels
+    names = dataset.class_names
     if not are_named(dataset):
-        return whole_numbers(classes)
-    called = [str(each) for each in classes]
-    check_classes(called, dataset.class_names)
-    return tuple(dataset.labels[dataset.class_names.index(each)] for each in called)
+        return dataset.labels if classes is None else whole_numbers(classes)
+    called = names if classes is None else names_called(classes, names)
+    check_classes(called, names)
+    return tuple(dataset.labels[names.index(each)] for each in called)
 
 
 def whole_numbers(classes: Sequence[int | str]) -> tuple[int, ...]:

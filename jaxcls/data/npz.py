@@ -48,7 +48,8 @@ def load_npz(
     if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):
         raise ValueError(
             f"{path}: x_train and x_test must both be uint8, which is divided by 255, or both be "
-            f"floats or other integers, got {types['x_train']} and {types['x_test']}."
+            f"floats, got {types['x_train']} and {types['x_test']}; other integers are taken as "
+            "floats."
         )
     if x_train.shape[1:] != x_test.shape[1:]:
         raise ValueError(

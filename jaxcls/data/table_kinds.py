@@ -145,14 +145,20 @@ def _check_words(what: str, name: str, column: Column) -> None:
     flags = (
         f"--drop {quoted(name)}, or --categorical {quoted(name)} if they are categories"
     )
+    numbers = [_number(word) for word in words]
+    if None not in numbers:
+        raise ValueError(
+            f"{what} holds numbers that are written as words, such as {quoted(words[0])}; "
+            f"--numeric {quoted(name)} if they are numbers, or {flags}."
+        )
     if all(map(_DECORATED.fullmatch, words)) and not all(map(_DATE.fullmatch, words)):
-        other = next(word for word in words if _number(word) is None)
+        other = words[numbers.index(None)]
         raise ValueError(
             f"{what} holds numbers that are written with more than digits, such as "
             f"{quoted(other)}; write 1234.5 for 1,234.5 or 1234,5, or {flags}."
         )
     counts = np.bincount(present, minlength=len(words))
-    is_number = np.array([_number(word) is not None for word in words])
+    is_number = np.array([number is not None for number in numbers])
     many = is_number.sum() >= _MANY_NUMBERS and 2 * is_number.sum() > len(words)
     if many or 2 * counts[is_number].sum() >= len(present):
         other = words[int(is_number.argmin())]

@@ -129,7 +129,7 @@ BROKEN = {
     ),
     "too many classes": (
         {"y_train": np.linspace(0, 1, 6), "y_test": np.array([0.5, 1])},
-        r"name 7 classes in 6 training examples, such as '0', and each class needs two",
+        "names 6 classes in 6 examples, such as '0', and each needs two or more",
     ),
     "scores": (
         {"y_test": np.array([[0, 1], [0.5, 0.5]])},
@@ -199,15 +199,20 @@ def test_words_are_names_of_classes(save, kind, shape):
 
 
 def test_classes_are_kept_by_the_names_that_the_file_has(save):
-    words = np.array(["oak", "ash", "7"] * 2)
+    words = np.array(["oak", "ash", "07"] * 2)
     path = save(y_train=words, x_test=GOOD["x_train"], y_test=words)
     train, test = load(path, classes=("oak", 7))
-    assert train.class_names == ("oak", "7") and train.labels == (2, 0)
+    assert train.class_names == ("oak", "07") and train.labels == (2, 0)
     assert len(train.features) == 4 and test.targets.tolist() == [0, 0, 1, 1]
-    with pytest.raises(ValueError, match=r"among 7 ash oak, .* it has no elm"):
+    with pytest.raises(ValueError, match=r"among 07 ash oak, .* it has no elm"):
         load(path, classes=("oak", "elm"))
     with pytest.raises(ValueError, match="classes must be integers"):
         load(save(), classes=("3", "7"))
+
+
+def test_a_class_alone_is_named_as_the_file_has_it(save):
+    with pytest.raises(ValueError, match="two or more, got one: oak"):
+        load(save(y_train=np.array(["oak"] * 6), y_test=np.array(["oak"] * 2)))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

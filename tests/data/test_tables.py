@@ -405,6 +405,12 @@ def test_parquet_dates_and_dictionaries(save):
         ValueError, match=r"'when' holds dates or times, such as '2020-01"
     ):
         load_table(path, "y")
+    for words in (["1", "2"] * 6, pa.array(range(12), pa.duration("s"))):
+        path = save(SMALL | {"x": words}, "own.parquet")
+        with pytest.raises(ValueError, match="numbers that are written as words, such"):
+            load_table(path, "y")
+        assert load_table(path, "y", numeric=["x"]).preparation.num_features == 2
+        assert load_table(path, "y", categorical=["x"]).preparation.categorical
     words = pa.array(["u", "v", None] * 4).dictionary_encode()
     path = save(SMALL | {"x": words}, "own.parquet")
     (learned,) = load_table(path, "y", test_path=path).preparation.categorical
