@@ -159,7 +159,7 @@ def _write_runs(
             each.width for each in task.plan.groups if setting in each.settings
         )
     splits = task.plan.splits
-    if task.pool is not None and splits is not None:
+    if task.pool is not None and splits is not None and runs.params is not None:
         of_splits = [row // splits.num_seeds for row in range(len(seeds))]
         params = with_one_preparation(runs.params, task.pool, of_splits)
         runs = runs._replace(params=params)

@@ -91,8 +91,9 @@ def classes_of(what: str, train: Labels, test: Labels) -> Classes:
         np.array([place[value] for value in each.values], np.int32)[each.places]
         for each in sets
     ]
-    if all(isinstance(value, int) for value in values):
-        return Classes(tuple(values), tuple(map(str, values)), targets)
+    integers = [value for value in values if isinstance(value, int)]
+    if len(integers) == len(values):
+        return Classes(tuple(integers), tuple(map(str, integers)), targets)
     if len(train.places) < 2 * len(train.values):
         raise ValueError(
             f"{what}: y_train names {len(train.values):,} classes in {len(train.places):,} "

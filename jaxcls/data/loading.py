@@ -89,7 +89,9 @@ def data_folder(name: str, data_dir: str | os.PathLike | None) -> str | None:
 
 
 def load_mnist_or_digits(
-    *, data_dir: str | os.PathLike | None = None, classes: Sequence[int] | None = None
+    *,
+    data_dir: str | os.PathLike | None = None,
+    classes: Sequence[int | str] | None = None,
 ) -> tuple[str, Dataset, Dataset, str | None]:
     """Loads MNIST where it is at hand or can be fetched, else `digits`.
 
