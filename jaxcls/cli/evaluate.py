@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 import jax
 from tyro.conf import Positional, arg
 
+from jaxcls.cli.data import Data, data_digest
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, RegressionFlags
-from jaxcls.cli.job import Data, data_digest, load_data
+from jaxcls.cli.job import load_data
 from jaxcls.cli.number_result import band_lines, number_line
 from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
 from jaxcls.cli.parsing import read_flags

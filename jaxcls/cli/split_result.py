@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxcls.cli.data import Data
 from jaxcls.cli.flags import TrainFlags
-from jaxcls.cli.job import Data
 from jaxcls.cli.number_result import (
     finite_or_none,
     in_unit_scores,

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxcls.batches import Batch
+from jaxcls.cli.data import Data
 from jaxcls.cli.device import describe
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
 from jaxcls.cli.free_memory import memory_for_runs
-from jaxcls.cli.job import Data, Job, load_data, prepare, surroundings
+from jaxcls.cli.job import Job, load_data, prepare, surroundings
 from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.processes import (
     check_agreed,

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from jaxcls.batches import Batch
-from jaxcls.cli.job import Data
+from jaxcls.cli.data import Data
 from jaxcls.cli.table_data import Origin
 from jaxcls.data import Dataset
 from jaxcls.data.preparation import Numeric, Preparation, apply, learn
