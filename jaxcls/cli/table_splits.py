@@ -73,8 +73,10 @@ def pool_of_splits(
     """
     origin, train = data.origin, data.train
     if data.standardization is not None:
-        columns = as_columns(train.features)
-        named = {str(place): Column(each) for place, each in enumerate(columns)}
+        named = {
+            str(place): Column(each)
+            for place, each in enumerate(as_columns(train.features))
+        }
         whole = data.standardization.as_preparation()
         origin = Origin(whole, named, np.arange(len(train.targets)), None, False)
     return None if origin is None else pool_of(origin, rows, num_seeds, train)

@@ -4,6 +4,7 @@ Sums are exact, so that every machine learns the same bits.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -38,8 +39,14 @@ class Standardization(NamedTuple):
         >>> Standardization.of(np.array([[1e9, 5.0], [1e9 + 2, 5.0]]))
         Standardization(mean=array([1.e+09, 5.e+00]), scale=array([ 1., inf]))
         """
-        columns = _numbers(features).T
-        found = [mean_and_scale(np.asarray(each, np.float64)) for each in columns]
+        if features.dtype == np.uint8:  # of which there are 256
+            values = scaled(np.arange(256, dtype=np.uint8)).astype(np.float64)
+            found = [
+                mean_and_scale(values, np.bincount(column, minlength=256))
+                for column in features.T
+            ]
+        else:
+            found = [mean_and_scale(each) for each in as_columns(features)]
         mean, scale = np.array(found, np.float64).T
         if not scale.any():
             raise ValueError(
@@ -94,9 +101,10 @@ class Standardization(NamedTuple):
         return Preparation("", tuple(numeric), ())
 
 
-def as_columns(features: np.ndarray) -> list[np.ndarray]:
+def as_columns(features: np.ndarray) -> Iterator[np.ndarray]:
     """The numbers of each column, [N] float64, before they are standardised."""
-    return [np.array(column, np.float64) for column in _numbers(features).T]
+    for column in _numbers(features).T:
+        yield np.array(column, np.float64)
 
 
 def network_features(
