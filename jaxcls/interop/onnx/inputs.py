@@ -1,0 +1,136 @@
+"""What a graph takes: rows of features, or a table's raw columns, made features inside."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcls.interop.onnx.graph import Graph
+
+
+class Rows(NamedTuple):
+    """Rows [N, D] of one input, `features`.
+
+    Attributes:
+        num_features: D.
+        takes_bytes: whether they are bytes 0 to 255, which the graph divides by 255; else floats
+            as the network takes them.
+    """
+
+    num_features: int
+    takes_bytes: bool
+
+
+class Number(NamedTuple):
+    """A column of numbers, an input [N, 1] of float64 with NaN for what is missing.
+
+    Attributes:
+        name: of the column.
+        mean: is taken off, and stands for what is missing.
+        scale: by which the rest is divided.
+        indicator: whether a feature tells what is missing.
+    """
+
+    name: str
+    mean: float
+    scale: float
+    indicator: bool
+
+
+class Words(NamedTuple):
+    """A column of categories that are words, an input [N, 1] of strings.
+
+    Attributes:
+        name: of the column.
+        places: of each word, the place of its feature; any other word has none.
+        width: how many features there are.
+    """
+
+    name: str
+    places: Mapping[str, int]
+    width: int
+
+
+class Values(NamedTuple):
+    """A column of categories that are numbers, an input [N, 1] of float64, NaN for missing.
+
+    Attributes:
+        name: of the column.
+        values: each has a feature; any other number has none.
+        missing: whether what is missing has a feature, too, behind them.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    missing: bool
+
+
+class Columns(NamedTuple):
+    """A table's columns, whose features stand in this order: numbers, indicators, categories."""
+
+    numbers: tuple[Number, ...]
+    categories: tuple[Words | Values, ...]
+
+
+def features_of(graph: Graph, inputs: Rows | Columns) -> str:
+    """The inputs, and the features [N, D] float32 that they make."""
+    if isinstance(inputs, Columns):
+        return _of_columns(graph, inputs)
+    if not inputs.takes_bytes:
+        told = "as the network was trained on them"
+        return graph.input("features", np.float32, inputs.num_features, told)
+    told = "bytes 0 to 255, an image row by row"
+    given = graph.input("features", np.uint8, inputs.num_features, told)
+    return graph.add("Div", graph.cast(given, np.float32), graph.number(255))
+
+
+def _of_columns(graph: Graph, columns: Columns) -> str:
+    parts = []
+    if columns.numbers:
+        parts += _of_numbers(graph, columns.numbers)
+    for each in columns.categories:
+        kind = _of_words if isinstance(each, Words) else _of_values
+        parts.append(kind(graph, each))
+    return graph.add("Concat", *parts, axis=1)
+
+
+def _of_numbers(graph: Graph, numbers: tuple[Number, ...]) -> list[str]:
+    """Features, and indicators where there are any; standardised in float64, as in training."""
+    told = "a number, NaN where it is missing"
+    given = [graph.input(each.name, np.float64, 1, told) for each in numbers]
+    raw = graph.add("Concat", *given, axis=1)
+    means = graph.constant(np.array([each.mean for each in numbers]), "means")
+    scales = graph.constant(np.array([each.scale for each in numbers]), "scales")
+    known = graph.add("Div", graph.add("Sub", raw, means), scales)
+    missing = graph.add("IsNaN", raw)
+    zero = graph.number(0)
+    parts = [graph.add("Where", missing, zero, graph.cast(known, np.float32))]
+    told_of = np.flatnonzero([each.indicator for each in numbers])
+    if len(told_of):
+        places = graph.constant(told_of.astype(np.int64), "places")
+        of_them = graph.add("Gather", missing, places, axis=1)
+        parts.append(graph.cast(of_them, np.float32))
+    return parts
+
+
+def _of_words(graph: Graph, column: Words) -> str:
+    told = "a category as a word, empty where it is missing"
+    given = graph.input(column.name, np.str_, 1, told)
+    places = graph.add_of_ml(
+        *("LabelEncoder", given),
+        keys_strings=[*column.places],
+        values_int64s=[*column.places.values()],
+        default_int64=-1,
+    )
+    all_of_them = graph.constant(np.arange(column.width)[None], "places")
+    return graph.cast(graph.add("Equal", places, all_of_them), np.float32)
+
+
+def _of_values(graph: Graph, column: Values) -> str:
+    told = "a category as a number, NaN where it is missing"
+    given = graph.input(column.name, np.float64, 1, told)
+    values = graph.constant(np.array([column.values], np.float64), "values")
+    found = graph.add("Equal", given, values)
+    if column.missing:
+        found = graph.add("Concat", found, graph.add("IsNaN", given), axis=1)
+    return graph.cast(found, np.float32)

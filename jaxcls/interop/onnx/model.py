@@ -1,0 +1,114 @@
+"""`to_onnx`: a trained network, or several whose mean it is, as an ONNX model."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcls.config import Config
+from jaxcls.ensembles import check_stacked
+from jaxcls.interop.onnx.graph import Graph
+from jaxcls.interop.onnx.inputs import Columns, Rows, features_of
+from jaxcls.interop.onnx.outputs import Classes, add_classes, logits_of
+from jaxcls.likelihoods import bernoulli, categorical
+from jaxcls.mlp import Params
+
+OPSET = 18  # of onnxruntime 1.14 and later, and torch.onnx's own
+OPSETS = range(13, 24)  # those in which all that is used means one thing
+_LARGEST = 2_000_000_000  # bytes of weights; a file of protobuf ends at 2 GiB
+
+
+def to_onnx(
+    params: Params,
+    config: Config,
+    inputs: Rows | Columns,
+    classes: Classes,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    opset: int = OPSET,
+) -> Any:
+    """A graph from raw inputs to `label` [N] and `probabilities` [N, K], for any N.
+
+    Args:
+        params: as `mlp.init` returns them, or of S networks every leaf [S, ...]: their mean.
+        config: they were trained with; of its own functions none can be written.
+        inputs: rows of features, or a table's columns.
+        classes: what the labels are, and what was calibrated.
+        metadata: texts to keep in the file, beside the classes.
+        opset: of ONNX's own operators.
+
+    Returns:
+        An `onnx.ModelProto`, which onnx's checker has passed.
+
+    Raises:
+        ValueError: what is asked for can't be written; the message says why.
+        ModuleNotFoundError: onnx is not installed.
+
+    >>> from jaxcls import mlp
+    >>> params = mlp.init(jax.random.key(0), (784, 32, 1))
+    >>> config = Config((784, 32, 1), bernoulli)
+    >>> model = to_onnx(params, config, Rows(784, takes_bytes=True), Classes((3, 8)))
+    >>> [each.name for each in model.graph.output]
+    ['label', 'probabilities']
+    """
+    import onnx
+
+    stacked = np.ndim(params["Dense_0"]["bias"]) == 2
+    _check(params, config, opset, stacked)
+    graph = Graph(opset, ("label", "probabilities"))
+    x = features_of(graph, inputs)
+    logits = logits_of(graph, x, params, config.activation)
+    num_networks = len(params["Dense_0"]["bias"]) if stacked else None
+    add_classes(graph, logits, config.likelihood, num_networks, classes)
+    told = {"classes": json.dumps(classes.labels), **(metadata or {})}
+    model = _model(graph, told)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _check(params: Params, config: Config, opset: int, stacked: bool) -> None:
+    if opset not in OPSETS:
+        raise ValueError(
+            f"to_onnx: opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}; {OPSET} is read by "
+            "onnxruntime 1.14 and later."
+        )
+    if callable(config.activation):
+        raise ValueError(
+            "to_onnx: the activation is a function of one's own, which ONNX has no operator for; "
+            "train with one of jaxcls's."
+        )
+    if config.likelihood not in (bernoulli, categorical):
+        raise ValueError(
+            f"to_onnx: the likelihood must be bernoulli or categorical, got {config.likelihood!r}, "
+            "whose activation ONNX has no operator for."
+        )
+    if stacked:
+        check_stacked("to_onnx", params)
+    size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(params))
+    if size > _LARGEST:
+        raise ValueError(
+            f"to_onnx: the weights take {size / 1e9:.1f} GB, and an ONNX file holds "
+            f"{_LARGEST / 1e9:.0f}; train fewer seeds or smaller layers."
+        )
+
+
+def _model(graph: Graph, metadata: Mapping[str, str]) -> Any:
+    from onnx import helper
+
+    import jaxcls
+
+    opsets = [helper.make_opsetid(*each) for each in graph.domains.items()]
+    model = helper.make_model(
+        helper.make_graph(
+            *(graph.nodes, "jaxcls", graph.inputs, graph.outputs, graph.constants)
+        ),
+        opset_imports=opsets,
+        # The oldest that has them, so that old runtimes read it.
+        ir_version=helper.find_min_ir_version_for(opsets),
+        producer_name="jaxcls",
+        producer_version=jaxcls.__version__,
+    )
+    helper.set_model_props(model, dict(metadata))
+    return model

@@ -1,0 +1,154 @@
+"""What a graph gives: the network's logits, and the label and probabilities that they stand for."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxcls.interop.onnx.graph import Graph
+from jaxcls.likelihoods import Likelihood, bernoulli
+from jaxcls.mlp import ActivationName, Params
+
+
+class Classes(NamedTuple):
+    """What the network tells apart.
+
+    Attributes:
+        labels: K integers or K words, which the output `label` is of.
+        temperature: T of probabilities p ** (1 / T), divided by their sum, p being the network's,
+            or the mean of several networks'.
+        threshold: of two classes, the probability from which on the second is the label; None
+            takes the more likely one.
+    """
+
+    labels: tuple[int, ...] | tuple[str, ...]
+    temperature: float = 1.0
+    threshold: float | None = None
+
+
+def logits_of(graph: Graph, x: str, params: Params, activation: ActivationName) -> str:
+    """Logits [N, outputs], or [S, N, outputs] of S networks whose every leaf is [S, ...]."""
+    for index in range(len(params)):
+        if index:
+            x = _activated(graph, x, activation)
+        layer = params[f"Dense_{index}"]
+        bias = np.asarray(layer["bias"])
+        kernel = graph.constant(
+            np.asarray(layer["kernel"]), f"params/Dense_{index}/kernel"
+        )
+        # Of several networks [S, 1, H], so that it is added to each row.
+        rows = bias if bias.ndim == 1 else bias[:, None]
+        product = graph.add("MatMul", x, kernel)
+        x = graph.add(
+            "Add", product, graph.constant(rows, f"params/Dense_{index}/bias")
+        )
+    return x
+
+
+def _activated(graph: Graph, x: str, activation: ActivationName) -> str:
+    if activation == "identity":
+        return x
+    if activation == "silu":
+        return graph.add("Mul", x, graph.add("Sigmoid", x))
+    if activation == "gelu":  # the exact one; its own operator came with opset 20
+        erf = graph.add("Erf", graph.add("Mul", x, graph.number(math.sqrt(0.5))))
+        share = graph.add(
+            "Mul", graph.add("Add", erf, graph.number(1)), graph.number(0.5)
+        )
+        return graph.add("Mul", x, share)
+    names = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
+    return graph.add(names[activation], x)
+
+
+def add_classes(
+    graph: Graph,
+    logits: str,
+    likelihood: Likelihood,
+    num_networks: int | None,
+    classes: Classes,
+) -> None:
+    """The outputs `label` [N] and `probabilities` [N, K].
+
+    Args:
+        graph: to add them to.
+        logits: [N, outputs], or [S, N, outputs] of S networks.
+        likelihood: bernoulli or categorical.
+        num_networks: S, or None of one network alone.
+        classes: what is told apart.
+    """
+    name, is_one = "probabilities", likelihood == bernoulli
+    if classes.temperature == 1:
+        of_each = (
+            _both(graph, logits) if is_one else graph.add("Softmax", logits, axis=-1)
+        )
+        found = _mean(graph, of_each, num_networks)
+        graph.add("Identity", found, name=name)
+    else:
+        found = _log_mean(
+            graph, _log_probabilities(graph, logits, is_one), num_networks
+        )
+        cooler = graph.add("Div", found, graph.number(classes.temperature))
+        graph.add("Softmax", cooler, axis=-1, name=name)
+    # One network's logits tell apart also what rounds to one probability.
+    scores = logits if num_networks is None else found
+    place = _place(
+        graph, name, scores, is_one and num_networks is None, classes.threshold
+    )
+    labels = classes.labels
+    words = [each for each in labels if isinstance(each, str)]
+    kept = graph.constant(words or np.array(labels, np.int64), "labels")
+    graph.add("Gather", kept, place, axis=0, name="label")
+    graph.output("label", np.str_ if words else np.int64, ["N"], "the answer")
+    told = f"of the classes {', '.join(map(str, labels))}"
+    graph.output(name, np.float32, ["N", len(labels)], told)
+
+
+def _place(
+    graph: Graph, probabilities: str, scores: str, is_one: bool, threshold: float | None
+) -> str:
+    """The place [N] of the answer among the classes."""
+    if threshold is None and not is_one:
+        return graph.add("ArgMax", scores, axis=-1, keepdims=0)
+    axis = graph.constant(np.array([1]), "axis")
+    if threshold is None:
+        is_second = graph.add("Greater", scores, graph.number(0))
+    else:
+        second = graph.add("Gather", probabilities, axis, axis=1)
+        # In float64, as a threshold is none of float32's numbers.
+        least = graph.number(threshold, np.float64)
+        is_second = graph.add("GreaterOrEqual", graph.cast(second, np.float64), least)
+    return graph.cast(graph.add("Squeeze", is_second, axis), np.int64)
+
+
+def _both(graph: Graph, logits: str) -> str:
+    """Probabilities [..., N, 2] of one output's logits [..., N, 1]."""
+    second = graph.add("Sigmoid", logits)
+    first = graph.add("Sub", graph.number(1), second)
+    return graph.add("Concat", first, second, axis=-1)
+
+
+def _log_probabilities(graph: Graph, logits: str, is_one: bool) -> str:
+    """Logarithms [..., N, K] of the classes' probabilities."""
+    if not is_one:
+        return graph.add("LogSoftmax", logits, axis=-1)
+    zeros = graph.add("Mul", logits, graph.number(0))
+    return graph.add("LogSoftmax", graph.add("Concat", zeros, logits, axis=-1), axis=-1)
+
+
+def _mean(graph: Graph, of_each: str, num_networks: int | None) -> str:
+    """The mean over networks, if there are several."""
+    if num_networks is None:
+        return of_each
+    total = graph.reduce("ReduceSum", of_each, 0, keepdims=False)
+    return graph.add("Div", total, graph.number(num_networks))
+
+
+def _log_mean(graph: Graph, of_each: str, num_networks: int | None) -> str:
+    """The logarithm of the mean over networks of what `of_each` are the logarithms of."""
+    if num_networks is None:
+        return of_each
+    most = graph.reduce("ReduceMax", of_each, 0, keepdims=True)
+    shares = graph.add("Exp", graph.add("Sub", of_each, most))
+    log_share = graph.add("Log", _mean(graph, shares, num_networks))
+    axis = graph.constant(np.array([0]), "axis")
+    return graph.add("Add", graph.add("Squeeze", most, axis), log_share)
