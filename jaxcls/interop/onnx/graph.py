@@ -44,16 +44,12 @@ class Graph:
         """Says that a value is an output."""
         self.outputs.append(_value(name, dtype, shape, told))
 
-    def constant(self, array: np.ndarray | Sequence[str], name: str) -> str:
-        """Numbers or words that are kept in the file."""
-        from onnx import TensorProto, helper, numpy_helper
+    def constant(self, array: np.ndarray, name: str) -> str:
+        """Numbers or words (objects that are `str`) that are kept in the file."""
+        from onnx import numpy_helper
 
         name = self._unique(name)
-        if isinstance(array, np.ndarray):
-            kept = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        else:
-            words = [each.encode() for each in array]
-            kept = helper.make_tensor(name, TensorProto.STRING, [len(words)], words)
+        kept = numpy_helper.from_array(np.ascontiguousarray(array), name)
         self.constants.append(kept)
         return name
 

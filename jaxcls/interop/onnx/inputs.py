@@ -88,9 +88,10 @@ def _of_columns(graph: Graph, columns: Columns) -> str:
     parts = []
     if columns.numbers:
         parts += _of_numbers(graph, columns.numbers)
-    for each in columns.categories:
-        kind = _of_words if isinstance(each, Words) else _of_values
-        parts.append(kind(graph, each))
+    parts += [
+        _of_words(graph, each) if isinstance(each, Words) else _of_values(graph, each)
+        for each in columns.categories
+    ]
     return graph.add("Concat", *parts, axis=1)
 
 

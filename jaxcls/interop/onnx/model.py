@@ -13,7 +13,7 @@ from jaxcls.interop.onnx.graph import Graph
 from jaxcls.interop.onnx.inputs import Columns, Rows, features_of
 from jaxcls.interop.onnx.outputs import Classes, add_classes, logits_of
 from jaxcls.likelihoods import bernoulli, categorical
-from jaxcls.mlp import Params
+from jaxcls.mlp import ActivationName, Params
 
 OPSET = 18  # of onnxruntime 1.14 and later, and torch.onnx's own
 OPSETS = range(13, 24)  # those in which all that is used means one thing
@@ -56,10 +56,10 @@ def to_onnx(
     import onnx
 
     stacked = np.ndim(params["Dense_0"]["bias"]) == 2
-    _check(params, config, opset, stacked)
+    activation = _check(params, config, opset, stacked)
     graph = Graph(opset, ("label", "probabilities"))
     x = features_of(graph, inputs)
-    logits = logits_of(graph, x, params, config.activation)
+    logits = logits_of(graph, x, params, activation)
     num_networks = len(params["Dense_0"]["bias"]) if stacked else None
     add_classes(graph, logits, config.likelihood, num_networks, classes)
     told = {"classes": json.dumps(classes.labels), **(metadata or {})}
@@ -68,7 +68,8 @@ def to_onnx(
     return model
 
 
-def _check(params: Params, config: Config, opset: int, stacked: bool) -> None:
+def _check(params: Params, config: Config, opset: int, stacked: bool) -> ActivationName:
+    """Raises unless a graph can hold all this; returns the name of the activation."""
     if opset not in OPSETS:
         raise ValueError(
             f"to_onnx: opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}; {OPSET} is read by "
@@ -92,6 +93,7 @@ def _check(params: Params, config: Config, opset: int, stacked: bool) -> None:
             f"to_onnx: the weights take {size / 1e9:.1f} GB, and an ONNX file holds "
             f"{_LARGEST / 1e9:.0f}; train fewer seeds or smaller layers."
         )
+    return config.activation
 
 
 def _model(graph: Graph, metadata: Mapping[str, str]) -> Any:

@@ -95,8 +95,8 @@ def add_classes(
         graph, name, scores, is_one and num_networks is None, classes.threshold
     )
     labels = classes.labels
-    words = [each for each in labels if isinstance(each, str)]
-    kept = graph.constant(words or np.array(labels, np.int64), "labels")
+    words = isinstance(labels[0], str)
+    kept = graph.constant(np.array(labels, object if words else np.int64), "labels")
     graph.add("Gather", kept, place, axis=0, name="label")
     graph.output("label", np.str_ if words else np.int64, ["N"], "the answer")
     told = f"of the classes {', '.join(map(str, labels))}"

@@ -1,0 +1,221 @@
+"""interop.onnx: graphs beside jaxcls's own numbers, and what they are called."""
+
+import json
+
+import jax
+import numpy as np
+import onnx
+import onnxruntime
+import oracle
+import own
+import pytest
+
+from jaxcls import Config, bernoulli, categorical, ensembles, mlp
+from jaxcls.interop.onnx import Classes, Columns, Number, Rows, Values, Words, to_onnx
+from jaxcls.interop.onnx import model as models
+from jaxcls.likelihoods import class_probabilities
+
+X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+BOTH = {bernoulli: Classes((3, 8)), categorical: Classes(("ash", "beech", "cedar"))}
+
+
+def networks(likelihood, count, activation="relu", scale=3.0):
+    """Params of networks that are sure of some rows, and their config."""
+    config = Config(
+        (6, 5, 4, likelihood.num_outputs(3)), likelihood, activation=activation
+    )
+    found = [
+        mlp.init(key, config.layer_sizes)
+        for key in jax.random.split(jax.random.key(0), count)
+    ]
+    stacked = jax.tree.map(lambda leaf: scale * leaf, ensembles.stack(found))
+    return jax.tree.map(np.asarray, stacked), config
+
+
+def members(params):
+    count = len(params["Dense_0"]["bias"])
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(count)]
+
+
+def first(params):
+    return members(params)[0]
+
+
+def ran(model, **given):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    label, probabilities = session.run(None, given)
+    return label, probabilities
+
+
+def exported(params, config, classes=None, **more):
+    return to_onnx(
+        params, config, Rows(6, False), classes or BOTH[config.likelihood], **more
+    )
+
+
+@pytest.mark.parametrize("activation", mlp.ACTIVATIONS)
+@pytest.mark.parametrize("likelihood", BOTH, ids=lambda each: each.name)
+def test_each_activation_and_their_mean(likelihood, activation):
+    params, config = networks(likelihood, 3, activation)
+    logits = mlp.apply(first(params), X, activation=activation)
+    labels = np.array(BOTH[likelihood].labels)
+
+    label, got = ran(exported(first(params), config), features=X)
+    want = class_probabilities(logits, likelihood)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(label, labels[likelihood.predict(logits)])
+
+    label, got = ran(exported(params, config), features=X)
+    want = ensembles.probabilities(params, X, likelihood, activation)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(label, labels[want.argmax(axis=1)])
+    assert len({*label.tolist()}) > 1
+
+
+@pytest.mark.parametrize("num_networks", [1, 3])
+@pytest.mark.parametrize("likelihood", BOTH, ids=lambda each: each.name)
+def test_temperature_in_float64(likelihood, num_networks):
+    params, config = networks(likelihood, num_networks, scale=12.0)
+    logs = []
+    for member in members(params):
+        z = oracle.forward(oracle.to_float64(member), X)[0]
+        z = np.hstack([0 * z, z]) if likelihood is bernoulli else z
+        logs.append(oracle.log_softmax(z))
+    mean = np.logaddexp.reduce(logs) - np.log(num_networks)
+    # Float32 takes 1 less such a number for 1; at such a temperature it counts.
+    assert mean.min() < -17
+    want = np.exp(oracle.log_softmax(mean / 30))
+    given = params if num_networks > 1 else members(params)[0]
+    classes = BOTH[likelihood]._replace(temperature=30.0)
+    label, got = ran(exported(given, config, classes), features=X)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(label, np.array(classes.labels)[want.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("num_networks", [1, 3])
+def test_threshold(num_networks):
+    params, config = networks(bernoulli, 3)
+    params = params if num_networks > 1 else first(params)
+    _, p = ran(exported(params, config), features=X)
+    # One of the probabilities itself, from which on the second class is the answer.
+    for threshold in (float(np.sort(p[:, 1])[10]), 0.1, 1.0):
+        classes = Classes((3, 8), threshold=threshold)
+        label, got = ran(exported(params, config, classes), features=X)
+        np.testing.assert_array_equal(got, p)
+        np.testing.assert_array_equal(label == 8, np.float64(p[:, 1]) >= threshold)
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18, 20, 23])
+def test_opsets_from_the_oldest_to_the_newest(opset):
+    params, config = networks(bernoulli, 2)
+    classes = Classes((0, 1), temperature=2.0, threshold=0.3)
+    model = exported(params, config, classes, opset=opset)
+    onnx.checker.check_model(model, full_check=True)
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", opset)]
+    label, got = ran(model, features=X)
+    p = np.asarray(ensembles.probabilities(params, X, bernoulli)) ** 0.5
+    np.testing.assert_allclose(got, p / p.sum(axis=1, keepdims=True), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(label, got[:, 1] >= 0.3)
+
+
+def test_bytes_are_divided_and_a_batch_is_free():
+    config = Config((784, 5, 1), bernoulli)
+    params = mlp.init(jax.random.key(0), config.layer_sizes)
+    model = to_onnx(params, config, Rows(784, True), BOTH[bernoulli])
+    for count in (1, 7):
+        x = np.random.default_rng(count).integers(0, 256, (count, 784), np.uint8)
+        logits = mlp.apply(params, x / np.float32(255))
+        _, got = ran(model, features=x)
+        want = class_probabilities(logits, bernoulli)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
+def test_names_types_shapes_and_metadata():
+    params, config = networks(categorical, 1)
+    model = exported(first(params), config, metadata={"source": "a test"})
+    assert model.producer_name == "jaxcls" and model.ir_version == 8
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    assert [(each.name, each.type, each.shape) for each in session.get_inputs()] == [
+        ("features", "tensor(float)", ["N", 6])
+    ]
+    assert [(each.name, each.type, each.shape) for each in session.get_outputs()] == [
+        ("label", "tensor(string)", ["N"]),
+        ("probabilities", "tensor(float)", ["N", 3]),
+    ]
+    kept = session.get_modelmeta().custom_metadata_map
+    assert json.loads(kept["classes"]) == ["ash", "beech", "cedar"]
+    assert kept["source"] == "a test"
+    names = [each.name for each in model.graph.initializer]
+    assert "params/Dense_0/kernel" in names
+    assert all(each.name for each in model.graph.node)
+
+
+def test_columns_whatever_they_are_called():
+    columns = Columns(
+        (
+            Number("label", 2007.123, 0.01, True),
+            Number("probabilities", 0.0, 2.0, False),
+        ),
+        (
+            Words("label_", {"clay": 0, "peat, wet": 1, "": 2}, 3),
+            Values("größe 1", (2.5, 7.0), True),
+        ),
+    )
+    config = Config((9, 2), categorical)
+    rows = 10.0 * np.eye(9, 2, dtype=np.float32)
+    params = {"Dense_0": {"kernel": rows, "bias": np.zeros(2, np.float32)}}
+    model = to_onnx(params, config, columns, Classes((0, 1)))
+    names = [each.name for each in model.graph.input]
+    assert names == ["label_", "probabilities_", "label__", "größe 1"]
+    # Which features they make, seen by one output for each.
+    params = {
+        "Dense_0": {
+            "kernel": np.eye(9, dtype=np.float32),
+            "bias": np.zeros(9, np.float32),
+        }
+    }
+    config = Config((9, 9), categorical)
+    model = to_onnx(params, config, columns, Classes(tuple(range(9))))
+    nan = np.nan
+    columns = (
+        [2007.133, nan, 2007.123],
+        [nan, 4.0, -1.0],
+        ["clay", "", "marl"],
+        [7.0, nan, 3.0],
+    )
+    given = {
+        name: np.array(column, object if isinstance(column[0], str) else float)[:, None]
+        for name, column in zip(names, columns, strict=True)
+    }
+    want = np.array(
+        [
+            [1, 0, 0, 1, 0, 0, 0, 1, 0],
+            [0, 2, 1, 0, 0, 1, 0, 0, 1],
+            [0, -0.5, 0, 0, 0, 0, 0, 0, 0],
+        ]
+    )
+    _, got = ran(model, **given)
+    want = np.exp(want) / np.exp(want).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
+def test_what_no_graph_can_hold_is_refused(monkeypatch):
+    params, config = networks(bernoulli, 1)
+    one = first(params)
+    for opset in (12, 24):
+        with pytest.raises(
+            ValueError, match=f"opset must be 13 to 23, got {opset}; 18 is"
+        ):
+            exported(one, config, opset=opset)
+    with pytest.raises(ValueError, match="activation is a function of one's own"):
+        exported(one, Config((6, 5, 4, 1), bernoulli, activation=own.leaky))
+    with pytest.raises(
+        ValueError, match=r"likelihood must be .* got Likelihood\('focal'\)"
+    ):
+        exported(one, Config((6, 5, 4, 1), own.focal), BOTH[bernoulli])
+    monkeypatch.setattr(models, "_LARGEST", 100)
+    with pytest.raises(
+        ValueError, match=r"the weights take 0\.0 GB, and an ONNX file holds"
+    ):
+        exported(one, config)
