@@ -83,14 +83,17 @@ def test_temperature_in_float64(likelihood, num_networks):
         z = np.hstack([0 * z, z]) if likelihood is bernoulli else z
         logs.append(oracle.log_softmax(z))
     mean = np.logaddexp.reduce(logs) - np.log(num_networks)
-    # Float32 takes 1 less such a number for 1; at such a temperature it counts.
-    assert mean.min() < -17
+    # A probability as small as this counts at such a temperature.
+    assert mean.min() < -13
     want = np.exp(oracle.log_softmax(mean / 30))
     given = params if num_networks > 1 else members(params)[0]
     classes = BOTH[likelihood]._replace(temperature=30.0)
     label, got = ran(exported(given, config, classes), features=X)
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(label, np.array(classes.labels)[want.argmax(axis=1)])
+    best = np.sort(want, axis=1)
+    clear = best[:, -1] - best[:, -2] > 1e-6
+    labels = np.array(classes.labels)[want.argmax(axis=1)]
+    np.testing.assert_array_equal(label[clear], labels[clear])
 
 
 @pytest.mark.parametrize("num_networks", [1, 3])
