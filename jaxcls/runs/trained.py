@@ -14,13 +14,16 @@ from jax.typing import ArrayLike
 
 from jaxcls import ensembles, mlp
 from jaxcls.batches import scaled
+from jaxcls.calibration import tempered
 from jaxcls.checks import check_finite
 from jaxcls.config import Config
+from jaxcls.conformal import Conformal, prediction_sets
 from jaxcls.data.preparation import Preparation
 from jaxcls.ensembles import Uncertainty
 from jaxcls.jitting import jitted
 from jaxcls.likelihoods import (
     Likelihood,
+    class_log_probabilities,
     class_probabilities,
     log_odds,
 )
@@ -56,6 +59,11 @@ class Run:
         source: the file that they come from.
         record: the content of `config.json`.
         preparation: what makes features of a table's rows, of a run that was trained on one.
+        temperature: T of probabilities p ** (1 / T), divided by their sum, where p are the
+            network's, or the mean of the ensemble's; 1 leaves them as they are.
+        threshold: of two classes, the probability from which on the second is the answer; None
+            answers with the more likely one.
+        conformal: which classes a set of `predict_sets` holds; None of a run without.
     """
 
     config: Config
@@ -72,6 +80,9 @@ class Run:
     source: Path
     record: dict
     preparation: Preparation | None = None
+    temperature: float = 1.0
+    threshold: float | None = None
+    conformal: Conformal | None = None
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.config.layer_sizes))
@@ -94,6 +105,12 @@ class Run:
             ValueError: the shape, the type or a value is not what the run was trained on, or
                 the network's numbers are beyond float32.
         """
+        if self.temperature == 1:
+            return self._uncalibrated(features)
+        return np.exp(self.predict_log_proba(features)).astype(np.float32)
+
+    def _uncalibrated(self, features: Features) -> np.ndarray:
+        """Probabilities [N, K] without the temperature."""
         one = self.seeds is None
         found = self._in_chunks(
             _probabilities if one else ensembles.probabilities, features
@@ -102,26 +119,59 @@ class Run:
             raise ValueError(_NOT_FINITE)
         return found
 
+    def predict_log_proba(self, features: Features) -> np.ndarray:
+        """Logarithms [N, K] of the probabilities in float64, which tell apart what `predict_proba`
+        rounds to 0 or 1; see there."""
+        one = self.seeds is None
+        found = self._in_chunks(
+            _log_probabilities if one else ensembles.log_probabilities, features
+        )
+        if np.isnan(found).any():
+            raise ValueError(_NOT_FINITE)
+        return tempered(found, self.temperature)
+
     def predict(self, features: Features) -> np.ndarray:
-        """The most likely label [N] of each example, one of `labels`; see `predict_proba`."""
-        if self.seeds is None:
+        """The most likely label [N] of each example, one of `labels`, or of two classes what the
+        threshold says; see `predict_proba`."""
+        if self.threshold is not None:
+            second = np.float64(self.predict_proba(features)[:, 1])
+            places = (second >= self.threshold).astype(int)
+        elif self.seeds is None:
             places = self._in_chunks(_predictions, features)
             if places.min() < 0:
                 raise ValueError(_NOT_FINITE)
         else:
-            places = self.predict_proba(features).argmax(axis=1)
+            # The temperature changes no order, but may round two to one.
+            places = self._uncalibrated(features).argmax(axis=1)
         return np.asarray(self.labels)[places]
+
+    def predict_sets(self, features: Features) -> np.ndarray:
+        """For each example the set of classes, bool [N, K], that holds the right one as often as
+        `conformal` says; see `jaxcls.conformal` and `predict_proba`.
+
+        They are of the probabilities without the temperature, which was fitted on the examples
+        that tell how large a set must be.
+
+        Raises:
+            ValueError: the run was trained without, or as of `predict_proba`.
+        """
+        if self.conformal is None:
+            raise ValueError(
+                f"{self.source}: the run keeps no sets; train it with --conformal 0.1."
+            )
+        return prediction_sets(self._uncalibrated(features), self.conformal.least)
 
     def log_odds(self, features: Features) -> np.ndarray:
         """log(P(1) / P(0)) [N] of two classes, which orders also what `predict_proba` rounds to
         0 or 1; see there."""
-        return self._in_chunks(
+        found = self._in_chunks(
             _log_odds if self.seeds is None else _log_odds_of_mean, features
         )
+        return found if self.temperature == 1 else found / self.temperature
 
     def uncertainty(self, features: Features) -> Uncertainty:
         """How unsure each prediction is, leaves [N] in nats, and how much of that is the
-        networks' disagreement (0 for one alone); see `predict_proba`."""
+        networks' disagreement (0 for one alone), without the temperature; see `predict_proba`."""
         params = self.params
         if self.seeds is None:
             params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
@@ -129,11 +179,15 @@ class Run:
         return one._in_chunks(ensembles.uncertainty, features)
 
     def members(self) -> list[Self]:
-        """The networks of an ensemble, each alone."""
+        """The networks of an ensemble, each alone, as it was trained: the ensemble's temperature
+        and what else was learned of its predictions are not theirs."""
         return [
             dataclasses.replace(
                 self,
                 seeds=None,
+                temperature=1.0,
+                threshold=None,
+                conformal=None,
                 params=jax.tree.map(lambda leaf, i=i: leaf[i], self.params),
             )
             for i in range(len(self.seeds or ()))
@@ -235,6 +289,14 @@ def _probabilities(
 ) -> jax.Array:
     logits = mlp.apply(params, features, activation=activation)
     return class_probabilities(logits, likelihood)
+
+
+@_of_network
+def _log_probabilities(
+    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
+) -> jax.Array:
+    logits = mlp.apply(params, features, activation=activation)
+    return class_log_probabilities(logits, likelihood)
 
 
 @_of_network
