@@ -124,7 +124,7 @@ def onnx_model(trained: Run, opset: int = onnx.OPSET) -> Any:
             trained.params,
             trained.config,
             _inputs(trained),
-            onnx.Classes(_labels(trained)),
+            onnx.Classes(_labels(trained), trained.temperature, trained.threshold),
             metadata=_metadata(trained),
             opset=opset,
         )
@@ -180,7 +180,13 @@ def _write_torch(path: Path, trained: Run) -> list[str]:
         trained.class_names,
         _taken(trained),
         num_networks=None if trained.seeds is None else len(trained.seeds),
+        temperature=trained.temperature,
     )
+    if trained.threshold is not None:
+        lines.append(
+            f"# The answer is {trained.class_names[1]} where its probability is at least "
+            f"{trained.threshold!r}."
+        )
     arrays = {}
     for place, each in enumerate(trained.members()):
         first = "" if trained.seeds is None else f"{place}."

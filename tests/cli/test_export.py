@@ -1,43 +1,46 @@
 """scripts/export.py: what runs where neither jax nor jaxcls is, and one sentence for mistakes."""
 
+import dataclasses
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import onnx
 import own
 import pytest
+from safetensors.numpy import load_file
 
 import jaxcls
-from jaxcls import Config, Hyperparams, bernoulli, mlp
+from jaxcls import Config, bernoulli, categorical, ensembles, mlp
 from jaxcls.cli import main
 from jaxcls.cli.export import onnx_model
 from jaxcls.runs import save_run
 
-SHORT = ("--no-plots", "--epochs", "20", "--hidden", "8", "--learning-rate", "0.05")
-DIGITS = ("--dataset", "digits", *SHORT)
-TRAINED = {
-    "binary": (main.train_binary, *DIGITS, "--classes", "3", "8"),
-    "multiclass": (main.train_multiclass, *DIGITS, "--classes", "0", "1", "7"),
-    "ensemble": (
-        main.train_multiclass,
-        *DIGITS,
-        "--classes",
-        "4",
-        "9",
-        "2",
-        "--seeds",
-        "3",
+TABLE = (
+    *(
+        "--dataset",
+        "trees.csv",
+        "--target",
+        "sort",
+        "--categorical",
+        "ring",
+        "--drop",
+        "note",
     ),
-    "two": (main.train_binary, *DIGITS, "--classes", "5", "6", "--seeds", "2"),
-    "table": (
-        *(main.train_multiclass, "--dataset", "trees.csv", "--target", "sort", *SHORT),
-        *("--categorical", "ring", "--drop", "note"),
-    ),
+    *("--epochs", "20", "--hidden", "8", "--learning-rate", "0.05", "--no-plots"),
+)
+# Of digits: their classes, how many networks, and what was calibrated.
+DIGITS = {
+    "binary": ((3, 8), 1, {}),
+    "multiclass": ((0, 1, 7), 1, {"temperature": 1.7}),
+    "ensemble": ((4, 9, 2), 3, {}),
+    "two": ((5, 6), 2, {"temperature": 0.6, "threshold": 0.37}),
 }
-TABLES = {"table": "more.csv"}
 
 
 def lines_of(num_rows, seed):
@@ -62,6 +65,19 @@ def lines_of(num_rows, seed):
 def folder(tmp_path_factory):
     """Runs, what they were exported to, and what they say of test data."""
     folder = tmp_path_factory.mktemp("exported")
+    for name, (classes, count, calibrated) in DIGITS.items():
+        train, test = jaxcls.data.load("digits", classes=classes)
+        likelihood = bernoulli if len(classes) == 2 else categorical
+        config = Config((784, 8, likelihood.num_outputs(len(classes))), likelihood)
+        nets = [
+            mlp.init(jax.random.key(seed), config.layer_sizes) for seed in range(count)
+        ]
+        params = jax.tree.map(lambda leaf: 4 * leaf, ensembles.stack(nets))
+        seeds = range(count)
+        if count == 1:
+            params, seeds = jax.tree.map(lambda leaf: leaf[0], params), None
+        save_run(folder / name, params, config, train=train, seeds=seeds)
+        export(folder, name, test.features, calibrated)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         Path("trees.csv").write_text("\n".join(lines_of(90, 0)))
@@ -69,21 +85,22 @@ def folder(tmp_path_factory):
             "1999.5,,marl,,3,,strange,ash"  # unknown, and missing as in no training row
         )
         Path("more.csv").write_text("\n".join([*lines_of(60, 1), strange]))
-        for name, (script, *argv) in TRAINED.items():
-            assert script([*argv, "--output-dir", name]) == 0
-            assert main.export([name]) == 0
-            run = jaxcls.load_run(name)
-            arrays = {}
-            features = TABLES.get(name)
-            if features is None:
-                data = jaxcls.data.load("digits", classes=run.labels)[1]
-                features = arrays["features"] = data.features
-            arrays |= {
-                "label": run.predict(features),
-                "probabilities": run.predict_proba(features),
-            }
-            np.savez(f"{name}.npz", **arrays, class_names=run.class_names)
+        assert main.train_multiclass([*TABLE, "--output-dir", "table"]) == 0
+    export(folder, "table", folder / "more.csv", {})
     return folder
+
+
+def export(folder, name, features, calibrated):
+    """The graph of a run, and what the run itself says of features."""
+    run = dataclasses.replace(jaxcls.load_run(folder / name), **calibrated)
+    (folder / f"{name}.onnx").write_bytes(onnx_model(run).SerializeToString())
+    kept = {
+        "label": run.predict(features),
+        "probabilities": run.predict_proba(features),
+    }
+    if not isinstance(features, Path):
+        kept["features"] = features
+    np.savez(folder / f"{name}.npz", **kept, class_names=run.class_names)
 
 
 # What a user of onnxruntime writes; it stands where nothing of jaxcls can be imported.
@@ -121,8 +138,9 @@ for name in sys.argv[1:]:
     want = kept["label"]
     if label.dtype == object:
         want = kept["class_names"][want]
+    assert label.ndim == 1
     assert (label == want).all(), name
-    assert len(set(label.tolist())) == probabilities.shape[1], name
+    assert len(set(label.tolist())) > 1, name
     print(name, len(label))
 for name in ("jax", "jaxcls"):
     try:
@@ -136,11 +154,126 @@ assert not {"jax", "jaxlib", "jaxcls"} & {*sys.modules}
 
 def test_onnxruntime_gives_the_same_without_jax_and_jaxcls(folder):
     done = subprocess.run(
-        [sys.executable, "-I", "-W", "error", "-c", ALONE, *TRAINED],
+        [sys.executable, "-I", "-W", "error", "-c", ALONE, *DIGITS, "table"],
         cwd=folder,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines())
-    assert [*counts] == [*TRAINED] and counts["table"] == "61"
+    assert [*counts] == [*DIGITS, "table"] and counts["table"] == "61"
+
+
+def exported(*argv, code=0):
+    assert main.export([*map(str, argv)]) == code
+
+
+def test_the_command_writes_and_tells_what_goes_in_and_comes_out(
+    folder, tmp_path, capsys
+):
+    path = tmp_path / "own.onnx"
+    exported(folder / "table", "--output", path)
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert told.out.splitlines()[0].startswith(
+        f"{path}: ONNX, opset 18, ai.onnx.ml 2, "
+    )
+    assert told.out.splitlines()[1:] == [
+        "in  height: float64 [N, 1], a number, NaN where it is missing",
+        "in  größe 1: float64 [N, 1], a number, NaN where it is missing",
+        "in  age: float64 [N, 1], a number, NaN where it is missing",
+        "in  soil: string [N, 1], a category as a word, empty where it is missing",
+        "in  wet: string [N, 1], a category as a word, empty where it is missing",
+        "in  ring: float64 [N, 1], a category as a number, NaN where it is missing",
+        "out label: string [N], the answer",
+        "out probabilities: float32 [N, 3], of the classes ash, beech, cedar",
+    ]
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    kept = {each.key: each.value for each in model.metadata_props}
+    metrics = json.loads((folder / "table" / "metrics.json").read_text())
+    assert kept == {
+        "classes": '["ash", "beech", "cedar"]',
+        "source": f"jaxcls {jaxcls.__version__}, the run table",
+        "dataset": "trees.csv",
+        "data_sha256": metrics["config"]["data_sha256"],
+        "weights_sha256": metrics["sha256_of"]["model.safetensors"],
+    }
+    # By default it lies beside the run, and is the same file.
+    exported(shutil.copytree(folder / "table", tmp_path / "table"))
+    assert (tmp_path / "table.onnx").read_bytes() == path.read_bytes()
+
+
+def test_mistakes_are_one_sentence(folder, tmp_path, capsys, monkeypatch):
+    exists, run = tmp_path / "there", folder / "binary"
+    exists.write_text("")
+    nowhere = tmp_path / "no" / "x"
+
+    def says(sentence, *argv):
+        exported(*argv, code=2)
+        told = capsys.readouterr()
+        assert (told.out, told.err) == ("", f"export.py: {sentence}\n")
+
+    says(
+        f"{exists}: is there already; name another --output, or remove it.",
+        run,
+        "--output",
+        exists,
+    )
+    says(
+        f"{nowhere}: there is no folder {nowhere.parent}; make it, or name another --output.",
+        *(run, "--output", nowhere),
+    )
+    says(
+        "to_onnx: opset must be 13 to 23, got 9; 18 is read by onnxruntime 1.14 and later.",
+        *(run, "--opset", 9, "--output", tmp_path / "x"),
+    )
+    says(
+        "--opset: is of ONNX alone; leave it out with --format torch.",
+        *(run, "--opset", 18, "--format", "torch"),
+    )
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    says(
+        "the package onnx is not installed, which writes ONNX; install it by pip install "
+        "'jaxcls[export]', or by pip install onnx.",
+        *(run, "--output", tmp_path / "x"),
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["there"]
+
+
+def test_runs_that_can_not_be_exported_are_refused(folder, tmp_path, capsys):
+    params = mlp.init(jax.random.key(0), (4, 3, 1))
+    for name, config in (
+        ("activation 'leaky'", Config((4, 3, 1), bernoulli, activation=own.leaky)),
+        ("likelihood 'focal'", Config((4, 3, 1), own.focal)),
+    ):
+        save_run(tmp_path / "own", params, config, overwrite=True)
+        for form in ("onnx", "torch"):
+            exported(tmp_path / "own", "--format", form, code=2)
+            assert capsys.readouterr().err == (
+                f"export.py: {tmp_path / 'own'}: its {name} is a function of one's own, which no "
+                "other library has; train with one of jaxcls's to export it.\n"
+            )
+    exported(tmp_path / "none", code=2)
+    assert re.fullmatch(r"export.py: .*none.*\n", capsys.readouterr().err)
+    started = shutil.copytree(folder / "table", tmp_path / "started")
+    (started / "metrics.json").unlink()
+    exported(started, code=2)
+    assert capsys.readouterr().err == (
+        f"export.py: {started}: the run is not finished; --resume it to its end first.\n"
+    )
+
+
+def test_for_pytorch_weights_and_the_lines_that_load_them(folder, tmp_path, capsys):
+    # tests/interop/test_with_pytorch.py runs the lines.
+    path = tmp_path / "two.safetensors"
+    exported(folder / "two", "--format", "torch", "--output", path)
+    told = capsys.readouterr().out
+    assert told.startswith("import torch\n") and len(told.splitlines()) <= 14
+    arrays = load_file(path)
+    assert [*arrays] == [
+        f"{net}.{name}"
+        for net in range(2)
+        for name in ("0.bias", "0.weight", "2.bias", "2.weight")
+    ]
+    assert arrays["0.0.weight"].shape == (8, 784)

@@ -1,5 +1,6 @@
 """jaxcls beside PyTorch itself: the same weights, logits and, step by step, the same losses."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -13,11 +14,16 @@ from jaxcls import (
     bernoulli,
     categorical,
     data,
+    ensembles,
     fit,
     init_state,
+    load_run,
     mlp,
 )
+from jaxcls.cli import main
 from jaxcls.interop import pytorch
+from jaxcls.interop.torch_code import loading_code
+from jaxcls.runs import save_run
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
@@ -178,3 +184,46 @@ def check_losses(
     state = init_state(KEYS, config, pytorch.init(seed, sizes))
     _, history = fit(KEYS, config, Hyperparams(), train, state=state)
     np.testing.assert_allclose(history.loss, want, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "likelihood, count, activation",
+    [
+        (bernoulli, 1, "relu"),
+        (bernoulli, 3, "tanh"),
+        (categorical, 1, "logistic"),
+        (categorical, 3, "gelu"),
+        (bernoulli, 1, "silu"),
+        (categorical, 1, "identity"),
+    ],
+    ids=lambda each: getattr(each, "name", None),
+)
+def test_the_lines_of_an_export_load_it(
+    likelihood, count, activation, tmp_path, capsys
+):
+    sizes = (7, 5, 4, likelihood.num_outputs(3))
+    config = Config(sizes, likelihood, activation=activation)
+    nets = [pytorch.init(seed, sizes) for seed in range(count)]
+    params, seeds = (
+        (nets[0], None) if count == 1 else (ensembles.stack(nets), [4, 5, 6])
+    )
+    save_run(tmp_path / "run", params, config, seeds=seeds)
+    path = tmp_path / "it's.safetensors"
+    argv = ("--format", "torch", "--output", str(path))
+    assert main.export([str(tmp_path / "run"), *argv]) == 0
+    x = np.random.default_rng(0).uniform(-3, 3, (9, 7)).astype(np.float32)
+    names: dict = {}
+    exec(capsys.readouterr().out, names)
+    got = names["probabilities"](torch.tensor(x)).numpy()
+    run = load_run(tmp_path / "run")
+    np.testing.assert_allclose(got, run.predict_proba(x), rtol=0, atol=1e-6)
+
+    code = loading_code(
+        *(str(path), config, run.class_names, "of a test"),
+        num_networks=None if count == 1 else count,
+        temperature=2.5,
+    )
+    exec("\n".join(code), names)
+    got = names["probabilities"](torch.tensor(x)).numpy()
+    want = dataclasses.replace(run, temperature=2.5).predict_proba(x)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
