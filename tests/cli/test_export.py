@@ -11,7 +11,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import onnx
+import onnxruntime
 import own
+import pandas
 import pytest
 from safetensors.numpy import load_file
 
@@ -162,6 +164,25 @@ def test_onnxruntime_gives_the_same_without_jax_and_jaxcls(folder):
     assert done.returncode == 0, done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines())
     assert [*counts] == [*DIGITS, "table"] and counts["table"] == "61"
+
+
+def test_pandas_feeds_a_graph(folder):
+    # As jaxcls/runs/README.md says it.
+    session = onnxruntime.InferenceSession(folder / "table.onnx")
+    table = pandas.read_csv(folder / "more.csv", skipinitialspace=True)
+    table["soil"] = table["soil"].str.strip()
+    given = {}
+    for each in session.get_inputs():
+        column = table[[each.name]]
+        is_word = each.type == "tensor(string)"
+        given[each.name] = (
+            column.fillna("").astype(str).to_numpy(object)
+            if is_word
+            else column.to_numpy(float)
+        )
+    _, got = session.run(None, given)
+    want = np.load(folder / "table.npz")["probabilities"]
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
 
 
 def exported(*argv, code=0):
