@@ -54,10 +54,10 @@ class Moments(NamedTuple):
         between: standard deviation of the members' means, which divides by S.
     """
 
-    mean: Array
-    std: Array
-    within: Array
-    between: Array
+    mean: Array | np.ndarray
+    std: Array | np.ndarray
+    within: Array | np.ndarray
+    between: Array | np.ndarray
 
 
 def stack(members: Sequence[Params]) -> Params:

@@ -9,15 +9,17 @@ import jax
 from tyro.conf import Positional, arg
 
 from jaxcls.cli.device import choose_device
-from jaxcls.cli.flags import BinaryFlags, MulticlassFlags
+from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, RegressionFlags
 from jaxcls.cli.job import Data, data_digest, load_data
+from jaxcls.cli.number_result import band_lines, number_line
+from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.screen import ensemble_lines, hand_out, printable
 from jaxcls.data.table_files import is_table
 from jaxcls.runs import Run, ensemble_scores, load_run, score
 from jaxcls.runs.saving import SCRIPT
 
-_KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags)}
+_KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags, RegressionFlags)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +63,17 @@ def run(flags: EvaluateFlags) -> None:
     if flags.json:
         about = {"run": str(flags.run), "model": str(trained.source)}
         about |= {"epoch": trained.epoch, "class_names": trained.class_names}
+        if trained.target is not None:
+            about |= {"target": trained.target._asdict()}
         if ensemble is not None:
             about |= {"seeds": trained.seeds, "ensemble": ensemble}
         hand_out(*json.dumps(about | scores, indent=2).splitlines())
         return
     hand_out(f"{trained.source}, the parameters after epoch {trained.epoch}")
+    if trained.target is not None:
+        of_sets = scores if ensemble is None else ensemble
+        hand_out(*(line for part in of_sets.items() for line in _number_lines(*part)))
+        return
     for name, each in scores.items():
         hand_out(*_lines(name, each, list(map(printable, trained.class_names))))
         if ensemble is not None:
@@ -124,6 +132,12 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
     data = load_data(flags)
     trained.check_features(data.test.features)
     return data
+
+
+def _number_lines(part: str, scores: dict) -> list[str]:
+    if "num_networks" in scores:
+        return ["", f"{part}:", *number_ensemble_lines(scores)]
+    return ["", number_line(part, scores), *band_lines(scores)]
 
 
 def _lines(part: str, scores: dict, class_names: list[str]) -> list[str]:

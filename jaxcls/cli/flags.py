@@ -2,7 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import Annotated, ClassVar, Literal, TypeVar, cast
+
+import tyro
 
 from jaxcls.config import Config, Hyperparams, MonitorName
 from jaxcls.mlp import ActivationName
@@ -147,6 +149,40 @@ class MulticlassFlags(TrainFlags):
     """Train and score a classifier of K classes, by default MNIST's 0, 1 and 2, 784-32-3."""
 
     SCRIPT: ClassVar[str] = "train_multiclass.py"
+
+
+# What is of classes alone; it stays as it is, and is no flag.
+_T = TypeVar("_T")
+_Left = Annotated[_T, tyro.conf.Suppress, tyro.conf.Fixed]
+
+
+@dataclasses.dataclass(frozen=True)
+class RegressionFlags(TrainFlags):
+    """Train and score a network that predicts numbers, by default how scikit-learn's diabetes
+    patients fare."""
+
+    SCRIPT: ClassVar[str] = "train_regression.py"
+
+    dataset: str | None = None
+    """diabetes, by default; or the path of a table, .csv or .parquet, with --target."""
+    target: str | None = None
+    """Of a table: the column of numbers to predict. They are standardised by the training rows,
+    and scores are told in their unit."""
+    test_dataset: Path | None = None
+    """Of a table: a file of the same columns to be judged by. By default a fifth of the rows,
+    drawn from --split-seed, is the test set."""
+    likelihood: Literal["gaussian", "normal"] = "gaussian"
+    """One output, the mean, and squared error; or two, the mean and a standard deviation, and
+    negative log likelihood."""
+    batch_size: int | Literal["full"] = 32
+    """Examples a step."""
+    patience: int | None = 20
+    """Epochs without a better validation score after which training stops; None for none."""
+    data_dir: _Left[Path | None] = None
+    classes: _Left[tuple[int | str, ...] | None] = None
+    class_weights: _Left[Literal["balanced"] | tuple[float, ...] | None] = None
+    label_smoothing: _Left[float] = 0.0
+    monitor: _Left[MonitorName] = "loss"
 
 
 @dataclasses.dataclass(frozen=True)

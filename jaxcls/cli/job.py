@@ -12,7 +12,13 @@ from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.checks import check_hyperparams, problem_of_scale
 from jaxcls.cli.device import machine, versions
-from jaxcls.cli.flags import NOT_KEPT, BinaryFlags, SweepFlags, TrainFlags
+from jaxcls.cli.flags import (
+    NOT_KEPT,
+    BinaryFlags,
+    RegressionFlags,
+    SweepFlags,
+    TrainFlags,
+)
 from jaxcls.cli.free_memory import check_memory
 from jaxcls.cli.screen import note
 from jaxcls.cli.table_data import (
@@ -32,6 +38,7 @@ from jaxcls.mlp import Params
 from jaxcls.runs.configs import settings_record
 from jaxcls.runs.records import as_json
 
+DIABETES = "diabetes"  # the dataset of numbers that has a name
 # Variables of jax's that change no number: the device is told by itself.
 _HARMLESS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")
 
@@ -72,6 +79,9 @@ def load_data(flags: TrainFlags) -> Data:
     """
     _check_flags(flags)
     check_table_flags(flags)
+    if isinstance(flags, RegressionFlags):
+        _check_numbers(flags)
+        return _table(flags)
     if is_table(flags.dataset or ""):
         return _table(flags)
     binary = isinstance(flags, BinaryFlags)
@@ -106,9 +116,21 @@ def _table(flags: TrainFlags) -> Data:
     _check_two(flags, found.train)
     for each in found.notes:
         note(each)
-    name = os.path.abspath(flags.dataset or "")
+    name = DIABETES
+    if is_table(flags.dataset or ""):
+        name = os.path.abspath(flags.dataset or "")
     sets = (found.train, found.validation, found.test)
     return Data(name, None, *sets, origin_of(flags, found))
+
+
+def _check_numbers(flags: RegressionFlags) -> None:
+    """Raises ValueError unless the dataset is one of numbers to predict."""
+    name = flags.dataset or DIABETES
+    if name != DIABETES and not is_table(name):
+        raise ValueError(
+            f"--dataset must be {DIABETES} or the path of a .csv or .parquet file here, got {name}; "
+            "for classes take train_multiclass.py."
+        )
 
 
 def _numbers(classes: tuple[int | str, ...] | None) -> tuple[int, ...] | None:
@@ -200,7 +222,9 @@ def _check_flags(flags: TrainFlags) -> None:
 
 
 def _likelihood(flags: TrainFlags) -> Likelihood:
-    named = flags.likelihood if isinstance(flags, BinaryFlags) else "categorical"
+    named = "categorical"
+    if isinstance(flags, BinaryFlags | RegressionFlags):
+        named = flags.likelihood
     return LIKELIHOODS[named]
 
 
@@ -252,11 +276,11 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
         for name, value in dataclasses.asdict(flags).items()
         if name not in NOT_KEPT
     }
-    found = {
-        "dataset": named,
-        "data_dir": data.folder,
-        "classes": classes_kept(data.origin, data.train.labels, data.train.class_names),
-    }
+    found: dict[str, object] = {"dataset": named, "data_dir": data.folder}
+    if data.train.target is None:
+        found["classes"] = classes_kept(
+            data.origin, data.train.labels, data.train.class_names
+        )
     if data.origin is not None:
         found["test_dataset"] = data.origin.test_file
     config = {
@@ -283,6 +307,8 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
     }
     if data.origin is not None:
         config["preparation"] = data.origin.preparation.record()
+    if data.train.target is not None:
+        config["target"] = data.train.target._asdict()
     return as_json(config)
 
 

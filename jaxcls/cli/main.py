@@ -11,7 +11,7 @@ import jax
 
 from jaxcls.cli import train
 from jaxcls.cli.compile_cache import use_compile_cache
-from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags
+from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, RegressionFlags, SweepFlags
 from jaxcls.cli.parsing import parse
 from jaxcls.cli.screen import hand_out, name_program, note, ready
 from jaxcls.cli.signals import Stopped, ending_at_once
@@ -31,6 +31,16 @@ def train_multiclass(
     return _main(
         called,
         lambda: train.run(parse(MulticlassFlags, called, argv)),
+    )
+
+
+def train_regression(
+    argv: Sequence[str] | None = None, called: str = "train_regression.py"
+) -> int:
+    """Trains and scores a network that predicts numbers; returns the exit code."""
+    return _main(
+        called,
+        lambda: train.run(parse(RegressionFlags, called, argv)),
     )
 
 
@@ -99,6 +109,7 @@ def reproduce(argv: Sequence[str] | None = None, called: str = "reproduce.py") -
 COMMANDS = {
     "train-binary": train_binary,
     "train-multiclass": train_multiclass,
+    "train-regression": train_regression,
     "sweep": sweep,
     "compare": compare,
     "evaluate": evaluate,

@@ -3,7 +3,14 @@
 import jax
 import numpy as np
 
+from jaxcls.cli.number_result import (
+    in_unit_scores,
+    number_json,
+    number_table,
+    summary_json,
+)
 from jaxcls.comparisons import SplitSummary, honest_interval
+from jaxcls.data.dataset import Target
 from jaxcls.metrics import Metrics
 from jaxcls.scores import Summary, summary
 from jaxcls.study.engine import Runs
@@ -25,20 +32,30 @@ def scores_of(runs: Runs, part: str, rows: int | np.ndarray) -> Metrics:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], runs.scores[part])
 
 
-def numbers(part: str, scores: Metrics) -> dict:
+def numbers(part: str, scores: Metrics, target: Target | None = None) -> dict:
     """A run's scores of one set, as a table has them; what is not finite is empty."""
-    loss = float(scores.loss)
+    found = {"loss": float(scores.loss)}
+    if target is None:
+        found |= {"accuracy": float(scores.accuracy), "correct": int(scores.correct)}
+    else:
+        found |= {
+            name: float(each) for name, each in in_unit_scores(scores, target).items()
+        }
     return {
-        f"{part}_loss": loss if np.isfinite(loss) else "",
-        f"{part}_accuracy": float(scores.accuracy),
-        f"{part}_correct": int(scores.correct),
+        f"{part}_{name}": value if np.isfinite(value) else ""
+        for name, value in found.items()
     }
 
 
-def summaries(scores: Metrics) -> dict[str, dict]:
-    """Mean, spread, interval and range of the losses and the accuracies of some runs."""
-    return {
-        "loss": summary_json(summary(scores.loss)),
+def summaries(scores: Metrics, target: Target | None = None) -> dict[str, dict]:
+    """Mean, spread, interval and range of some runs' losses, and of their accuracies or errors."""
+    loss = {"loss": summary_json(summary(scores.loss))}
+    if target is not None:
+        return loss | {
+            name: number_json(name, summary(values))
+            for name, values in in_unit_scores(scores, target).items()
+        }
+    return loss | {
         "accuracy": accuracy_json(
             summary(scores.accuracy), int(np.min(np.asarray(scores.count)))
         ),
@@ -57,22 +74,16 @@ def accuracy_json(values: Summary | SplitSummary, count: int) -> dict:
     return summary_json(values)
 
 
-def summary_json(values: Summary | SplitSummary) -> dict[str, float | None]:
-    """By name; what one run alone does not tell is None."""
-    return {
-        name: None if np.isnan(value) else value
-        for name, value in values._asdict().items()
-    }
-
-
 def table(parts: dict[str, dict]) -> list[str]:
-    """A line for each set's accuracies, of their `summaries`.
+    """A line for each set's accuracies, of their `summaries`; of numbers one for each score.
 
     >>> scores = Metrics(np.ones(2), np.array([5, 7]), np.array([10, 10]))
     >>> print(*table({"test": summaries(scores)}), sep="\\n")
                            mean     std  95% interval      range
     test accuracy        0.6000  0.1414  0.0000 to 1.0000  0.5000 to 0.7000
     """
+    if not all("accuracy" in scores for scores in parts.values()):
+        return number_table(parts)
     lines = [f"{'':20} {'mean':>6} {'std':>7}  {'95% interval':16}  range"]
     for part, scores in parts.items():
         each = scores["accuracy"]

@@ -1,4 +1,4 @@
-"""`scripts/predict.py`: classes and probabilities of a user's images, arrays and tables."""
+"""`scripts/predict.py`: what a trained run says of a user's images, arrays and tables."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ import numpy as np
 from tyro.conf import Positional, arg
 
 from jaxcls.cli.device import choose_device
-from jaxcls.cli.screen import hand_out, note
+from jaxcls.cli.screen import bounded, hand_out, note
 from jaxcls.files import write_csv
 from jaxcls.runs import MODEL, Run, load_run
 from jaxcls.runs.inputs import Input, read_input
@@ -23,7 +23,7 @@ _LEAST = 0.1  # of the largest number that there may be
 
 @dataclasses.dataclass(frozen=True)
 class PredictFlags:
-    """Predict the classes of images, arrays and tables with a trained run."""
+    """Predict the classes of images, arrays and tables with a trained run, or their numbers."""
 
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """The run's folder."""
@@ -36,7 +36,7 @@ class PredictFlags:
     json: bool = False
     """Print everything as JSON."""
     output: Path | None = None
-    """File for a table, a .csv, of each example's label and probabilities."""
+    """File for a table, a .csv, of each example's label and probabilities, or its number."""
 
 
 def run(flags: PredictFlags) -> int:
@@ -117,7 +117,28 @@ def _problem_of_scale(trained: Run, features: np.ndarray) -> str | None:
     )
 
 
+def _number_entries(trained: Run, given: Input, start: int) -> list[dict]:
+    """The entries of numbers: the mean, and what its spread is made of."""
+    found = trained.moments(given.features[start : start + CHUNK])
+    leaves = [np.asarray(leaf).tolist() for leaf in found]
+    return [
+        {
+            **given.named(row),
+            "prediction": mean,
+            "std": std,
+            "std_within": within,
+            "std_between": between,
+            "done": given.done,
+        }
+        for row, (mean, std, within, between) in enumerate(
+            zip(*leaves, strict=True), start
+        )
+    ]
+
+
 def _entries(trained: Run, given: Input, start: int) -> list[dict]:
+    if trained.target is not None:
+        return _number_entries(trained, given, start)
     features = given.features[start : start + CHUNK]
     probabilities = trained.predict_proba(features)
     labels = trained.predict(features)
@@ -147,6 +168,8 @@ def _entries(trained: Run, given: Input, start: int) -> list[dict]:
 
 def _table_row(entry: dict) -> dict:
     """The line of a table: which example, its class, and the probability of each."""
+    if "std" in entry:
+        return {name: value for name, value in entry.items() if name != "done"}
     return {
         **{name: entry[name] for name in ("input", "row") if name in entry},
         "prediction": entry["class"],
@@ -163,8 +186,11 @@ def _json_entry(entry: dict) -> str:
 
 
 def _line(entry: dict) -> str:
-    probability = entry["probabilities"][entry["class"]]
     row = f", row {entry['row']}" if "row" in entry else ""
+    if "std" in entry:
+        spread = f"  std {bounded(entry['std'])}" if entry["std"] else ""
+        return f"{entry['input']}{row}  {bounded(entry['prediction'])}{spread}  {entry['done']}"
+    probability = entry["probabilities"][entry["class"]]
     all_of_them = " ".join(
         f"{name} {each:.4f}" for name, each in entry["probabilities"].items()
     )

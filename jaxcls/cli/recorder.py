@@ -3,6 +3,8 @@
 import dataclasses
 import time
 
+import numpy as np
+
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
 from jaxcls.cli.progress import ProgressBar
@@ -11,7 +13,7 @@ from jaxcls.cli.signals import Stopped, StopRequest
 from jaxcls.epochs import History
 from jaxcls.fitting import Report
 from jaxcls.runs import RunFolder, write_checkpoint
-from jaxcls.runs.records import history_columns, is_recorded
+from jaxcls.runs.records import history_columns, is_recorded, main_score
 from jaxcls.training import TrainState
 
 _SECONDS = 60.0  # between two checkpoints, at most, and an epoch
@@ -54,13 +56,14 @@ class Recorder:
     ):
         self.this, self.flags = this, flags
         self.request, self.progress = request, progress
-        self._scored: dict[int, float] = {}
+        self._scored: dict[int, dict[str, float]] = {}
         self._seen = this.epoch
         self.saved, self._saved_at = this.epoch, time.monotonic()
 
     def report(self, report: Report) -> None:
         """Shows a line, and keeps its score for the history."""
-        self._scored[report.epoch] = float(report.train.accuracy)
+        name, score = main_score(report.train)
+        self._scored[report.epoch] = {f"train_{name}": float(score)}
         self.this.epoch, self.this.state = report.epoch, report.state
         line = report_line(report, self.flags.epochs)
         self.progress.update(report.epoch, line, f"loss {report.loss:.4f}")
@@ -121,6 +124,8 @@ class Recorder:
             if scored is None and not is_recorded(number):
                 continue
             line = {"epoch": number}
-            line |= {name: float(column[row]) for name, column in columns.items()}
-            lines.append(line if scored is None else line | {"train_accuracy": scored})
+            values = {name: float(column[row]) for name, column in columns.items()}
+            # R squared of rows that are all alike is none.
+            line |= {name: each for name, each in values.items() if np.isfinite(each)}
+            lines.append(line | (scored or {}))
         return lines

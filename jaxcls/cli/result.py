@@ -1,5 +1,6 @@
 """What comes of a training: which parameters are scored, their metrics, and pictures."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
@@ -11,13 +12,16 @@ from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
+from jaxcls.cli.number_result import band_lines, number_line
 from jaxcls.cli.recorder import Training
-from jaxcls.cli.screen import note, show
+from jaxcls.cli.screen import note, result_line, show
 from jaxcls.likelihoods import class_probabilities
 from jaxcls.metrics import Metrics, confusion
 from jaxcls.mlp import Params
-from jaxcls.runs import PICTURES
+from jaxcls.runs import PICTURES, described
+from jaxcls.runs.number_scoring import SCORES, number_scores
 from jaxcls.runs.records import metrics_record
+from jaxcls.training import evaluate
 
 
 def chosen_epoch(this: Training, flags: TrainFlags) -> dict:
@@ -33,7 +37,44 @@ def chosen_epoch(this: Training, flags: TrainFlags) -> dict:
     }
 
 
-def metrics_of(this: Training, chosen: dict, scores: dict[str, Metrics]) -> dict:
+def scores_of(
+    this: Training, params: Params, batches: dict[str, Batch]
+) -> dict[str, dict]:
+    """What the chosen params score on each set, as `metrics.json` has it.
+
+    Args:
+        this: the run, trained.
+        params: that were chosen.
+        batches: of each set, by its name.
+    """
+    config, data = this.job.config, this.job.data
+    found = {
+        name: jax.device_get(evaluate(params, batch, config=config))
+        for name, batch in batches.items()
+    }
+    if data.train.target is None:
+        return {name: _numbers(each) for name, each in found.items()}
+    model = dataclasses.replace(described(this.config), params=params)
+    return {
+        name: {"loss": float(found[name].loss)}
+        | number_scores(model, part.features, part.targets)
+        for name, part in data.parts().items()
+    }
+
+
+def score_lines(scores: dict[str, dict]) -> list[str]:
+    """What a person is told of the scores of each set."""
+    if "accuracy" in scores["test"]:
+        return [result_line(name, each) for name, each in scores.items()]
+    # Other training rows would also have trained another network: there is no interval of these.
+    train = {name: scores["train"][name] for name in SCORES}
+    lines = [
+        number_line(name, each) for name, each in (scores | {"train": train}).items()
+    ]
+    return lines + band_lines(scores["test"])
+
+
+def metrics_of(this: Training, chosen: dict, scores: dict[str, dict]) -> dict:
     """The content of `metrics.json`."""
     data = this.job.data
     return metrics_record(
@@ -41,7 +82,7 @@ def metrics_of(this: Training, chosen: dict, scores: dict[str, Metrics]) -> dict
         data.train.class_names,
         {name: len(part.targets) for name, part in data.parts().items()},
         chosen,
-        {name: _numbers(score) for name, score in scores.items()},
+        scores,
         this.seconds,
         this.environment,
     )
@@ -60,6 +101,8 @@ def due_pictures(job: Job, flags: TrainFlags) -> tuple[str, ...]:
     """The names of the pictures that a run's folder should have, in the order of drawing."""
     if not flags.plots:
         return ()
+    if job.data.test.target is not None:
+        return PICTURES[:1]
     return PICTURES if job.data.test.image_shape is not None else PICTURES[:-1]
 
 
@@ -79,7 +122,7 @@ def draw(this: Training, params: Params, test: Batch, names: Sequence[str]) -> N
         except Exception as error:
             reason = str(error) or type(error).__name__
             note(f"{name} could not be drawn, the result stands: {reason}")
-    if names and PICTURES[-1] not in names:
+    if names and PICTURES[-1] not in names and this.job.config.likelihood.has_classes:
         show("mistakes.png is left out: the examples are rows of numbers, not images")
 
 

@@ -174,7 +174,7 @@ def kept_history(past: Past, over: bool) -> list[dict]:
     if last != past.epoch or last % every == 0:
         return history
     # It was scored as an end, which it is no more.
-    line = {name: v for name, v in history[-1].items() if name != "train_accuracy"}
+    line = {name: v for name, v in history[-1].items() if not name.startswith("train_")}
     return [*history[:-1], *([line] if is_recorded(last) else [])]
 
 

@@ -16,6 +16,7 @@ from typing import TextIO
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.fitting import Report
 from jaxcls.metrics import Metrics
+from jaxcls.runs.records import main_score
 
 _MOST_OF_A_NOTE = 1200  # characters
 _program = "jaxcls"  # with which each note begins
@@ -181,26 +182,39 @@ def report_line(report: Report, epochs: int) -> str:
     """
     line = (
         f"epoch {report.epoch}/{epochs}  loss {report.loss:.4f}  "
-        f"train accuracy {float(report.train.accuracy):.4f}"
+        f"train {_score(report.train)}"
     )
     if report.validation is not None:
         line += (
             f"  validation loss {float(report.validation.loss):.4f}"
-            f" accuracy {float(report.validation.accuracy):.4f}"
+            f" {_score(report.validation)}"
         )
     return line
 
 
-def result_line(part: str, metrics: Metrics) -> str:
+def _score(metrics: Metrics) -> str:
+    name, value = main_score(metrics)
+    return f"{name.replace('_', ' ')} {float(value):.4f}"
+
+
+def bounded(value: float) -> str:
+    """Four digits of a number, whatever its size.
+
+    >>> bounded(54.1234), bounded(0.5), bounded(123456.0), bounded(1.5e-7)
+    ('54.12', '0.5000', '1.235e+05', '1.500e-07')
+    """
+    return f"{value:#.4g}"
+
+
+def result_line(part: str, scores: dict) -> str:
     """An accuracy with its counts.
 
-    >>> result_line("test", Metrics(11.3, 2112, 2115))
+    >>> result_line("test", {"accuracy": 2112 / 2115, "correct": 2112, "count": 2115})
     'test accuracy  0.9986 (2,112 of 2,115)'
     """
-    accuracy = float(metrics.accuracy)
     return (
         f"{part} accuracy ".ljust(15)
-        + f"{accuracy:.4f} ({int(metrics.correct):,} of {int(metrics.count):,})"
+        + f"{scores['accuracy']:.4f} ({scores['correct']:,} of {scores['count']:,})"
     )
 
 
@@ -278,15 +292,15 @@ def finished_line(folder: Path, chosen: dict, flags: TrainFlags) -> str:
 
 def header(about: dict, counts: dict[str, int]) -> str:
     """One line that says what is trained on what, where and with what."""
-    classes, layers = (
-        " ".join(about["class_names"]),
-        "-".join(map(str, about["layer_sizes"])),
-    )
+    layers = "-".join(map(str, about["layer_sizes"]))
+    what = f"classes {' '.join(about['class_names'])}"
+    if about.get("target") is not None:
+        what = f"target {about['target']['name']}"
     parts = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     made_of = ", ".join(
         f"{name} {version}" for name, version in about["versions"].items()
     )
     return (
-        f"{about['dataset']}, classes {classes}: {parts} | "
+        f"{about['dataset']}, {what}: {parts} | "
         f"{layers} | {about['device']}, {about['precision']} | {made_of}"
     )

@@ -187,7 +187,7 @@ def _write(
 ) -> None:
     """Writes what came of all members, and shows it."""
     plan, data, seeds = study.plan, study.job.data, study.seeds
-    lines = rows(seeds, runs, _num_steps(study))
+    lines = rows(seeds, runs, _num_steps(study), data.train.target)
     if plan is None:
         folder.write_table("seeds.csv", lines)
         metrics = write_result(folder, config, environment, data, seeds, runs, seconds)

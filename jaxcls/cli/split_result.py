@@ -2,15 +2,25 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import cast
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Data
-from jaxcls.cli.numbers import accuracy_json, scores_of, summaries, summary_json
+from jaxcls.cli.number_result import (
+    in_unit_scores,
+    number_json,
+    number_line,
+    number_table,
+    summary_json,
+)
+from jaxcls.cli.numbers import accuracy_json, scores_of, summaries
 from jaxcls.cli.splits import Plan, split_columns
 from jaxcls.cli.study_result import (
+    diverged_lines,
     model_of,
     without_intervals,
     write_all,
@@ -18,11 +28,20 @@ from jaxcls.cli.study_result import (
 from jaxcls.cli.table_splits import Pool, with_one_preparation
 from jaxcls.comparisons import split_summary
 from jaxcls.data import Dataset
+from jaxcls.data.dataset import Target
 from jaxcls.data.splits import Splits
 from jaxcls.metrics import confusion
+from jaxcls.regression import regression_scores
 from jaxcls.runs import Run, RunFolder
+from jaxcls.runs.number_scoring import in_unit
 from jaxcls.scores import accuracy_interval
 from jaxcls.study.engine import Runs
+
+_OF_INTERVALS = (
+    f"{'interval':20} by Nadeau and Bengio, for trainings that share rows; of folds of the "
+    "digits it was wider than it need be (scripts/coverage.py)"
+)
+_BY_OTHERS = "each predicted by runs that did not train on it"
 
 
 def write_split_result(
@@ -68,8 +87,9 @@ def write_split_result(
     folder.write_table(
         "predictions.csv", _lines(guesses, data.train, plan, flags, pool)
     )
+    held_out = _held_out if model.target is None else _held_out_numbers
     scores = {
-        name: summaries(scores_of(runs, name, finite))
+        name: summaries(scores_of(runs, name, finite), model.target)
         for name in ("train", "validation")
         if name in runs.scores
     }
@@ -78,14 +98,17 @@ def write_split_result(
         *(folder, config, environment, data, seeds, runs, seconds),
         model=model,
         scores=scores,
-        more={"held_out": _held_out(guesses, data.train, plan, runs)},
+        more={"held_out": held_out(guesses, data.train, plan, runs)},
     )
 
 
 def _predictions(
     model: Run, data: Dataset, plan: Plan, finite: np.ndarray, pool: Pool | None
 ) -> list[np.ndarray]:
-    """For each split the class probabilities [N, K] of its rows, by the mean of its members."""
+    """For each split what its members say of its rows together.
+
+    Class probabilities [N, K]; or, of numbers, mean and standard deviation [N, 2].
+    """
     found = []
     for split, rows in enumerate(plan.splits.test):
         places = [i for i, row in enumerate(finite) if plan.split_of(row) == split]
@@ -102,7 +125,11 @@ def _predictions(
         features = data.features[rows]
         if pool is not None:
             features = pool.features(split, rows)
-        found.append(own.predict_proba(features))
+        if model.target is None:
+            found.append(own.predict_proba(features))
+        else:
+            moments = own.moments(features)
+            found.append(np.stack([moments.mean, moments.std], axis=1))
     return found
 
 
@@ -122,34 +149,74 @@ def _lines(
         {
             **split_columns(plan, flags, split * plan.num_seeds),
             "row": int(numbers[row]),
-            "label": data.class_names[data.targets[row]],
-            "prediction": data.class_names[int(each.argmax())],
-        }
-        | {
-            f"probability_of_{name}": float(share)
-            for name, share in zip(data.class_names, each, strict=True)
+            **_line(data, data.targets[row], each),
         }
         for split, rows in enumerate(plan.splits.test)
         for row, each in zip(rows.tolist(), guesses[split], strict=True)
     ]
 
 
+def _line(data: Dataset, target: np.ndarray, guess: np.ndarray) -> dict:
+    """What a row is and what was predicted, with its probabilities or its spread."""
+    if data.target is not None:
+        mean, std = guess.tolist()
+        # In float32 as it was learned, so that it is written as in the file.
+        value = float(np.float32(in_unit(target, data.target)))
+        return {"value": value, "prediction": mean, "std": std}
+    return {
+        "label": data.class_names[target],
+        "prediction": data.class_names[int(guess.argmax())],
+    } | {
+        f"probability_of_{name}": share
+        for name, share in zip(data.class_names, guess.tolist(), strict=True)
+    }
+
+
+def _by_split(scores: ArrayLike, plan: Plan, runs: Runs) -> np.ndarray:
+    """Scores [J, S] of the members of each split; [J, 1], their mean, where some diverged."""
+    shape = (len(plan.splits.test), plan.num_seeds)
+    values = np.asarray(scores, np.float64).reshape(shape)
+    finite = np.asarray(runs.finite).reshape(shape)
+    if finite.all():
+        return values
+    rows = zip(values, finite, strict=True)
+    return np.array([[row[ok].mean()] for row, ok in rows])
+
+
+def _ratio(plan: Plan) -> float:
+    # Those that are trained on are fewer by what validation takes.
+    return Splits(tuple(plan.rows["train"]), tuple(plan.rows["test"])).ratio
+
+
+def _held_out_numbers(
+    guesses: list[np.ndarray], data: Dataset, plan: Plan, runs: Runs
+) -> dict:
+    """Loss, R squared, RMSE and MAE over splits, with intervals, and over all rows."""
+    target, ratio = cast(Target, data.target), _ratio(plan)
+    values = in_unit_scores(runs.scores["test"], target)
+    losses = _by_split(runs.scores["test"].loss, plan, runs)
+    wanted = in_unit(data.targets[np.concatenate(plan.splits.test)], target)
+    pooled = regression_scores(np.concatenate(guesses)[:, 0], wanted)
+    return {
+        "ratio": ratio,
+        "loss": summary_json(split_summary(losses, ratio)),
+        **{
+            name: number_json(name, split_summary(_by_split(each, plan, runs), ratio))
+            for name, each in values.items()
+        },
+        "predictions": {
+            "count": len(wanted),
+            **{name: each.value for name, each in pooled._asdict().items()},
+        },
+    }
+
+
 def _held_out(guesses: list[np.ndarray], data: Dataset, plan: Plan, runs: Runs) -> dict:
     """Loss and accuracy over splits, with intervals and parts of the spread, and over all rows."""
-    shape = (len(plan.splits.test), plan.num_seeds)
-    finite = np.asarray(runs.finite).reshape(shape)
-    held = runs.scores["test"]
+    held, ratio = runs.scores["test"], _ratio(plan)
     losses, accuracies = (
-        np.asarray(leaf, np.float64).reshape(shape)
-        for leaf in (held.loss, held.accuracy)
+        _by_split(leaf, plan, runs) for leaf in (held.loss, held.accuracy)
     )
-    if not finite.all():  # the mean of those of its split that did not diverge
-        losses, accuracies = (
-            np.array([[row[ok].mean()] for row, ok in zip(values, finite, strict=True)])
-            for values in (losses, accuracies)
-        )
-    # Those that are trained on are fewer by what validation takes.
-    ratio = Splits(tuple(plan.rows["train"]), tuple(plan.rows["test"])).ratio
     spread = split_summary(accuracies, ratio)
     predicted = np.concatenate([each.argmax(axis=1) for each in guesses])
     labels = data.targets[np.concatenate(plan.splits.test)]
@@ -175,6 +242,8 @@ def _held_out(guesses: list[np.ndarray], data: Dataset, plan: Plan, runs: Runs) 
 
 def split_lines(metrics: dict) -> list[str]:
     """A table of accuracies, the parts of the spread, and what was predicted of rows held out."""
+    if "accuracy" not in metrics["held_out"]:
+        return _number_lines(metrics)
     train, held = metrics["train"]["accuracy"], metrics["held_out"]["accuracy"]
     lines = [f"{'':20} {'mean':>6} {'std':>7}  {'95% interval':16}  range"]
     for name, each in (("train", train), ("held-out", held)):
@@ -187,10 +256,7 @@ def split_lines(metrics: dict) -> list[str]:
             f"{name + ' accuracy':20} {each['mean']:.4f}  {std}  {interval:16}  "
             f"{each['least']:.4f} to {each['greatest']:.4f}"
         )
-    lines.append(
-        f"{'interval':20} by Nadeau and Bengio, for trainings that share rows; of folds of the "
-        "digits it was wider than it need be (scripts/coverage.py)"
-    )
+    lines.append(_OF_INTERVALS)
     if held["std_of_seeds"] is not None:
         lines.append(
             f"{'spread':20} std {held['std_of_splits']:.4f} of splits, "
@@ -199,10 +265,18 @@ def split_lines(metrics: dict) -> list[str]:
     pooled = metrics["held_out"]["predictions"]
     lines.append(
         f"{'rows held out':20} {pooled['accuracy']:.4f} ({pooled['correct']:,} of "
-        f"{pooled['count']:,}), each predicted by runs that did not train on it"
+        f"{pooled['count']:,}), {_BY_OTHERS}"
     )
-    if metrics["diverged"]:
-        lines.append(
-            f"diverged        seeds {' '.join(map(str, metrics['diverged']))}, which are left out"
-        )
-    return lines
+    return lines + diverged_lines(metrics)
+
+
+def _number_lines(metrics: dict) -> list[str]:
+    held, train = metrics["held_out"], metrics["train"]
+    pooled = held["predictions"]
+    together = number_line("", pooled).strip()
+    return [
+        *number_table({"train": train, "held-out": held}),
+        _OF_INTERVALS,
+        f"{'rows held out':20} {together} ({pooled['count']:,} rows), {_BY_OTHERS}",
+        *diverged_lines(metrics),
+    ]

@@ -89,6 +89,15 @@ def _check_enough(flags: TrainFlags, data: Dataset) -> None:
             f"{num_splits(flags):,} splits of {len(data.targets):,} rows take {size / 1e9:,.1f} GB "
             "as lists of rows, and at most 2 GiB are taken; ask for fewer."
         )
+    held = math.ceil(HELD_OUT * len(data.targets))
+    if data.target is not None:
+        least = max(2, flags.folds or 0)
+        if len(data.targets) < least:
+            raise ValueError(
+                f"there are {len(data.targets)} training rows, and these splits need {least} or "
+                "more; ask for fewer folds."
+            )
+        return
     counts = np.bincount(data.targets, minlength=len(data.labels))
     name, fewest = data.class_names[counts.argmin()], counts.min()
     needed = 2 if flags.folds is None else flags.folds
@@ -97,7 +106,6 @@ def _check_enough(flags: TrainFlags, data: Dataset) -> None:
             f"class {name} has {fewest} training examples, and these splits need {needed} or more "
             "of each; ask for fewer folds, or leave the class out with --classes."
         )
-    held = math.ceil(HELD_OUT * len(data.targets))
     if flags.folds is None and held < len(counts):
         raise ValueError(
             f"--resplit holds out a fifth of {len(data.targets)} examples, {held}, which can't hold "

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 from jaxcls.cli.job import Data
+from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
 from jaxcls.cli.numbers import numbers, scores_of, status, summaries, table
 from jaxcls.cli.screen import ensemble_lines
+from jaxcls.data.dataset import Target
 from jaxcls.epochs import History
 from jaxcls.runs import (
     Run,
@@ -23,7 +25,12 @@ from jaxcls.study.engine import Runs
 _MOST_LINES = 2000  # of history.jsonl
 
 
-def rows(seeds: range | list[int], runs: Runs, num_steps: Sequence[int]) -> list[dict]:
+def rows(
+    seeds: range | list[int],
+    runs: Runs,
+    num_steps: Sequence[int],
+    target: Target | None = None,
+) -> list[dict]:
     """A line of `seeds.csv` for each run, of so many steps an epoch."""
     return [
         {
@@ -36,7 +43,7 @@ def rows(seeds: range | list[int], runs: Runs, num_steps: Sequence[int]) -> list
             name: value
             for part in SETS
             if part in runs.scores
-            for name, value in numbers(part, scores_of(runs, part, row)).items()
+            for name, value in numbers(part, scores_of(runs, part, row), target).items()
         }
         for row, seed in enumerate(seeds)
     ]
@@ -70,7 +77,10 @@ def write_result(
         OSError: a file can't be written.
     """
     model, finite = model_of(config, seeds, runs)
-    scores = {name: summaries(scores_of(runs, name, finite)) for name in runs.scores}
+    scores = {
+        name: summaries(scores_of(runs, name, finite), model.target)
+        for name in runs.scores
+    }
     if config["flags"].get("folds") or config["flags"].get("resplit"):
         without_intervals(scores)
     test = data.test
@@ -186,12 +196,18 @@ def result_lines(metrics: dict) -> list[str]:
     """A table of accuracies, the ensemble's, and which seeds diverged."""
     lines = table({part: metrics[part] for part in SETS if metrics[part]})
     if len(metrics["chosen"]["seeds"]) > 1:
-        lines += ensemble_lines(metrics["ensemble"]["test"])
-    if metrics["diverged"]:
-        lines.append(
-            f"diverged        seeds {' '.join(map(str, metrics['diverged']))}, which are left out"
-        )
-    return lines
+        together = metrics["ensemble"]["test"]
+        of_classes = "accuracy" in together
+        lines += (ensemble_lines if of_classes else number_ensemble_lines)(together)
+    return lines + diverged_lines(metrics)
+
+
+def diverged_lines(metrics: dict) -> list[str]:
+    """Which seeds diverged, if any did."""
+    if not metrics["diverged"]:
+        return []
+    seeds = " ".join(map(str, metrics["diverged"]))
+    return [f"{'diverged':15} seeds {seeds}, which are left out"]
 
 
 def _history(runs: Runs) -> list[dict]:

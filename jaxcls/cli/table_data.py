@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.cli.flags import TrainFlags
+from jaxcls.cli.flags import RegressionFlags, TrainFlags
+from jaxcls.data.diabetes import TARGET, diabetes_table
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.table_columns import Column, listed
 from jaxcls.data.table_files import is_table, read_table
@@ -37,6 +38,9 @@ def check_table_flags(flags: TrainFlags) -> None:
     """Raises ValueError for flags of tables where there is none, and for a table without target."""
     name = flags.dataset or ""
     if is_table(name):
+        what = "numbers to predict"
+        if not isinstance(flags, RegressionFlags):
+            what = "classes"
         if flags.data_dir is not None:
             raise ValueError(
                 f"--data-dir has the four files of MNIST's family, and {name} is a table; leave "
@@ -44,7 +48,7 @@ def check_table_flags(flags: TrainFlags) -> None:
             )
         if flags.target is None:
             raise ValueError(
-                f"{name}: name the column of classes with --target; it has "
+                f"{name}: name the column of {what} with --target; it has "
                 f"{listed([*read_table(name).columns])}."
             )
         return
@@ -62,9 +66,14 @@ def load_tabled(flags: TrainFlags, validation_fraction: float, seed: int) -> Tab
     Raises:
         ValueError: one sentence for the user.
     """
+    regression = isinstance(flags, RegressionFlags)
+    table, target = os.path.abspath(flags.dataset or ""), flags.target or ""
+    if regression and not is_table(flags.dataset or ""):
+        table, target = diabetes_table(), TARGET
     return load_table(
-        os.path.abspath(flags.dataset or ""),
-        flags.target or "",
+        table,
+        target,
+        regression=regression,
         test_path=flags.test_dataset,
         classes=flags.classes,
         categorical=flags.categorical,

@@ -14,7 +14,14 @@ from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.parsing import resolved
 from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.recorder import Recorder, Training
-from jaxcls.cli.result import chosen_epoch, draw, due_pictures, metrics_of
+from jaxcls.cli.result import (
+    chosen_epoch,
+    draw,
+    due_pictures,
+    metrics_of,
+    score_lines,
+    scores_of,
+)
 from jaxcls.cli.resume import (
     check_data,
     check_new_run_flags,
@@ -29,7 +36,6 @@ from jaxcls.cli.screen import (
     chosen_line,
     finished_line,
     header,
-    result_line,
     show,
 )
 from jaxcls.cli.signals import StopRequest
@@ -43,7 +49,7 @@ from jaxcls.runs import (
     prune_checkpoints,
     remove_checkpoints_after,
 )
-from jaxcls.training import chosen_params, evaluate, init_state
+from jaxcls.training import chosen_params, init_state
 
 
 def run(flags: TrainFlags) -> None:
@@ -157,10 +163,7 @@ def _train_and_score(
     _train(this, flags, batches, clock)
 
     params = chosen_params(this.state)
-    scores = {
-        name: jax.device_get(evaluate(params, batch, config=this.job.config))
-        for name, batch in batches.items()
-    }
+    scores = scores_of(this, params, batches)
     this.seconds |= {"compile": clock.seconds(), "total": time.perf_counter() - start}
     chosen = chosen_epoch(this, flags)
     last = this.state.params if "validation" in batches else None
@@ -168,8 +171,7 @@ def _train_and_score(
     this.folder.write_result(metrics, chosen["epoch"], params, last)
     if chosen["by"] is not None:
         show(chosen_line(chosen))
-    for name, score in scores.items():
-        show(result_line(name, score))
+    show(*score_lines(scores))
     show(f"run folder      {this.folder.path}")
     draw(this, params, batches["test"], due_pictures(this.job, flags))
 

@@ -8,15 +8,31 @@ import numpy as np
 from jaxcls.batches import Batch, scaled
 
 
+class Target(NamedTuple):
+    """What numbers are predicted, in a unit of their own; a network's are standardised.
+
+    Attributes:
+        name: of what is measured.
+        mean: of the training rows.
+        scale: by what they are divided, their standard deviation.
+    """
+
+    name: str
+    mean: float
+    scale: float
+
+
 class Dataset(NamedTuple):
     """Examples on the host.
 
     Attributes:
         features: [N, D] uint8 in 0..255, or float32 as the user scaled them.
-        targets: [N] int32 in 0..K-1, places in `labels`.
-        labels: K numbers by which the source names its classes.
+        targets: [N] int32 in 0..K-1, places in `labels`; or, of a `target`, [N] float32,
+            standardised.
+        labels: K numbers by which the source names its classes; none of a `target`.
         class_names: K names, for tables and pictures.
         image_shape: (height, width) of an example that is an image, or None.
+        target: of numbers that are predicted, which are no classes; else None.
     """
 
     features: np.ndarray
@@ -24,6 +40,7 @@ class Dataset(NamedTuple):
     labels: tuple[int, ...]
     class_names: tuple[str, ...]
     image_shape: tuple[int, int] | None
+    target: Target | None = None
 
 
 def select_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
@@ -61,13 +78,15 @@ def select_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
 def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
     """Holds out a share of the examples of each class, drawn at random.
 
-    Both parts have every class and keep the order of the examples.
+    Both parts have every class and keep the order of the examples. Where targets are no classes,
+    a share of all of them is drawn.
 
     Args:
         dataset: in any order, such as class by class.
         fraction: share held out, in (0, 1), rounded for each class to at least one example
             and to all but one at most.
-        seed: what is held out depends on it and on the dataset's labels alone.
+        seed: what is held out depends on it and on the dataset's labels alone; where there are
+            none, scikit-learn's `train_test_split` draws by this `random_state`.
 
     Returns:
         What remains, and what is held out.
@@ -91,6 +110,8 @@ def held_out(
 ) -> np.ndarray:
     """Which examples [N] `split` holds out, of targets [N] that are places in `labels`.
 
+    Of no labels, a share of all is drawn.
+
     Raises:
         ValueError: as of `split`.
 
@@ -104,6 +125,8 @@ def held_out(
     if seed < 0:
         raise ValueError(f"data.split: seed must be at least 0, got {seed}.")
     is_held_out = np.zeros(len(targets), bool)
+    if not labels:
+        is_held_out[_drawn_of_all(len(targets), fraction, seed)] = True
     for place, label in enumerate(labels):
         rows = np.flatnonzero(targets == place)
         if len(rows) < 2:
@@ -116,6 +139,17 @@ def held_out(
             True
         )
     return is_held_out
+
+
+def _drawn_of_all(count: int, fraction: float, seed: int) -> np.ndarray:
+    from sklearn.model_selection import train_test_split
+
+    if count < 2:
+        raise ValueError(
+            f"data.split: there are {count} examples, and a part held out needs two or more."
+        )
+    drawn = train_test_split(np.arange(count), test_size=fraction, random_state=seed)
+    return drawn[1]
 
 
 def _rows(dataset: Dataset, rows: np.ndarray) -> Dataset:

@@ -169,17 +169,27 @@ def learn(
 
 
 def _numeric(name: str, values: np.ndarray, missing: bool) -> Numeric | None:
-    count = len(values)
-    if count == 0:
+    if len(values) == 0:
         return None
+    mean, scale = mean_and_scale(values)
+    if scale == 0 and not missing:
+        return None
+    return Numeric(name, mean, scale or 1.0, missing)
+
+
+def mean_and_scale(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of numbers [N], which is 0 where they are all alike.
+
+    >>> mean_and_scale(np.array([1.0, 3.0]))
+    (2.0, 1.0)
+    """
+    count = len(values)
     mean = math.fsum(values.tolist()) / count
     variance = math.fsum(np.square(values - mean).tolist()) / count
     # As scikit-learn has it: no more than what rounding makes of numbers that are all alike.
     epsilon = float(np.finfo(np.float64).eps)
     alike = variance <= count * epsilon * variance + (count * mean * epsilon) ** 2
-    if alike and not missing:
-        return None
-    return Numeric(name, mean, 1.0 if alike else math.sqrt(variance), missing)
+    return mean, 0.0 if alike else math.sqrt(variance)
 
 
 def _categorical(

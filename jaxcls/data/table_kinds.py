@@ -10,7 +10,7 @@ from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_files import Table
 
 Kind = Literal["numeric", "categorical"]
-_LARGEST = 1e100  # of a number, so that squares add up in float64
+LARGEST = 1e100  # of a number, so that squares add up in float64
 _EXACT = 2.0**53  # up to which a float64 holds each integer
 MOST_CATEGORIES = 1_000
 _FEW = 5  # rows that a message names one by one
@@ -228,10 +228,10 @@ def _numeric(what: str, column: Column) -> Column:
                     f"{quoted(word)}; correct it, or leave it empty if it is unknown."
                 )
         column = Column(np.array([*numbers, np.nan], np.float64)[column.values])
-    wrong = np.flatnonzero(np.abs(column.values) > _LARGEST)
+    wrong = np.flatnonzero(np.abs(column.values) > LARGEST)
     if len(wrong):
         raise ValueError(
-            f"{what} must hold numbers within +-{_LARGEST:g}, and row {wrong[0] + 1} has "
+            f"{what} must hold numbers within +-{LARGEST:g}, and row {wrong[0] + 1} has "
             f"{column.values[wrong[0]]:g}; leave it empty if it is unknown, or --drop the column."
         )
     return column

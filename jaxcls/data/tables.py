@@ -6,11 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.data.dataset import Dataset, check_classes, held_out
+from jaxcls.data.dataset import Dataset, Target, held_out
 from jaxcls.data.preparation import Preparation, apply, learn, surprises
 from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_files import Table, read_table
-from jaxcls.data.table_kinds import Kind, Roles, kinds_of, rows_shown, spelled, taken
+from jaxcls.data.table_kinds import Kind, Roles, kinds_of, taken
+from jaxcls.data.table_targets import (
+    class_targets,
+    number_targets,
+    same_class_targets,
+    target_of,
+)
 
 _LARGEST = 2**33  # bytes of features: 8 GiB
 TEST_FRACTION = 0.2  # of each class, where no test file is named
@@ -38,18 +44,11 @@ class Tabled(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Classes(NamedTuple):
-    """Classes that a target names, and the place of each row's among them, -1 for none."""
-
-    labels: tuple[int, ...]
-    names: tuple[str, ...]
-    places: np.ndarray
-
-
 def load_table(
-    path: str | os.PathLike,
+    path: str | os.PathLike | Table,
     target: str,
     *,
+    regression: bool = False,
     test_path: str | os.PathLike | None = None,
     classes: Sequence[int | str] | None = None,
     categorical: Sequence[str] = (),
@@ -61,10 +60,12 @@ def load_table(
     """Training and test set from a .csv or .parquet file, class by class.
 
     Args:
-        path: of the file.
-        target: the column of classes: words, integers, floats or booleans.
+        path: of the file, or a table that was read.
+        target: the column of classes: words, integers, floats or booleans; or of numbers.
+        regression: whether the target's numbers are predicted, and are no classes. They are
+            standardised by those of the training rows; the datasets' `target` says how.
         test_path: of a file of the same columns; by default a fifth of each class of the first
-            file is the test set.
+            file, or of its rows, is the test set.
         classes: those to keep, as the table writes them, in this order; all by default.
         categorical: columns that are categories, whatever they look like.
         numeric: columns that are numbers.
@@ -85,33 +86,41 @@ def load_table(
     >>> found.train.class_names, found.train.features.shape, len(found.test.targets)
     (('a', 'b'), (16, 3), 4)
     """
-    table = read_table(path)
+    table = path if isinstance(path, Table) else read_table(path)
     roles = Roles(target, categorical, numeric, drop)
     kinds = kinds_of(table, roles)
     columns, notes = taken(table, kinds), []
-    given = _classes(table, target, notes)
-    wanted = _wanted(given, classes, f"{table.path}: target {quoted(target)}")
-    rows, targets = _rows_of(given, wanted)
-    labels = tuple(given.labels[place] for place in wanted)
-    names = tuple(given.names[place] for place in wanted)
     least = 1 + (test_path is None) + bool(validation_fraction)
-    _check_sizes(table, target, targets, names, least)
+    if regression:
+        found = number_targets(table, target, least + 1, notes)
+    else:
+        found = class_targets(table, target, classes, least, notes)
+    rows = found.rows
     fractions = {
         "test": TEST_FRACTION if test_path is None else 0.0,
         "validation": validation_fraction,
     }
-    parts = _drawn(targets, labels, fractions, seed)
+    parts = _drawn(found.values, found.labels, fractions, seed)
     if test_path is None:
+        share = "a fifth" if regression else "a fifth of each class"
         notes.append(
-            f"no --test-dataset is named: a fifth of each class, {len(parts['test']):,} of "
-            f"{len(rows):,} rows drawn from seed {seed}, is the test set."
+            f"no --test-dataset is named: {share}, {len(parts['test']):,} of {len(rows):,} rows "
+            f"drawn from seed {seed}, is the test set."
         )
     own = {name: column.rows(rows[parts["train"]]) for name, column in columns.items()}
     preparation = _learned(table, own, kinds, roles, notes)
     _check_size(table, preparation)
     features = apply(preparation, columns)
+    scaling, targets = None, found.values
+    if regression:
+        what = f"{table.path}: target {quoted(target)}"
+        scaling = target_of(what, target, targets[parts["train"]])
+        targets = standardised(targets, scaling)
     sets = {
-        name: Dataset(features[rows[part]], targets[part], labels, names, None)
+        name: Dataset(
+            *(features[rows[part]], targets[part], found.labels, found.names, None),
+            scaling,
+        )
         for name, part in parts.items()
     }
     for name, part in parts.items():
@@ -214,93 +223,9 @@ def _learned(
     return preparation
 
 
-def _classes(table: Table, target: str, notes: list[str]) -> _Classes:
-    """The classes of a table's rows; those without one are told."""
-    column = table.columns[target]
-    what = f"{table.path}: target {quoted(target)}"
-    if column.problem is not None:
-        raise ValueError(
-            f"{what} must hold classes, words or numbers, got {column.problem}; name another "
-            "--target."
-        )
-    infinite = np.flatnonzero(np.isinf(column.values))
-    if len(infinite):
-        raise ValueError(
-            f"{what} must hold classes, and row {infinite[0] + 1} has an infinite number; correct "
-            "it, or leave it empty."
-        )
-    found = spelled(column)
-    words = found.words or ()
-    if not words:
-        raise ValueError(f"{what} is empty in every row; name another --target.")
-    order = list(range(len(words)))  # of numbers they stand in theirs
-    labels = [*order]
-    if column.words is not None:
-        order.sort(key=words.__getitem__)
-    else:
-        numbers = np.unique(column.values[~np.isnan(column.values)])
-        if (numbers == np.round(numbers)).all() and np.abs(numbers).max() < 2.0**53:
-            labels = numbers.astype(np.int64).tolist()
-    places = np.empty(len(words) + 1, np.int32)
-    places[order], places[-1] = np.arange(len(words)), -1
-    without = np.flatnonzero(found.is_missing) + 1
-    if len(without):
-        notes.append(
-            f"{table.path}: without a {quoted(target)} and left out: {rows_shown(without)}."
-        )
-    names = tuple(words[place] for place in order)
-    return _Classes(tuple(labels), names, places[found.values])
-
-
-def _wanted(
-    given: _Classes, classes: Sequence[int | str] | None, what: str
-) -> list[int]:
-    """The places of the classes to keep."""
-    names = given.names
-    if classes is None:
-        if len(names) < 2:
-            raise ValueError(
-                f"{what} has one class, {quoted(names[0])}, and two or more are wanted; name "
-                "another --target, or add rows of another class."
-            )
-        return list(range(len(names)))
-    called = [str(each) for each in classes]
-    if len(names) > 50:  # so that the message stays short
-        unknown = [each for each in called if each not in names]
-        if unknown:
-            raise ValueError(f"{what} has no class {listed(unknown)}; see --classes.")
-    check_classes(called, names)
-    return [names.index(each) for each in called]
-
-
-def _rows_of(given: _Classes, wanted: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows class by class, and their targets."""
-    by_class = [np.flatnonzero(given.places == place) for place in wanted]
-    sizes = [len(rows) for rows in by_class]
-    targets = np.repeat(np.arange(len(wanted), dtype=np.int32), sizes)
-    return np.concatenate(by_class), targets
-
-
-def _check_sizes(
-    table: Table, target: str, targets: np.ndarray, names: Sequence[str], least: int
-) -> None:
-    """Raises ValueError where a class has too few rows to be in each set."""
-    what = f"{table.path}: target {quoted(target)}"
-    if len(targets) < 2 * len(names):
-        raise ValueError(
-            f"{what} has {len(names):,} classes in {len(targets):,} rows, and each needs two or "
-            "more; name another --target, or put classes together."
-        )
-    sizes = np.bincount(targets, minlength=len(names))
-    few = int(sizes.argmin())
-    if sizes[few] < least:
-        raise ValueError(
-            f"{what} has {sizes[few]} row of class {quoted(names[few])}, and {least} are wanted, "
-            "one for each set; add rows, leave it out with --classes, or name a --test-dataset."
-            if sizes[few] == 1
-            else f"{what} has {sizes[few]} rows of class {quoted(names[few])}, and {least} are "
-            "wanted, one for each set; add rows, or leave it out with --classes."
-        )
+def standardised(values: np.ndarray, target: Target) -> np.ndarray:
+    """Targets [N] float32 as a network learns them."""
+    return ((values - target.mean) / target.scale).astype(np.float32)
 
 
 def _test_set(
@@ -317,21 +242,13 @@ def _test_set(
             f"{table.path}: has no column {quoted(target)}, the target; it has "
             f"{listed([*table.columns])}."
         )
-    given = _classes(table, target, notes)
-    unknown = [name for name in given.names if name not in train.class_names]
-    if unknown and takes_all:
-        raise ValueError(
-            f"{table.path}: target {quoted(target)} has {listed(unknown)}, which no training row "
-            "has; take those rows out, or name with --classes those that both files have."
+    if train.target is None:
+        rows, values, *_ = same_class_targets(
+            table, target, train.class_names, takes_all, notes
         )
-    lacking = [name for name in train.class_names if name not in given.names]
-    if lacking:
-        raise ValueError(
-            f"{table.path}: target {quoted(target)} has no rows of class {listed(lacking)}; add "
-            "some, or name with --classes those that both files have."
-        )
-    wanted = [given.names.index(name) for name in train.class_names]
-    rows, targets = _rows_of(given, wanted)
+    else:
+        rows, values, *_ = number_targets(table, target, 1, notes)
+        values = standardised(values, train.target)
     features, told = _features(table, preparation)
     notes.extend(told)
-    return train._replace(features=features[rows], targets=targets)
+    return train._replace(features=features[rows], targets=values)

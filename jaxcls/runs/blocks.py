@@ -8,7 +8,7 @@ refused.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ from jaxcls.files import (
     save_arrays,
     write_json,
 )
-from jaxcls.metrics import Metrics
+from jaxcls.metrics import Errors, Metrics
 from jaxcls.runs.clearing import remove_state, state_files
 from jaxcls.runs.names import MEMBERS
 from jaxcls.runs.records import check_same_run
@@ -156,13 +156,30 @@ def _template(rows: int, wanted: Shape) -> Runs:
     config, history, params = wanted.config, None, None
     if wanted.keep:
         judged = "validation" in wanted.scored
-        columns = Metrics(*[leaf(config.epochs) for _ in range(3)])
+        columns = _metrics(config, lambda: leaf(config.epochs))
         history = History(leaf(config.epochs), columns if judged else None)
         layers = jax.eval_shape(lambda: mlp.init(jax.random.key(0), config.layer_sizes))
         params = jax.tree.map(lambda layer: leaf(*layer.shape), layers)
-    scores = {name: Metrics(*[leaf() for _ in range(3)]) for name in wanted.scored}
+    scores = {name: _metrics(config, leaf) for name in wanted.scored}
     rest = {name: leaf() for name in Runs._fields}
     return Runs(**rest | {"scores": scores, "history": history, "params": params})
+
+
+def _metrics(config: Config, leaf: Callable[[], Any]) -> Metrics:
+    """Metrics whose every leaf is made by `leaf`."""
+    if config.likelihood.has_classes:
+        return Metrics(leaf(), leaf(), leaf())
+    none = cast(Any, None)
+    return Metrics(leaf(), none, leaf(), Errors(leaf(), leaf(), leaf()))
+
+
+def _metrics_of(leaves: dict) -> Metrics:
+    """The metrics whose leaves have these names."""
+    errors = leaves.get("errors")
+    if errors is None:
+        return Metrics(**leaves)
+    found: dict[str, Any] = {"correct": None, **leaves, "errors": Errors(**errors)}
+    return Metrics(**found)
 
 
 def _shapes(runs: Runs) -> dict[str, tuple[int, ...]]:
@@ -208,12 +225,12 @@ def _runs(leaves: dict[str, np.ndarray]) -> Runs:
         if last in branch:
             raise ValueError(f"{name} is an array and a branch")
         branch[last] = array
-    scores = {name: Metrics(**each) for name, each in tree.pop("scores").items()}
+    scores = {name: _metrics_of(each) for name, each in tree.pop("scores").items()}
     history = tree.pop("history", None)
     if history is not None:
         validation = history.get("validation")
         history = History(
-            history["loss"], None if validation is None else Metrics(**validation)
+            history["loss"], None if validation is None else _metrics_of(validation)
         )
     runs = Runs(scores=scores, history=history, params=tree.pop("params", None), **tree)
     if {np.shape(leaf)[:1] for leaf in jax.tree.leaves(runs)} != {runs.epochs.shape}:

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxcls import mlp
 from jaxcls.config import Config, Keys
+from jaxcls.data.dataset import Target
 from jaxcls.data.preparation import Preparation
 from jaxcls.files import load_arrays, restore
 from jaxcls.likelihoods import Likelihood
@@ -142,7 +143,10 @@ def described(record: dict, own: Own = NO_OWN) -> Run:
     config = config_of(record, own)
     labels, names = tuple(record["labels"]), tuple(record["class_names"])
     shape = None if record["image_shape"] is None else tuple(record["image_shape"])
-    num_classes = max(2, config.layer_sizes[-1])
+    target = target_of_record(record)
+    num_classes = 0 if target is not None else max(2, config.layer_sizes[-1])
+    if config.likelihood.has_classes == (target is not None):
+        raise ValueError("target does not fit the likelihood.")
     if not (
         len(labels) == len(names) == num_classes
         and (shape is None or np.prod(shape, dtype=float) == config.layer_sizes[0])
@@ -179,7 +183,18 @@ def described(record: dict, own: Own = NO_OWN) -> Run:
         source=Path(),
         record=record,
         preparation=preparation,
+        target=target,
     )
+
+
+def target_of_record(record: dict) -> Target | None:
+    """The target that a `config.json` keeps, or None of classes.
+
+    >>> target_of_record({"target": {"name": "y", "mean": 1, "scale": 2}})
+    Target(name='y', mean=1, scale=2)
+    """
+    kept = record.get("target")
+    return None if kept is None else Target(**kept)
 
 
 def _start(config: Config) -> TrainState:

@@ -6,6 +6,7 @@ whole before it is used, and state is compared with the config of the run that w
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from jaxcls.config import MOST_STEPS
 from jaxcls.epochs import History
+from jaxcls.metrics import Metrics
 
 SETS = ("train", "validation", "test")
 # What results depend on besides the flags and the data.
@@ -78,8 +80,20 @@ def history_columns(history: History) -> dict[str, np.ndarray]:
     if history.validation is not None:
         with np.errstate(invalid="ignore"):  # 0/0 of epochs that were not done
             columns["validation_loss"] = np.asarray(history.validation.loss)
-            columns["validation_accuracy"] = np.asarray(history.validation.accuracy)
+            name, score = main_score(history.validation)
+            columns[f"validation_{name}"] = np.asarray(score)
     return columns
+
+
+def main_score(metrics: Metrics) -> tuple[str, Any]:
+    """The score by which people know how good a model is: its name, and its value.
+
+    >>> main_score(Metrics(loss_sum=1.0, correct=3, count=4))
+    ('accuracy', 0.75)
+    """
+    if metrics.errors is None:
+        return "accuracy", metrics.accuracy
+    return "r_squared", metrics.r_squared
 
 
 def is_recorded(epoch: int) -> bool:
@@ -225,6 +239,21 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_target(value: Any) -> bool:
+    if value is None:
+        return True
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"name", "mean", "scale"}
+        and isinstance(value["name"], str)
+        and all(
+            type(value[name]) in (int, float) and math.isfinite(value[name])
+            for name in ("mean", "scale")
+        )
+        and value["scale"] > 0
+    )
+
+
 def _is_list_of(is_right):
     return lambda value: isinstance(value, list) and all(map(is_right, value))
 
@@ -284,6 +313,7 @@ _CONFIG = {
         f"the sizes of at most {_MOST_LAYERS:,} layers, each at least 1",
     ),
     "width": (_is_width, f"1 to {_WIDEST:,}"),
+    "target": (_is_target, "the name, mean and scale of what is predicted, or null"),
     "elsewhere": (_is_list_of(_is_dict), "a list of environments"),
     "plan": (_is_plan, "rungs that rise, and groups of settings with a width"),
 }

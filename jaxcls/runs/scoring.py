@@ -3,6 +3,7 @@
 import numpy as np
 
 from jaxcls.metrics import confusion
+from jaxcls.runs.number_scoring import number_ensemble_scores, number_scores
 from jaxcls.runs.trained import Run
 from jaxcls.scores import (
     accuracy_interval,
@@ -18,7 +19,8 @@ def score(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
     Args:
         run: as `load_run` gives it.
         features: [N, ...], as `Run.predict_proba` takes them.
-        targets: [N] places 0..K-1 of the right classes in `run.labels`.
+        targets: [N] places 0..K-1 of the right classes in `run.labels`; of a run that predicts
+            numbers as `number_scores` has them, which gives its scores.
 
     Returns:
         `count`, `correct`, `accuracy` and its 95% `accuracy_interval` (Wilson's); by class
@@ -28,6 +30,8 @@ def score(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
     Raises:
         ValueError: as of `Run.predict_proba`.
     """
+    if run.target is not None:
+        return number_scores(run, features, targets)
     probabilities = run.predict_proba(features)
     labels = run.labels
     predictions = _places(run, run.predict(features))
@@ -59,6 +63,8 @@ def ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict
         `count`, `correct`, `accuracy`, `calibration_error`, `num_networks`; `alone`: means over
         the networks; `uncertainty`: means in nats over what is `right` and what is `wrong`.
     """
+    if run.target is not None:
+        return number_ensemble_scores(run, features, targets)
     together = _in_short(run, features, targets)
     alone = [_in_short(member, features, targets) for member in run.members()]
     unsure = run.uncertainty(features)

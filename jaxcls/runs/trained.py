@@ -1,4 +1,4 @@
-"""`Run`: a trained classifier, and predictions with it."""
+"""`Run`: a trained network or several, and predictions with them."""
 
 import dataclasses
 import os
@@ -12,44 +12,41 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls import ensembles, mlp
+from jaxcls import ensembles
 from jaxcls.batches import scaled
 from jaxcls.calibration import tempered
 from jaxcls.checks import check_finite
 from jaxcls.config import Config
 from jaxcls.conformal import Conformal, prediction_sets
+from jaxcls.data.dataset import Target
 from jaxcls.data.preparation import Preparation
-from jaxcls.ensembles import Uncertainty
-from jaxcls.jitting import jitted
-from jaxcls.likelihoods import (
-    Likelihood,
-    class_log_probabilities,
-    class_probabilities,
-    log_odds,
-)
-from jaxcls.mlp import Activation, Params
+from jaxcls.ensembles import Moments, Uncertainty
+from jaxcls.mlp import Params
+from jaxcls.runs import outputs
 
 # Examples that are scaled and put through the network at once, so that memory stays small. Fewer
 # are filled up to a power of two, so that any mix of batches needs 14 programs at most.
 CHUNK = 8_192
 Features = ArrayLike | str | os.PathLike
 _NOT_FINITE = (
-    "the run's parameters give probabilities that are not finite; train it again, with a lower "
-    "learning rate."
+    "the run's parameters give numbers that are not finite; train it again, with a lower learning "
+    "rate."
 )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one answer to ==
 class Run:
-    """A trained classifier: one network, or an ensemble whose mean probabilities it predicts by.
+    """A trained model: one network, or an ensemble whose mean it predicts by.
+
+    It predicts classes, or, with a `target`, numbers.
 
     Attributes:
         config: of its training.
         params: the network's; those that validation chose, where there was one. Of an
             ensemble of S networks every leaf is [S, ...].
         seeds: of the networks of an ensemble; None for one network alone.
-        labels: K numbers by which the dataset names the classes.
-        class_names: K names.
+        labels: K numbers by which the dataset names the classes; none of a `target`.
+        class_names: K names; none of a `target`.
         image_shape: (height, width) of an example that is an image, or None.
         takes_bytes: whether it was trained on bytes 0 to 255, divided by 255.
         light_ground: whether the training images have dark ink on light ground.
@@ -59,6 +56,7 @@ class Run:
         source: the file that they come from.
         record: the content of `config.json`.
         preparation: what makes features of a table's rows, of a run that was trained on one.
+        target: the number that is predicted, and how it was standardised; None of classes.
         temperature: T of probabilities p ** (1 / T), divided by their sum, where p are the
             network's, or the mean of the ensemble's; 1 leaves them as they are.
         threshold: of two classes, the probability from which on the second is the answer; None
@@ -80,6 +78,7 @@ class Run:
     source: Path
     record: dict
     preparation: Preparation | None = None
+    target: Target | None = None
     temperature: float = 1.0
     threshold: float | None = None
     conformal: Conformal | None = None
@@ -87,9 +86,12 @@ class Run:
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.config.layer_sizes))
         networks = "" if self.seeds is None else f", {len(self.seeds)} networks"
+        what = f"classes {' '.join(self.class_names)}"
+        if self.target is not None:
+            what = f"target {self.target.name}"
         return (
-            f"Run({str(self.source)!r}, {sizes}{networks}, {self.config.likelihood.name}, classes "
-            f"{' '.join(self.class_names)}, epoch {self.epoch})"
+            f"Run({str(self.source)!r}, {sizes}{networks}, {self.config.likelihood.name}, {what}, "
+            f"epoch {self.epoch})"
         )
 
     def predict_proba(self, features: Features) -> np.ndarray:
@@ -102,9 +104,10 @@ class Run:
                 takes it.
 
         Raises:
-            ValueError: the shape, the type or a value is not what the run was trained on, or
-                the network's numbers are beyond float32.
+            ValueError: the shape, the type or a value is not what the run was trained on, the
+                network's numbers are beyond float32, or the run predicts no classes.
         """
+        self._check_classes("predict_proba")
         if self.temperature == 1:
             return self._uncalibrated(features)
         return np.exp(self.predict_log_proba(features)).astype(np.float32)
@@ -113,7 +116,7 @@ class Run:
         """Probabilities [N, K] without the temperature."""
         one = self.seeds is None
         found = self._in_chunks(
-            _probabilities if one else ensembles.probabilities, features
+            outputs.probabilities if one else ensembles.probabilities, features
         )
         if not np.isfinite(found).all():
             raise ValueError(_NOT_FINITE)
@@ -122,9 +125,10 @@ class Run:
     def predict_log_proba(self, features: Features) -> np.ndarray:
         """Logarithms [N, K] of the probabilities in float64, which tell apart what `predict_proba`
         rounds to 0 or 1; see there."""
+        self._check_classes("predict_log_proba")
         one = self.seeds is None
         found = self._in_chunks(
-            _log_probabilities if one else ensembles.log_probabilities, features
+            outputs.log_probabilities if one else ensembles.log_probabilities, features
         )
         if np.isnan(found).any():
             raise ValueError(_NOT_FINITE)
@@ -132,12 +136,17 @@ class Run:
 
     def predict(self, features: Features) -> np.ndarray:
         """The most likely label [N] of each example, one of `labels`, or of two classes what the
-        threshold says; see `predict_proba`."""
+        threshold says; see `predict_proba`.
+
+        With a `target` the mean [N] float64, in its unit; see `moments`.
+        """
+        if self.target is not None:
+            return np.asarray(self.moments(features).mean)
         if self.threshold is not None:
             second = np.float64(self.predict_proba(features)[:, 1])
             places = (second >= self.threshold).astype(int)
         elif self.seeds is None:
-            places = self._in_chunks(_predictions, features)
+            places = self._in_chunks(outputs.predictions, features)
             if places.min() < 0:
                 raise ValueError(_NOT_FINITE)
         else:
@@ -161,22 +170,42 @@ class Run:
             )
         return prediction_sets(self._uncalibrated(features), self.conformal.least)
 
+    def moments(self, features: Features) -> Moments:
+        """Mean and spread of the numbers that are predicted, leaves [N] float64.
+
+        They are in the target's unit. A `gaussian` network tells its mean alone, so that `within`
+        is 0, and of one alone `std`, too.
+
+        Args:
+            features: as of `predict_proba`.
+
+        Raises:
+            ValueError: as of `predict_proba`, or the run predicts classes.
+        """
+        if self.target is None:
+            raise ValueError(
+                "Run.moments: the run predicts classes, which have no mean; see predict_proba."
+            )
+        found = self._stacked()._in_chunks(ensembles.moments, features)
+        if not all(np.isfinite(leaf).all() for leaf in found):
+            raise ValueError(_NOT_FINITE)
+        return scaled_back(found, self.target)
+
     def log_odds(self, features: Features) -> np.ndarray:
         """log(P(1) / P(0)) [N] of two classes, which orders also what `predict_proba` rounds to
         0 or 1; see there."""
+        self._check_classes("log_odds")
         found = self._in_chunks(
-            _log_odds if self.seeds is None else _log_odds_of_mean, features
+            outputs.log_odds if self.seeds is None else outputs.log_odds_of_mean,
+            features,
         )
         return found if self.temperature == 1 else found / self.temperature
 
     def uncertainty(self, features: Features) -> Uncertainty:
         """How unsure each prediction is, leaves [N] in nats, and how much of that is the
         networks' disagreement (0 for one alone), without the temperature; see `predict_proba`."""
-        params = self.params
-        if self.seeds is None:
-            params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
-        one = dataclasses.replace(self, params=params)
-        return one._in_chunks(ensembles.uncertainty, features)
+        self._check_classes("uncertainty")
+        return self._stacked()._in_chunks(ensembles.uncertainty, features)
 
     def members(self) -> list[Self]:
         """The networks of an ensemble, each alone, as it was trained: the ensemble's temperature
@@ -192,6 +221,20 @@ class Run:
             )
             for i in range(len(self.seeds or ()))
         ] or [self]
+
+    def _check_classes(self, method: str) -> None:
+        if self.target is not None:
+            raise ValueError(
+                f"Run.{method}: the run predicts a number, {self.target.name}, and no classes; see "
+                "predict and moments."
+            )
+
+    def _stacked(self) -> Self:
+        """With params [S, ...], also of one network."""
+        if self.seeds is not None:
+            return self
+        params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], self.params)
+        return dataclasses.replace(self, params=params)
 
     def _in_chunks(self, function: Callable, features: Features) -> Any:
         features = self._taken(features)
@@ -276,49 +319,13 @@ class Run:
             )
 
 
+def scaled_back(found: Moments, target: Target) -> Moments:
+    """Moments of standardised targets in the targets' unit, leaves [N] float64."""
+    mean, *spreads = (np.asarray(leaf, np.float64) for leaf in found)
+    return Moments(
+        target.mean + target.scale * mean, *(target.scale * each for each in spreads)
+    )
+
+
 def _in_unit(features: np.ndarray) -> bool:
     return bool(features.min() >= 0 and features.max() <= 1)
-
-
-_of_network = jitted("likelihood", "activation")
-
-
-@_of_network
-def _probabilities(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    logits = mlp.apply(params, features, activation=activation)
-    return class_probabilities(logits, likelihood)
-
-
-@_of_network
-def _log_probabilities(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    logits = mlp.apply(params, features, activation=activation)
-    return class_log_probabilities(logits, likelihood)
-
-
-@_of_network
-def _log_odds(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    del likelihood
-    return log_odds(mlp.apply(params, features, activation=activation))
-
-
-def _log_odds_of_mean(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    del likelihood
-    return ensembles.log_odds(params, features, activation)
-
-
-@_of_network
-def _predictions(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    """The place [N] of the most likely class, or -1 where a logit is not finite."""
-    logits = mlp.apply(params, features, activation=activation)
-    is_finite = jnp.isfinite(logits).reshape(len(logits), -1).all(axis=1)
-    return jnp.where(is_finite, likelihood.predict(logits), -1)

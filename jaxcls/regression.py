@@ -1,0 +1,157 @@
+"""Scores of predicted numbers on the host in float64, with intervals, and bands that hold them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jax.typing import ArrayLike
+
+_RESAMPLES = 1_000
+_AT_ONCE = 2**22  # rows drawn at a time
+_Z = 1.959963984540054  # 95% of a standard normal lies within this of 0
+
+
+class Estimate(NamedTuple):
+    """A score, and its 95% interval.
+
+    Attributes:
+        value: of all rows; NaN where they don't tell it.
+        low: lower end.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class RegressionScores(NamedTuple):
+    """How far predictions are from targets.
+
+    Attributes:
+        r_squared: share of the targets' variation that is explained; NaN where they have none.
+        rmse: root of the mean squared error, in the targets' unit.
+        mae: mean absolute error, in the targets' unit.
+    """
+
+    r_squared: Estimate
+    rmse: Estimate
+    mae: Estimate
+
+
+class Coverage(NamedTuple):
+    """How many targets lie in their bands.
+
+    Attributes:
+        inside: targets within 1.96 standard deviations of their mean.
+        count: targets.
+    """
+
+    inside: int
+    count: int
+
+
+def regression_scores(
+    predictions: ArrayLike, targets: ArrayLike, *, seed: int = 0
+) -> RegressionScores:
+    """Scores with intervals by the bootstrap over rows (B. Efron, 1979), percentiles of 1,000.
+
+    An interval tells what other test rows would have changed, and not what another training would.
+
+    Args:
+        predictions: [N] numbers.
+        targets: [N] numbers in the same unit.
+        seed: of the rows that are drawn.
+
+    Raises:
+        ValueError: they are not two arrays [N] of finite numbers with N at least 1.
+
+    >>> scores = regression_scores([1.0, 2.0, 4.0], [1.0, 2.0, 3.0])
+    >>> scores.r_squared.value, round(scores.mae.value, 3)
+    (0.5, 0.333)
+    """
+    predicted, wanted = _pair("regression_scores", predictions, targets)
+    wrong = predicted - wanted
+    # Around their mean, so that no digits are lost where the sum of squares is reckoned.
+    centred = wanted - wanted.mean()
+    columns = np.stack([wrong**2, np.abs(wrong), centred, centred**2])
+    drawn = _drawn_means(columns, seed)
+    whole = columns.mean(axis=1)
+    return RegressionScores(
+        *(
+            _estimate(function, whole, drawn)
+            for function in (_r_squared, _rmse, lambda means: means[1])
+        )
+    )
+
+
+def coverage(mean: ArrayLike, std: ArrayLike, targets: ArrayLike) -> Coverage:
+    """How many targets lie in the 95% bands of normal distributions.
+
+    Args:
+        mean: [N].
+        std: [N], standard deviations, at least 0.
+        targets: [N].
+
+    Raises:
+        ValueError: as of `regression_scores`, or a standard deviation is negative.
+
+    >>> coverage([0.0, 0.0], [1.0, 1.0], [1.9, 2.0])
+    Coverage(inside=1, count=2)
+    """
+    middle, wanted = _pair("coverage", mean, targets)
+    half, _ = _pair("coverage", std, targets)
+    if (half < 0).any():
+        raise ValueError(f"coverage: std must be at least 0, got {half.min()}.")
+    inside = np.abs(wanted - middle) <= _Z * half
+    return Coverage(int(inside.sum()), len(wanted))
+
+
+def _pair(
+    caller: str, predictions: ArrayLike, targets: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    predicted = np.asarray(predictions, np.float64)
+    wanted = np.asarray(targets, np.float64)
+    if predicted.shape != wanted.shape or wanted.ndim != 1 or not len(wanted):
+        raise ValueError(
+            f"{caller}: predictions {list(predicted.shape)} and targets {list(wanted.shape)} must "
+            "both be [N] with N at least 1."
+        )
+    if not (np.isfinite(predicted).all() and np.isfinite(wanted).all()):
+        raise ValueError(f"{caller}: predictions and targets must be finite.")
+    return predicted, wanted
+
+
+def _drawn_means(columns: np.ndarray, seed: int) -> np.ndarray:
+    """Means [C, R] of columns [C, N] over rows drawn with replacement, R times."""
+    count, rng = columns.shape[1], np.random.default_rng(seed)
+    at_once = max(1, min(_RESAMPLES, _AT_ONCE // count))
+    found = []
+    for start in range(0, _RESAMPLES, at_once):
+        size = (min(at_once, _RESAMPLES - start), count)
+        rows = rng.integers(0, count, size)
+        found.append([column[rows].mean(axis=1) for column in columns])
+    return np.concatenate(found, axis=1)
+
+
+def _r_squared(means: np.ndarray) -> np.ndarray:
+    variation = means[3] - means[2] ** 2
+    # NaN of targets that are all alike, as draws of a few rows may be.
+    variation = np.where(variation > 0, variation, np.nan)
+    return 1 - means[0] / variation
+
+
+def _rmse(means: np.ndarray) -> np.ndarray:
+    return np.sqrt(means[0])
+
+
+def _estimate(
+    function: Callable[[np.ndarray], np.ndarray], whole: np.ndarray, drawn: np.ndarray
+) -> Estimate:
+    values = function(drawn)
+    values = values[np.isfinite(values)]
+    value = float(function(whole))
+    if not len(values) or np.isnan(value):
+        return Estimate(value, float("nan"), float("nan"))
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Estimate(value, float(low), float(high))
