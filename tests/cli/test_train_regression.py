@@ -296,3 +296,15 @@ def test_two_studies_are_compared_by_their_r_squared(capsys):
     assert f"A run, B other: r squared {first:.4f} and {second:.4f}, 3 splits" in told
     assert main.compare(["run", "other", "--test"]) == 2
     assert "counts right answers, and run predicts numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["--seeds", 2], ["--folds", 4]])
+def test_a_score_that_few_rows_do_not_tell_is_none(capsys, argv):
+    lines = ["a,y", *(f"{i},{i * i}" for i in range(5))]
+    Path("crops.csv").write_text("\n".join(lines))
+    train("--target", "y", "--epochs", 2, "--patience", "None", "--no-plots", *argv)
+    scores = metrics()["held_out" if "--folds" in argv else "test"]
+    told = scores["r_squared"]
+    assert told is None or set(told.values()) == {None}
+    assert scores["rmse"] is not None
+    assert "R squared" in capsys.readouterr().out
