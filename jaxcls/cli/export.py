@@ -15,6 +15,7 @@ from jaxcls.data.preparation import Categorical, word_places
 from jaxcls.data.table_columns import MISSING
 from jaxcls.files import digest, save_arrays, write_whole
 from jaxcls.interop import onnx, pytorch
+from jaxcls.interop.answers import Answers, Classes, Target
 from jaxcls.interop.torch_code import loading_code
 from jaxcls.likelihoods import LIKELIHOODS
 from jaxcls.runs import MODEL, Run, load_run, read_config
@@ -124,7 +125,7 @@ def onnx_model(trained: Run, opset: int = onnx.OPSET) -> Any:
             trained.params,
             trained.config,
             _inputs(trained),
-            onnx.Classes(_labels(trained), trained.temperature, trained.threshold),
+            _answers(trained),
             metadata=_metadata(trained),
             opset=opset,
         )
@@ -135,11 +136,14 @@ def onnx_model(trained: Run, opset: int = onnx.OPSET) -> Any:
         ) from None
 
 
-def _labels(trained: Run) -> tuple[int, ...] | tuple[str, ...]:
-    """Integers where they are all that the names say, as scikit-learn has them, else the names."""
-    if tuple(map(str, trained.labels)) == trained.class_names:
-        return trained.labels
-    return trained.class_names
+def _answers(trained: Run) -> Answers:
+    if trained.target is not None:
+        return Target(*trained.target)
+    labels = trained.labels
+    # Integers where they are all that the names say, as scikit-learn has them.
+    if tuple(map(str, labels)) != trained.class_names:
+        labels = trained.class_names
+    return Classes(labels, trained.temperature, trained.threshold)
 
 
 def _metadata(trained: Run) -> dict[str, str]:
@@ -175,18 +179,9 @@ def _category(learned: Categorical) -> onnx.Words | onnx.Values:
 
 def _write_torch(path: Path, trained: Run) -> list[str]:
     lines = loading_code(
-        str(path),
-        trained.config,
-        trained.class_names,
-        _taken(trained),
+        *(str(path), trained.config, _answers(trained), _taken(trained)),
         num_networks=None if trained.seeds is None else len(trained.seeds),
-        temperature=trained.temperature,
     )
-    if trained.threshold is not None:
-        lines.append(
-            f"# The answer is {trained.class_names[1]} where its probability is at least "
-            f"{trained.threshold!r}."
-        )
     arrays = {}
     for place, each in enumerate(trained.members()):
         first = "" if trained.seeds is None else f"{place}."

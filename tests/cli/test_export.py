@@ -36,6 +36,19 @@ TABLE = (
     ),
     *("--epochs", "20", "--hidden", "8", "--learning-rate", "0.05", "--no-plots"),
 )
+NUMBERS = (
+    *(
+        "--dataset",
+        "trees.csv",
+        "--target",
+        "height",
+        "--drop",
+        "note",
+        "--hidden",
+        "8",
+    ),
+    *("--likelihood", "normal", "--seeds", "2", "--epochs", "10", "--no-plots"),
+)
 # Of digits: their classes, how many networks, and what was calibrated.
 DIGITS = {
     "binary": ((3, 8), 1, {}),
@@ -43,6 +56,9 @@ DIGITS = {
     "ensemble": ((4, 9, 2), 3, {}),
     "two": ((5, 6), 2, {"temperature": 0.6, "threshold": 0.37}),
 }
+
+
+NAMES = (*DIGITS, "table", "numbers")
 
 
 def lines_of(num_rows, seed):
@@ -88,7 +104,9 @@ def folder(tmp_path_factory):
         )
         Path("more.csv").write_text("\n".join([*lines_of(60, 1), strange]))
         assert main.train_multiclass([*TABLE, "--output-dir", "table"]) == 0
+        assert main.train_regression([*NUMBERS, "--output-dir", "numbers"]) == 0
     export(folder, "table", folder / "more.csv", {})
+    export(folder, "numbers", folder / "more.csv", {})
     return folder
 
 
@@ -96,10 +114,14 @@ def export(folder, name, features, calibrated):
     """The graph of a run, and what the run itself says of features."""
     run = dataclasses.replace(jaxcls.load_run(folder / name), **calibrated)
     (folder / f"{name}.onnx").write_bytes(onnx_model(run).SerializeToString())
-    kept = {
-        "label": run.predict(features),
-        "probabilities": run.predict_proba(features),
-    }
+    if run.target is not None:
+        mean, std, *_ = run.moments(features)
+        kept = {"mean": mean[:, None], "std": std[:, None], "scale": run.target.scale}
+    else:
+        kept = {
+            "label": run.predict(features),
+            "probabilities": run.predict_proba(features),
+        }
     if not isinstance(features, Path):
         kept["features"] = features
     np.savez(folder / f"{name}.npz", **kept, class_names=run.class_names)
@@ -134,6 +156,13 @@ for name in sys.argv[1:]:
     session = onnxruntime.InferenceSession(f"{name}.onnx")
     kept = np.load(f"{name}.npz")
     given = {"features": kept["features"]} if "features" in kept else of_table(session, "more.csv")
+    if "mean" in kept:
+        for want, found in zip(("mean", "std"), session.run(["mean", "std"], given), strict=True):
+            assert found.shape == kept[want].shape and found.dtype == np.float64
+            off = np.abs(found - kept[want]).max() / kept["scale"]
+            assert off < 1e-6, (name, want, off)
+        print(name, len(found))
+        continue
     label, probabilities = session.run(["label", "probabilities"], given)
     off = np.abs(probabilities - kept["probabilities"]).max()
     assert off < 1e-6, (name, off)
@@ -156,14 +185,14 @@ assert not {"jax", "jaxlib", "jaxcls"} & {*sys.modules}
 
 def test_onnxruntime_gives_the_same_without_jax_and_jaxcls(folder):
     done = subprocess.run(
-        [sys.executable, "-I", "-W", "error", "-c", ALONE, *DIGITS, "table"],
+        [sys.executable, "-I", "-W", "error", "-c", ALONE, *NAMES],
         cwd=folder,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     counts = dict(line.split() for line in done.stdout.splitlines())
-    assert [*counts] == [*DIGITS, "table"] and counts["table"] == "61"
+    assert [*counts] == [*NAMES] and counts["table"] == counts["numbers"] == "61"
 
 
 def test_pandas_feeds_a_graph(folder):

@@ -10,8 +10,17 @@ import oracle
 import own
 import pytest
 
-from jaxcls import Config, bernoulli, categorical, ensembles, mlp
-from jaxcls.interop.onnx import Classes, Columns, Number, Rows, Values, Words, to_onnx
+from jaxcls import Config, bernoulli, categorical, ensembles, gaussian, mlp, normal
+from jaxcls.interop.onnx import (
+    Classes,
+    Columns,
+    Number,
+    Rows,
+    Target,
+    Values,
+    Words,
+    to_onnx,
+)
 from jaxcls.interop.onnx import model as models
 from jaxcls.likelihoods import class_probabilities
 
@@ -43,8 +52,7 @@ def first(params):
 
 def ran(model, **given):
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    label, probabilities = session.run(None, given)
-    return label, probabilities
+    return session.run(None, given)
 
 
 def exported(params, config, classes=None, **more):
@@ -120,6 +128,25 @@ def test_opsets_from_the_oldest_to_the_newest(opset):
     p = np.asarray(ensembles.probabilities(params, X, bernoulli)) ** 0.5
     np.testing.assert_allclose(got, p / p.sum(axis=1, keepdims=True), rtol=0, atol=1e-6)
     np.testing.assert_array_equal(label, got[:, 1] >= 0.3)
+
+
+@pytest.mark.parametrize("num_networks", [1, 3])
+@pytest.mark.parametrize("likelihood", [gaussian, normal], ids=lambda each: each.name)
+def test_mean_and_spread_in_the_targets_unit(likelihood, num_networks):
+    params, config = networks(likelihood, num_networks)
+    given = params if num_networks > 1 else first(params)
+    target = Target("crop", 5_000.0, 300.0)
+    model = exported(given, config, target)
+    names = [each.name for each in model.graph.output]
+    has_std = likelihood == normal or num_networks > 1
+    assert names == (["mean", "std"] if has_std else ["mean"])
+    mean, *std = ran(model, features=X)
+    want = ensembles.moments(params, X, likelihood)
+    assert mean.dtype == np.float64 and mean.shape == (40, 1)
+    unscaled = (mean[:, 0] - 5_000) / 300
+    np.testing.assert_allclose(unscaled, want.mean, rtol=1e-6, atol=1e-6)
+    for each in std:
+        np.testing.assert_allclose(each[:, 0] / 300, want.std, rtol=1e-6, atol=1e-6)
 
 
 def test_bytes_are_divided_and_a_batch_is_free():
@@ -213,10 +240,10 @@ def test_what_no_graph_can_hold_is_refused(monkeypatch):
             exported(one, config, opset=opset)
     with pytest.raises(ValueError, match="activation is a function of one's own"):
         exported(one, Config((6, 5, 4, 1), bernoulli, activation=own.leaky))
-    with pytest.raises(
-        ValueError, match=r"likelihood must be .* got Likelihood\('focal'\)"
-    ):
+    with pytest.raises(ValueError, match="likelihood 'focal' is one's own"):
         exported(one, Config((6, 5, 4, 1), own.focal), BOTH[bernoulli])
+    with pytest.raises(ValueError, match=r"a Target must be given .* got Classes"):
+        exported(one, Config((6, 5, 4, 1), gaussian), BOTH[bernoulli])
     monkeypatch.setattr(models, "_LARGEST", 100)
     with pytest.raises(
         ValueError, match=r"the weights take 0\.0 GB, and an ONNX file holds"

@@ -87,6 +87,11 @@ class Graph:
         axes = self.constant(np.array([axis]), "axis")
         return self.add(operator, given, axes, keepdims=int(keepdims))
 
+    def column(self, given: str, place: int) -> str:
+        """One column [..., 1] of numbers [..., columns]."""
+        places = self.constant(np.array([place]), "place")
+        return self.add("Gather", given, places, axis=-1)
+
     def cast(self, given: str, dtype: Any) -> str:
         """Numbers of another type."""
         return self.add("Cast", given, to=_kind(dtype))

@@ -9,11 +9,11 @@ import numpy as np
 
 from jaxcls.config import Config
 from jaxcls.ensembles import check_stacked
+from jaxcls.interop.answers import Answers, Classes, check_own
 from jaxcls.interop.onnx.graph import Graph
 from jaxcls.interop.onnx.inputs import Columns, Rows, features_of
-from jaxcls.interop.onnx.outputs import Classes, add_classes, logits_of
-from jaxcls.likelihoods import bernoulli, categorical
-from jaxcls.mlp import ActivationName, Params
+from jaxcls.interop.onnx.outputs import add_classes, add_moments, logits_of
+from jaxcls.mlp import Params
 
 OPSET = 18  # of onnxruntime 1.14 and later, and torch.onnx's own
 OPSETS = range(13, 24)  # those in which all that is used means one thing
@@ -24,19 +24,22 @@ def to_onnx(
     params: Params,
     config: Config,
     inputs: Rows | Columns,
-    classes: Classes,
+    answers: Answers,
     *,
     metadata: Mapping[str, str] | None = None,
     opset: int = OPSET,
 ) -> Any:
-    """A graph from raw inputs to `label` [N] and `probabilities` [N, K], for any N.
+    """A graph from raw inputs to the answers, for any number N of examples.
+
+    Of classes the outputs are `label` [N] and `probabilities` [N, K]. Of a target they are `mean`
+    [N, 1] and, of networks that tell their spread or are several, `std` [N, 1].
 
     Args:
         params: as `mlp.init` returns them, or of S networks every leaf [S, ...]: their mean.
         config: they were trained with; of its own functions none can be written.
         inputs: rows of features, or a table's columns.
-        classes: what the labels are, and what was calibrated.
-        metadata: texts to keep in the file, beside the classes.
+        answers: the classes, and what was calibrated; or the target.
+        metadata: texts to keep in the file, beside the answers' names.
         opset: of ONNX's own operators.
 
     Returns:
@@ -46,7 +49,7 @@ def to_onnx(
         ValueError: what is asked for can't be written; the message says why.
         ModuleNotFoundError: onnx is not installed.
 
-    >>> from jaxcls import mlp
+    >>> from jaxcls import bernoulli, mlp
     >>> params = mlp.init(jax.random.key(0), (784, 32, 1))
     >>> config = Config((784, 32, 1), bernoulli)
     >>> model = to_onnx(params, config, Rows(784, takes_bytes=True), Classes((3, 8)))
@@ -55,45 +58,39 @@ def to_onnx(
     """
     import onnx
 
-    stacked = np.ndim(params["Dense_0"]["bias"]) == 2
-    activation = _check(params, config, opset, stacked)
-    graph = Graph(opset, ("label", "probabilities"))
-    x = features_of(graph, inputs)
-    logits = logits_of(graph, x, params, activation)
-    num_networks = len(params["Dense_0"]["bias"]) if stacked else None
-    add_classes(graph, logits, config.likelihood, num_networks, classes)
-    told = {"classes": json.dumps(classes.labels), **(metadata or {})}
+    activation = check_own("to_onnx", config, answers)
+    num_networks = _check(params, opset)
+    graph = Graph(opset, ("label", "probabilities", "mean", "std"))
+    logits = logits_of(graph, features_of(graph, inputs), params, activation)
+    if isinstance(answers, Classes):
+        add_classes(graph, logits, config.likelihood, num_networks, answers)
+        told = {"classes": json.dumps(answers.labels)}
+    else:
+        add_moments(graph, logits, config.likelihood, num_networks, answers)
+        told = {"target": answers.name}
+    told |= metadata or {}
     model = _model(graph, told)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _check(params: Params, config: Config, opset: int, stacked: bool) -> ActivationName:
-    """Raises unless a graph can hold all this; returns the name of the activation."""
+def _check(params: Params, opset: int) -> int | None:
+    """Raises unless a graph can hold all this; returns the number of networks, None of one."""
     if opset not in OPSETS:
         raise ValueError(
             f"to_onnx: opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}; {OPSET} is read by "
             "onnxruntime 1.14 and later."
         )
-    if callable(config.activation):
-        raise ValueError(
-            "to_onnx: the activation is a function of one's own, which ONNX has no operator for; "
-            "train with one of jaxcls's."
-        )
-    if config.likelihood not in (bernoulli, categorical):
-        raise ValueError(
-            f"to_onnx: the likelihood must be bernoulli or categorical, got {config.likelihood!r}, "
-            "whose activation ONNX has no operator for."
-        )
-    if stacked:
-        check_stacked("to_onnx", params)
     size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(params))
     if size > _LARGEST:
         raise ValueError(
             f"to_onnx: the weights take {size / 1e9:.1f} GB, and an ONNX file holds "
             f"{_LARGEST / 1e9:.0f}; train fewer seeds or smaller layers."
         )
-    return config.activation
+    if np.ndim(params["Dense_0"]["bias"]) == 1:
+        return None
+    check_stacked("to_onnx", params)
+    return len(params["Dense_0"]["bias"])
 
 
 def _model(graph: Graph, metadata: Mapping[str, str]) -> Any:

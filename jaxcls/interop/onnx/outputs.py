@@ -1,29 +1,14 @@
-"""What a graph gives: the network's logits, and the label and probabilities that they stand for."""
+"""What a graph gives: the network's logits, and the answers that they stand for."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
+from jaxcls.interop.answers import Classes, Target
 from jaxcls.interop.onnx.graph import Graph
-from jaxcls.likelihoods import Likelihood, bernoulli
+from jaxcls.likelihoods import Likelihood, bernoulli, normal
+from jaxcls.losses import LEAST_STD
 from jaxcls.mlp import ActivationName, Params
-
-
-class Classes(NamedTuple):
-    """What the network tells apart.
-
-    Attributes:
-        labels: K integers or K words, which the output `label` is of.
-        temperature: T of probabilities p ** (1 / T), divided by their sum, p being the network's,
-            or the mean of several networks'.
-        threshold: of two classes, the probability from which on the second is the label; None
-            takes the more likely one.
-    """
-
-    labels: tuple[int, ...] | tuple[str, ...]
-    temperature: float = 1.0
-    threshold: float | None = None
 
 
 def logits_of(graph: Graph, x: str, params: Params, activation: ActivationName) -> str:
@@ -103,6 +88,45 @@ def add_classes(
     graph.output(name, np.float32, ["N", len(labels)], told)
 
 
+def add_moments(
+    graph: Graph,
+    outputs: str,
+    likelihood: Likelihood,
+    num_networks: int | None,
+    target: Target,
+) -> None:
+    """The output `mean` [N, 1], and `std` [N, 1] where networks tell or differ in it.
+
+    They are float64 in the target's unit, of which float32 may hold too few digits.
+
+    Args:
+        graph: to add them to.
+        outputs: [N, 1 or 2], or [S, N, 1 or 2] of S networks.
+        likelihood: gaussian or normal.
+        num_networks: S, or None of one network alone.
+        target: the unit.
+    """
+    scale = graph.number(target.scale, np.float64)
+    means = graph.column(outputs, 0)
+    mean = _mean(graph, means, num_networks)
+    scaled = graph.add("Mul", graph.cast(mean, np.float64), scale)
+    graph.add("Add", scaled, graph.number(target.mean, np.float64), name="mean")
+    graph.output("mean", np.float64, ["N", 1], f"of {target.name}, in its unit")
+    variances = []
+    if likelihood == normal:
+        raw = graph.add("Softplus", graph.column(outputs, 1))
+        within = graph.add("Add", raw, graph.number(LEAST_STD))
+        variances.append(_mean(graph, graph.add("Mul", within, within), num_networks))
+    if num_networks is not None:
+        off = graph.add("Sub", means, mean)
+        variances.append(_mean(graph, graph.add("Mul", off, off), num_networks))
+    if not variances:
+        return
+    std = graph.add("Sqrt", graph.add("Sum", *variances))
+    graph.add("Mul", graph.cast(std, np.float64), scale, name="std")
+    graph.output("std", np.float64, ["N", 1], "standard deviation of the prediction")
+
+
 def _place(
     graph: Graph, probabilities: str, scores: str, is_one: bool, threshold: float | None
 ) -> str:
@@ -113,7 +137,7 @@ def _place(
     if threshold is None:
         is_second = graph.add("Greater", scores, graph.number(0))
     else:
-        second = graph.add("Gather", probabilities, axis, axis=1)
+        second = graph.column(probabilities, 1)
         # In float64, as a threshold is none of float32's numbers.
         least = graph.number(threshold, np.float64)
         is_second = graph.add("GreaterOrEqual", graph.cast(second, np.float64), least)
