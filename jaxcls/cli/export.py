@@ -148,18 +148,26 @@ def _answers(trained: Run) -> Answers:
 
 def _metadata(trained: Run) -> dict[str, str]:
     """Where the model comes from: of files the names alone, and digests."""
-    record = trained.record
-    return {
-        "source": f"jaxcls {jaxcls.__version__}, the run {trained.source.absolute().parent.name}",
-        "dataset": Path(str(record.get("dataset"))).name,
-        "data_sha256": str(record.get("data_sha256")),
+    record, folder = trained.record, trained.source.absolute().parent
+    about = {
+        "source": f"jaxcls {jaxcls.__version__}, the run {folder.name}",
         "weights_sha256": digest(trained.source.read_bytes()),
     }
+    for name in ("dataset", "data_sha256"):
+        if (
+            record.get(name) is not None
+        ):  # a run that was saved from Python may have none
+            about[name] = Path(record[name]).name
+    return about
 
 
 def _inputs(trained: Run) -> onnx.Rows | onnx.Columns:
     if trained.preparation is None:
-        return onnx.Rows(trained.config.layer_sizes[0], trained.takes_bytes)
+        rows = onnx.Rows(trained.config.layer_sizes[0], trained.takes_bytes)
+        standardization = getattr(trained, "standardization", None)
+        return (
+            rows if standardization is None else onnx.Rows(*rows[:2], *standardization)
+        )
     return onnx.Columns(
         tuple(onnx.Number(*each) for each in trained.preparation.numeric),
         tuple(map(_category, trained.preparation.categorical)),

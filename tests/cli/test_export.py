@@ -58,9 +58,6 @@ DIGITS = {
 }
 
 
-NAMES = (*DIGITS, "table", "numbers")
-
-
 def lines_of(num_rows, seed):
     """Rows of a table with all that a column may have: numbers far from 0, and what is missing."""
     rng = np.random.default_rng(seed)
@@ -96,6 +93,13 @@ def folder(tmp_path_factory):
             params, seeds = jax.tree.map(lambda leaf: leaf[0], params), None
         save_run(folder / name, params, config, train=train, seeds=seeds)
         export(folder, name, test.features, calibrated)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """The same of a table: one run tells classes, and one numbers."""
+    folder = tmp_path_factory.mktemp("tables")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         Path("trees.csv").write_text("\n".join(lines_of(90, 0)))
@@ -183,22 +187,33 @@ assert not {"jax", "jaxlib", "jaxcls"} & {*sys.modules}
 """
 
 
-def test_onnxruntime_gives_the_same_without_jax_and_jaxcls(folder):
+def ran_alone(folder, *names):
+    """How many rows the graphs of these names were given, where they agree with jaxcls."""
     done = subprocess.run(
-        [sys.executable, "-I", "-W", "error", "-c", ALONE, *NAMES],
+        [sys.executable, "-I", "-W", "error", "-c", ALONE, *names],
         cwd=folder,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    counts = dict(line.split() for line in done.stdout.splitlines())
-    assert [*counts] == [*NAMES] and counts["table"] == counts["numbers"] == "61"
+    return [line.split() for line in done.stdout.splitlines()]
 
 
-def test_pandas_feeds_a_graph(folder):
+def test_onnxruntime_gives_the_same_without_jax_and_jaxcls(folder):
+    assert [name for name, _ in ran_alone(folder, *DIGITS)] == [*DIGITS]
+
+
+@pytest.mark.slow
+def test_so_it_does_of_tables(tables):
+    names = ("table", "numbers")
+    assert ran_alone(tables, *names) == [[name, "61"] for name in names]
+
+
+@pytest.mark.slow
+def test_pandas_feeds_a_graph(tables):
     # As jaxcls/runs/README.md says it.
-    session = onnxruntime.InferenceSession(folder / "table.onnx")
-    table = pandas.read_csv(folder / "more.csv", skipinitialspace=True)
+    session = onnxruntime.InferenceSession(tables / "table.onnx")
+    table = pandas.read_csv(tables / "more.csv", skipinitialspace=True)
     table["soil"] = table["soil"].str.strip()
     given = {}
     for each in session.get_inputs():
@@ -210,7 +225,7 @@ def test_pandas_feeds_a_graph(folder):
             else column.to_numpy(float)
         )
     _, got = session.run(None, given)
-    want = np.load(folder / "table.npz")["probabilities"]
+    want = np.load(tables / "table.npz")["probabilities"]
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
 
 
@@ -218,11 +233,28 @@ def exported(*argv, code=0):
     assert main.export([*map(str, argv)]) == code
 
 
-def test_the_command_writes_and_tells_what_goes_in_and_comes_out(
-    folder, tmp_path, capsys
-):
+def test_the_command_writes_a_file_beside_the_run(folder, tmp_path, capsys):
+    run = shutil.copytree(folder / "ensemble", tmp_path / "ensemble.0")
+    exported(run)
+    path = tmp_path / "ensemble.0.onnx"
+    first, *told = capsys.readouterr().out.splitlines()
+    assert first == f"{path}: ONNX, opset 18, {path.stat().st_size:,} bytes"
+    assert told == [
+        "in  features: uint8 [N, 784], bytes 0 to 255, an image row by row",
+        "out label: int64 [N], the answer",
+        "out probabilities: float32 [N, 3], of the classes 4, 9, 2",
+    ]
+    other = tmp_path / "other.onnx"
+    exported(run, "--output", other, "--opset", 13)
+    assert onnx.load(other).opset_import[0].version == 13
+    exported(run, "--output", tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_command_tells_a_tables_columns(tables, tmp_path, capsys):
     path = tmp_path / "own.onnx"
-    exported(folder / "table", "--output", path)
+    exported(tables / "table", "--output", path)
     told = capsys.readouterr()
     assert told.err == ""
     assert told.out.splitlines()[0].startswith(
@@ -241,7 +273,7 @@ def test_the_command_writes_and_tells_what_goes_in_and_comes_out(
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     kept = {each.key: each.value for each in model.metadata_props}
-    metrics = json.loads((folder / "table" / "metrics.json").read_text())
+    metrics = json.loads((tables / "table" / "metrics.json").read_text())
     assert kept == {
         "classes": '["ash", "beech", "cedar"]',
         "source": f"jaxcls {jaxcls.__version__}, the run table",
@@ -249,9 +281,17 @@ def test_the_command_writes_and_tells_what_goes_in_and_comes_out(
         "data_sha256": metrics["config"]["data_sha256"],
         "weights_sha256": metrics["sha256_of"]["model.safetensors"],
     }
-    # By default it lies beside the run, and is the same file.
-    exported(shutil.copytree(folder / "table", tmp_path / "table"))
-    assert (tmp_path / "table.onnx").read_bytes() == path.read_bytes()
+    exported(tables / "numbers", "--output", tmp_path / "numbers.onnx")
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "out mean: float64 [N, 1], of height, in its unit",
+        "out std: float64 [N, 1], standard deviation of the prediction",
+    ]
+    started = shutil.copytree(tables / "table", tmp_path / "started")
+    (started / "metrics.json").unlink()
+    exported(started, code=2)
+    assert capsys.readouterr().err == (
+        f"export.py: {started}: the run is not finished; --resume it to its end first.\n"
+    )
 
 
 def test_mistakes_are_one_sentence(folder, tmp_path, capsys, monkeypatch):
@@ -275,7 +315,7 @@ def test_mistakes_are_one_sentence(folder, tmp_path, capsys, monkeypatch):
         *(run, "--output", nowhere),
     )
     says(
-        "to_onnx: opset must be 13 to 23, got 9; 18 is read by onnxruntime 1.14 and later.",
+        "opset must be 13 to 23, got 9; 18 is read by onnxruntime 1.14 and later.",
         *(run, "--opset", 9, "--output", tmp_path / "x"),
     )
     says(
@@ -306,11 +346,12 @@ def test_runs_that_can_not_be_exported_are_refused(folder, tmp_path, capsys):
             )
     exported(tmp_path / "none", code=2)
     assert re.fullmatch(r"export.py: .*none.*\n", capsys.readouterr().err)
-    started = shutil.copytree(folder / "table", tmp_path / "started")
+    started = shutil.copytree(folder / "two", tmp_path / "started")
     (started / "metrics.json").unlink()
     exported(started, code=2)
-    assert capsys.readouterr().err == (
-        f"export.py: {started}: the run is not finished; --resume it to its end first.\n"
+    assert re.fullmatch(
+        r"export.py: .*: the run has no result and .*; resume it .*\n",
+        capsys.readouterr().err,
     )
 
 

@@ -149,6 +149,25 @@ def test_mean_and_spread_in_the_targets_unit(likelihood, num_networks):
         np.testing.assert_allclose(each[:, 0] / 300, want.std, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("takes_bytes", [True, False])
+def test_features_are_standardised(takes_bytes):
+    params, config = networks(categorical, 1)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (9, 6), np.uint8)
+    mean, scale = np.full(6, 0.4), np.array([0.1, 0.3, np.inf, 1.0, 2.0, 0.5])
+    if not takes_bytes:
+        x, mean = 2007 + x / 100, mean + 2007
+    model = to_onnx(
+        *(first(params), config, Rows(6, takes_bytes, mean, scale), BOTH[categorical])
+    )
+    features = ((x / np.float32(255) if takes_bytes else x) - mean) / scale
+    want = class_probabilities(
+        mlp.apply(first(params), np.float32(features)), categorical
+    )
+    _, got = ran(model, features=x)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
 def test_bytes_are_divided_and_a_batch_is_free():
     config = Config((784, 5, 1), bernoulli)
     params = mlp.init(jax.random.key(0), config.layer_sizes)

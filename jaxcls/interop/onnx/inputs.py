@@ -13,12 +13,15 @@ class Rows(NamedTuple):
 
     Attributes:
         num_features: D.
-        takes_bytes: whether they are bytes 0 to 255, which the graph divides by 255; else floats
-            as the network takes them.
+        takes_bytes: whether they are bytes 0 to 255, which the graph divides by 255; else numbers.
+        mean, scale: [D] float64 each, what is taken off the features then, and what they are
+            divided by; None leaves them as they are.
     """
 
     num_features: int
     takes_bytes: bool
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
 
 
 class Number(NamedTuple):
@@ -76,12 +79,30 @@ def features_of(graph: Graph, inputs: Rows | Columns) -> str:
     """The inputs, and the features [N, D] float32 that they make."""
     if isinstance(inputs, Columns):
         return _of_columns(graph, inputs)
-    if not inputs.takes_bytes:
-        told = "as the network was trained on them"
-        return graph.input("features", np.float32, inputs.num_features, told)
-    told = "bytes 0 to 255, an image row by row"
-    given = graph.input("features", np.uint8, inputs.num_features, told)
-    return graph.add("Div", graph.cast(given, np.float32), graph.number(255))
+    return _of_rows(graph, inputs)
+
+
+def _of_rows(graph: Graph, rows: Rows) -> str:
+    is_raw = rows.mean is not None and rows.scale is not None
+    if rows.takes_bytes:
+        told = "bytes 0 to 255, an image row by row"
+        given = graph.input("features", np.uint8, rows.num_features, told)
+        x = graph.add("Div", graph.cast(given, np.float32), graph.number(255))
+    else:
+        told = "numbers" if is_raw else "as the network was trained on them"
+        # Float32 would round raw ones before their mean is taken off.
+        dtype = np.float64 if is_raw else np.float32
+        x = graph.input("features", dtype, rows.num_features, told)
+    if rows.mean is None or rows.scale is None:
+        return x
+    return _standardised(graph, graph.cast(x, np.float64), rows.mean, rows.scale)
+
+
+def _standardised(graph: Graph, raw: str, mean: np.ndarray, scale: np.ndarray) -> str:
+    """Float32 of what is computed in float64, as in training."""
+    off = graph.add("Sub", raw, graph.constant(mean, "mean"))
+    known = graph.add("Div", off, graph.constant(scale, "scale"))
+    return graph.cast(known, np.float32)
 
 
 def _of_columns(graph: Graph, columns: Columns) -> str:
@@ -96,16 +117,17 @@ def _of_columns(graph: Graph, columns: Columns) -> str:
 
 
 def _of_numbers(graph: Graph, numbers: tuple[Number, ...]) -> list[str]:
-    """Features, and indicators where there are any; standardised in float64, as in training."""
+    """Features, and indicators where there are any."""
     told = "a number, NaN where it is missing"
     given = [graph.input(each.name, np.float64, 1, told) for each in numbers]
     raw = graph.add("Concat", *given, axis=1)
-    means = graph.constant(np.array([each.mean for each in numbers]), "means")
-    scales = graph.constant(np.array([each.scale for each in numbers]), "scales")
-    known = graph.add("Div", graph.add("Sub", raw, means), scales)
+    means, scales = (
+        np.array([getattr(each, name) for each in numbers], np.float64)
+        for name in ("mean", "scale")
+    )
+    known = _standardised(graph, raw, means, scales)
     missing = graph.add("IsNaN", raw)
-    zero = graph.number(0)
-    parts = [graph.add("Where", missing, zero, graph.cast(known, np.float32))]
+    parts = [graph.add("Where", missing, graph.number(0), known)]
     told_of = np.flatnonzero([each.indicator for each in numbers])
     if len(told_of):
         places = graph.constant(told_of.astype(np.int64), "places")

@@ -78,7 +78,7 @@ def _check(params: Params, opset: int) -> int | None:
     """Raises unless a graph can hold all this; returns the number of networks, None of one."""
     if opset not in OPSETS:
         raise ValueError(
-            f"to_onnx: opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}; {OPSET} is read by "
+            f"opset must be {OPSETS[0]} to {OPSETS[-1]}, got {opset}; {OPSET} is read by "
             "onnxruntime 1.14 and later."
         )
     size = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(params))
