@@ -153,21 +153,19 @@ def _metadata(trained: Run) -> dict[str, str]:
         "source": f"jaxcls {jaxcls.__version__}, the run {folder.name}",
         "weights_sha256": digest(trained.source.read_bytes()),
     }
+    # A run that was saved from Python may have none of these.
     for name in ("dataset", "data_sha256"):
-        if (
-            record.get(name) is not None
-        ):  # a run that was saved from Python may have none
+        if record.get(name) is not None:
             about[name] = Path(record[name]).name
     return about
 
 
 def _inputs(trained: Run) -> onnx.Rows | onnx.Columns:
     if trained.preparation is None:
-        rows = onnx.Rows(trained.config.layer_sizes[0], trained.takes_bytes)
-        standardization = getattr(trained, "standardization", None)
-        return (
-            rows if standardization is None else onnx.Rows(*rows[:2], *standardization)
-        )
+        size = trained.config.layer_sizes[0]
+        # Mean and scale of each feature, of a run that standardises them.
+        learned = getattr(trained, "standardization", None) or ()
+        return onnx.Rows(size, trained.takes_bytes, *learned)
     return onnx.Columns(
         tuple(onnx.Number(*each) for each in trained.preparation.numeric),
         tuple(map(_category, trained.preparation.categorical)),
@@ -203,4 +201,7 @@ def _taken(trained: Run) -> str:
     """What features are, for a comment."""
     if trained.preparation is not None:
         return "prepared as by jaxcls.data.preparation"
-    return "bytes / 255" if trained.takes_bytes else "as trained on"
+    taken = "bytes / 255" if trained.takes_bytes else "as trained on"
+    if getattr(trained, "standardization", None) is not None:
+        taken += ", standardised as config.json says"
+    return taken

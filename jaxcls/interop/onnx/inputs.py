@@ -106,52 +106,59 @@ def _standardised(graph: Graph, raw: str, mean: np.ndarray, scale: np.ndarray) -
 
 
 def _of_columns(graph: Graph, columns: Columns) -> str:
-    parts = []
-    if columns.numbers:
-        parts += _of_numbers(graph, columns.numbers)
-    parts += [
-        _of_words(graph, each) if isinstance(each, Words) else _of_values(graph, each)
-        for each in columns.categories
+    # All inputs first, so that no node takes the name of a column.
+    numbers = [
+        graph.input(each.name, np.float64, 1, "a number, NaN where it is missing")
+        for each in columns.numbers
     ]
+    categories = [_input_of(graph, each) for each in columns.categories]
+    parts = _of_numbers(graph, numbers, columns.numbers) if numbers else []
+    for given, each in zip(categories, columns.categories, strict=True):
+        if isinstance(each, Words):
+            parts.append(_of_words(graph, given, each))
+        else:
+            parts.append(_of_values(graph, given, each))
     return graph.add("Concat", *parts, axis=1)
 
 
-def _of_numbers(graph: Graph, numbers: tuple[Number, ...]) -> list[str]:
+def _input_of(graph: Graph, column: Words | Values) -> str:
+    if isinstance(column, Words):
+        told = "a category as a word, empty where it is missing"
+        return graph.input(column.name, np.str_, 1, told)
+    told = "a category as a number, NaN where it is missing"
+    return graph.input(column.name, np.float64, 1, told)
+
+
+def _of_numbers(
+    graph: Graph, given: list[str], numbers: tuple[Number, ...]
+) -> list[str]:
     """Features, and indicators where there are any."""
-    told = "a number, NaN where it is missing"
-    given = [graph.input(each.name, np.float64, 1, told) for each in numbers]
     raw = graph.add("Concat", *given, axis=1)
-    means, scales = (
-        np.array([getattr(each, name) for each in numbers], np.float64)
-        for name in ("mean", "scale")
-    )
-    known = _standardised(graph, raw, means, scales)
+    mean = np.array([each.mean for each in numbers], np.float64)
+    scale = np.array([each.scale for each in numbers], np.float64)
+    known = _standardised(graph, raw, mean, scale)
     missing = graph.add("IsNaN", raw)
     parts = [graph.add("Where", missing, graph.number(0), known)]
-    told_of = np.flatnonzero([each.indicator for each in numbers])
-    if len(told_of):
-        places = graph.constant(told_of.astype(np.int64), "places")
+    told = np.flatnonzero([each.indicator for each in numbers])
+    if len(told):
+        places = graph.constant(told.astype(np.int64), "places")
         of_them = graph.add("Gather", missing, places, axis=1)
         parts.append(graph.cast(of_them, np.float32))
     return parts
 
 
-def _of_words(graph: Graph, column: Words) -> str:
-    told = "a category as a word, empty where it is missing"
-    given = graph.input(column.name, np.str_, 1, told)
-    places = graph.add_of_ml(
+def _of_words(graph: Graph, given: str, column: Words) -> str:
+    place = graph.add_of_ml(
         *("LabelEncoder", given),
         keys_strings=[*column.places],
         values_int64s=[*column.places.values()],
         default_int64=-1,
     )
-    all_of_them = graph.constant(np.arange(column.width)[None], "places")
-    return graph.cast(graph.add("Equal", places, all_of_them), np.float32)
+    places = graph.constant(np.arange(column.width)[None], "places")
+    return graph.cast(graph.add("Equal", place, places), np.float32)
 
 
-def _of_values(graph: Graph, column: Values) -> str:
-    told = "a category as a number, NaN where it is missing"
-    given = graph.input(column.name, np.float64, 1, told)
+def _of_values(graph: Graph, given: str, column: Values) -> str:
     values = graph.constant(np.array([column.values], np.float64), "values")
     found = graph.add("Equal", given, values)
     if column.missing:

@@ -60,7 +60,10 @@ def to_onnx(
 
     activation = check_own("to_onnx", config, answers)
     num_networks = _check(params, opset)
-    graph = Graph(opset, ("label", "probabilities", "mean", "std"))
+    is_of_classes = isinstance(answers, Classes)
+    graph = Graph(
+        opset, ("label", "probabilities") if is_of_classes else ("mean", "std")
+    )
     logits = logits_of(graph, features_of(graph, inputs), params, activation)
     if isinstance(answers, Classes):
         add_classes(graph, logits, config.likelihood, num_networks, answers)

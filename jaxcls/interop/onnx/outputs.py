@@ -17,16 +17,12 @@ def logits_of(graph: Graph, x: str, params: Params, activation: ActivationName) 
         if index:
             x = _activated(graph, x, activation)
         layer = params[f"Dense_{index}"]
-        bias = np.asarray(layer["bias"])
-        kernel = graph.constant(
-            np.asarray(layer["kernel"]), f"params/Dense_{index}/kernel"
-        )
-        # Of several networks [S, 1, H], so that it is added to each row.
-        rows = bias if bias.ndim == 1 else bias[:, None]
-        product = graph.add("MatMul", x, kernel)
-        x = graph.add(
-            "Add", product, graph.constant(rows, f"params/Dense_{index}/bias")
-        )
+        kernel, bias = (np.asarray(layer[n], np.float32) for n in ("kernel", "bias"))
+        if bias.ndim == 2:  # of several networks; [S, 1, H] is added to each row
+            bias = bias[:, None]
+        name = f"params/Dense_{index}"
+        product = graph.add("MatMul", x, graph.constant(kernel, f"{name}/kernel"))
+        x = graph.add("Add", product, graph.constant(bias, f"{name}/bias"))
     return x
 
 
@@ -63,17 +59,14 @@ def add_classes(
     """
     name, is_one = "probabilities", likelihood == bernoulli
     if classes.temperature == 1:
-        of_each = (
-            _both(graph, logits) if is_one else graph.add("Softmax", logits, axis=-1)
-        )
-        found = _mean(graph, of_each, num_networks)
+        softmax = _both if is_one else _softmax
+        found = _mean(graph, softmax(graph, logits), num_networks)
         graph.add("Identity", found, name=name)
     else:
-        found = _log_mean(
-            graph, _log_probabilities(graph, logits, is_one), num_networks
-        )
-        cooler = graph.add("Div", found, graph.number(classes.temperature))
-        graph.add("Softmax", cooler, axis=-1, name=name)
+        of_each = _log_probabilities(graph, logits, is_one)
+        found = _log_mean(graph, of_each, num_networks)
+        tempered = graph.add("Div", found, graph.number(classes.temperature))
+        graph.add("Softmax", tempered, axis=-1, name=name)
     # One network's logits tell apart also what rounds to one probability.
     scores = logits if num_networks is None else found
     place = _place(
@@ -142,6 +135,11 @@ def _place(
         least = graph.number(threshold, np.float64)
         is_second = graph.add("GreaterOrEqual", graph.cast(second, np.float64), least)
     return graph.cast(graph.add("Squeeze", is_second, axis), np.int64)
+
+
+def _softmax(graph: Graph, logits: str) -> str:
+    """Probabilities [..., N, K] of as many logits."""
+    return graph.add("Softmax", logits, axis=-1)
 
 
 def _both(graph: Graph, logits: str) -> str:
