@@ -164,7 +164,7 @@ def _inputs(trained: Run) -> onnx.Rows | onnx.Columns:
     if trained.preparation is None:
         size = trained.config.layer_sizes[0]
         # Mean and scale of each feature, of a run that standardises them.
-        learned = getattr(trained, "standardization", None) or ()
+        learned = trained.standardization or ()
         return onnx.Rows(size, trained.takes_bytes, *learned)
     return onnx.Columns(
         tuple(onnx.Number(*each) for each in trained.preparation.numeric),
@@ -202,6 +202,6 @@ def _taken(trained: Run) -> str:
     if trained.preparation is not None:
         return "prepared as by jaxcls.data.preparation"
     taken = "bytes / 255" if trained.takes_bytes else "as trained on"
-    if getattr(trained, "standardization", None) is not None:
+    if trained.standardization is not None:
         taken += ", standardised as config.json says"
     return taken
