@@ -16,8 +16,8 @@ from jaxcls.cli.calibrating import (
     calibration_lines,
     calibration_record,
 )
+from jaxcls.cli.data import Data
 from jaxcls.cli.flags import TrainFlags
-from jaxcls.cli.job import Data
 from jaxcls.cli.number_result import (
     finite_or_none,
     in_unit_scores,
@@ -78,7 +78,7 @@ def write_split_result(
         seeds: of the members.
         runs: leaves [members, ...], with histories and params.
         seconds: how long the parts took.
-        pool: a table's training set as each split prepares it, or None.
+        pool: the training set as each split prepares it, or None where none does.
 
     Returns:
         The content of `metrics.json`.
@@ -120,6 +120,8 @@ def _of_splits(
     model: Run, data: Dataset, plan: Plan, finite: np.ndarray, pool: Pool | None
 ) -> Iterator[tuple[Run, np.ndarray]]:
     """For each split its members, as one model, and the features of the rows that it held out."""
+    if pool is not None:  # whose features are prepared already
+        model = dataclasses.replace(model, standardization=None, takes_bytes=False)
     for split, rows in enumerate(plan.splits.test):
         places = [i for i, row in enumerate(finite) if plan.split_of(row) == split]
         if not places:

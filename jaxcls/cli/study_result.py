@@ -13,8 +13,8 @@ from jaxcls.cli.calibrating import (
     calibration_lines,
     calibration_of_validation,
 )
+from jaxcls.cli.data import Data
 from jaxcls.cli.flags import TrainFlags
-from jaxcls.cli.job import Data
 from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
 from jaxcls.cli.numbers import numbers, scores_of, status, summaries, table
 from jaxcls.cli.screen import ensemble_lines

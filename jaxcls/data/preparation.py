@@ -177,15 +177,22 @@ def _numeric(name: str, values: np.ndarray, missing: bool) -> Numeric | None:
     return Numeric(name, mean, scale or 1.0, missing)
 
 
-def mean_and_scale(values: np.ndarray) -> tuple[float, float]:
+def mean_and_scale(
+    values: np.ndarray, counts: np.ndarray | None = None
+) -> tuple[float, float]:
     """Mean and standard deviation of numbers [N], which is 0 where they are all alike.
+
+    Args:
+        values: the numbers.
+        counts: [N], how many of each there are; one by default.
 
     >>> mean_and_scale(np.array([1.0, 3.0]))
     (2.0, 1.0)
     """
-    count = len(values)
-    mean = math.fsum(values.tolist()) / count
-    variance = math.fsum(np.square(values - mean).tolist()) / count
+    times = np.ones(len(values), int) if counts is None else counts
+    count = int(times.sum())
+    mean = math.fsum((times * values).tolist()) / count
+    variance = math.fsum((times * np.square(values - mean)).tolist()) / count
     # As scikit-learn has it: no more than what rounding makes of numbers that are all alike.
     epsilon = float(np.finfo(np.float64).eps)
     alike = variance <= count * epsilon * variance + (count * mean * epsilon) ** 2
@@ -246,15 +253,24 @@ def apply(preparation: Preparation, columns: Mapping[str, Column]) -> np.ndarray
     return out
 
 
+def word_places(learned: Categorical) -> dict[str, int]:
+    """By word, the place of its feature among the column's, however false and true are written.
+
+    >>> word_places(Categorical("wet", ("False", "True"), False, True))["TRUE"]
+    1
+    """
+    exact = {word: place for place, word in enumerate(learned.categories)}
+    others = {}
+    for word, place in exact.items():
+        if word.lower() in ("false", "true"):
+            written = (word.lower(), word.capitalize(), word.upper())
+            others |= dict.fromkeys(written, place)
+    return others | exact
+
+
 def _codes(learned: Categorical, column: Column) -> np.ndarray:
     """The place [N] of each row's category among its features, or -1 where it has none."""
-    places = {word: place for place, word in enumerate(learned.categories)}
-    for word in learned.categories:  # however false and true are written
-        if word.lower() in ("false", "true"):
-            places = {
-                word.lower(): places[word],
-                word.capitalize(): places[word],
-            } | places
+    places = word_places(learned)
     found = [places.get(word, -1) for word in column.words or ()]
     of_missing = len(learned.categories) if learned.missing else -1
     return np.array([*found, of_missing])[column.values]

@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.data.dataset import Dataset, Target, held_out
+from jaxcls.data.dataset import Dataset, held_out
 from jaxcls.data.preparation import Preparation, apply, learn, surprises
 from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_files import Table, read_table
-from jaxcls.data.table_kinds import Kind, Roles, kinds_of, taken
+from jaxcls.data.table_kinds import Kind, Roles, counters, kinds_of, taken
 from jaxcls.data.table_targets import (
     class_targets,
     number_targets,
     same_class_targets,
+    standardised,
     target_of,
 )
 
@@ -89,7 +90,7 @@ def load_table(
     table = path if isinstance(path, Table) else read_table(path)
     roles = Roles(target, categorical, numeric, drop)
     kinds = kinds_of(table, roles)
-    columns, notes = taken(table, kinds), []
+    columns, notes = taken(table, kinds), counters(table, kinds, numeric)
     least = 1 + (test_path is None) + bool(validation_fraction)
     if regression:
         found = number_targets(table, target, least + 1, notes)
@@ -221,11 +222,6 @@ def _learned(
             "the classes apart."
         )
     return preparation
-
-
-def standardised(values: np.ndarray, target: Target) -> np.ndarray:
-    """Targets [N] float32 as a network learns them."""
-    return ((values - target.mean) / target.scale).astype(np.float32)
 
 
 def _test_set(
