@@ -19,7 +19,7 @@ from jaxcls.data.table_files import is_table
 from jaxcls.runs import Run, ensemble_scores, load_run, score
 from jaxcls.runs.saving import SCRIPT
 
-_KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags, RegressionFlags)}
+KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags, RegressionFlags)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +90,11 @@ def data_of(
     record, script = trained.record, trained.record.get("script")
     if script == SCRIPT:
         return _named_data(trained, data_dir, dataset)
-    if script not in _KINDS:
+    if script not in KINDS:
         raise ValueError(
             f"the run was made by {script}, whose data are not known here."
         )
-    flags = read_flags(_KINDS[script], record)
+    flags = read_flags(KINDS[script], record)
     if data_dir is not None:
         flags = dataclasses.replace(flags, data_dir=data_dir)
     if dataset is not None:

@@ -71,6 +71,16 @@ def predict(argv: Sequence[str] | None = None, called: str = "predict.py") -> in
     )
 
 
+def report(argv: Sequence[str] | None = None, called: str = "report.py") -> int:
+    """Writes a page that tells of trained runs; returns the exit code."""
+    from jaxcls.cli import report as command
+
+    return _main(
+        called,
+        lambda: command.run(parse(command.ReportFlags, called, argv)),
+    )
+
+
 def compare(argv: Sequence[str] | None = None, called: str = "compare.py") -> int:
     """Compares trainings by the same splits and seeds; returns the exit code."""
     from jaxcls.cli import compare as command
@@ -104,6 +114,7 @@ COMMANDS = {
     "compare": compare,
     "evaluate": evaluate,
     "predict": predict,
+    "report": report,
     "reproduce": reproduce,
 }
 

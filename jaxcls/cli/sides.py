@@ -50,7 +50,7 @@ def side_of(path: Path) -> Side:
     Raises:
         ValueError: it is none, is not finished, has one member alone, or one that diverged.
     """
-    metrics = _finished(path)
+    metrics = finished(path)
     config = metrics["config"]
     script = config.get("script", "")
     if script == SweepFlags.SCRIPT:
@@ -89,7 +89,7 @@ def sides_of_sweep(path: Path, settings: tuple[int, ...]) -> list[Side]:
         ValueError: it is no finished sweep, has one member of each, or a setting is none, came
             twice, diverged, or was dropped before its last epoch.
     """
-    config = _finished(path)["config"]
+    config = finished(path)["config"]
     if "plan" not in config:
         raise ValueError(
             f"{path} is no sweep; --settings names settings of one folder that sweep.py wrote."
@@ -178,7 +178,8 @@ def check_same_members(
             )
 
 
-def _finished(path: Path) -> dict:
+def finished(path: Path) -> dict:
+    """`metrics.json` of the finished run in a folder; ValueError if there is none."""
     if not path.is_dir():
         raise ValueError(
             f"{path}: there is no such folder; name those of finished runs."
