@@ -153,16 +153,16 @@ def words_of(flags: TrainFlags | SweepFlags) -> list[str]:
     default: TrainFlags | SweepFlags = type(flags)()
     if isinstance(flags, BinaryFlags) and flags.recipe is not None:
         default = RECIPES[flags.recipe]
+    filled: dict = {}
     if isinstance(flags, TrainFlags):
         empty = {name: getattr(default, name) for name in _FILLED}
-        filled = dataclasses.asdict(resolved(dataclasses.replace(flags, **empty)))
-        default = dataclasses.replace(
-            default, **{name: filled[name] for name in _FILLED}
-        )
+        whole = resolved(dataclasses.replace(flags, **empty))
+        filled = {name: getattr(whole, name) for name in _FILLED}
     words = []
     for field in dataclasses.fields(flags):
         name, value = field.name, getattr(flags, field.name)
-        if name in NOT_KEPT or value == getattr(default, name):
+        usual = getattr(default, name)
+        if name in NOT_KEPT or value in (usual, filled.get(name, usual)):
             continue
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):

@@ -5,24 +5,32 @@ import dataclasses
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 from tyro.conf import Positional, arg
 
 from jaxcls.cli.evaluate import KINDS
-from jaxcls.cli.flags import SweepFlags
+from jaxcls.cli.flags import SweepFlags, TrainFlags
 from jaxcls.cli.parsing import read_flags, words_of
 from jaxcls.cli.screen import hand_out
 from jaxcls.cli.sides import finished
 from jaxcls.files import write_whole
-from jaxcls.report import Network, Told, page, why_not
+from jaxcls.report import Network, Told, listed, page, why_not
 from jaxcls.runs import PICTURES, WINNER, Run, load_run
 from jaxcls.runs.records import SETS
 
 _MOST_RANKED = 10  # settings of a sweep
-_KINDS = {**KINDS, SweepFlags.SCRIPT: SweepFlags}
+# Flags that tell what was trained, beside what the config says.
+_SHOWN = (
+    *("activation", "optimizer", "learning_rate", "schedule", "batch_size", "dropout"),
+    *("folds", "resplit", "seeds", "seed"),
+)
+_KINDS: dict[str, type[TrainFlags | SweepFlags]] = {
+    **KINDS,
+    SweepFlags.SCRIPT: SweepFlags,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +58,7 @@ def run(flags: ReportFlags) -> None:
         raise ValueError(
             f"{flags.output} is there already; name another file with --output, or remove it."
         )
-    found = {path: finished(path) for path in flags.runs}
+    found = {path: _whole(path) for path in flags.runs}
     _check_same_kind(found)
     names = _names(list(found))
     told = [
@@ -62,23 +70,30 @@ def run(flags: ReportFlags) -> None:
     hand_out(f"{flags.output}: {len(content) / 1e6:.1f} MB; open it in a browser.")
 
 
-def _kind(metrics: dict) -> str:
-    if "plan" in metrics["config"]:
-        return "a sweep"
-    if metrics["config"].get("target") is not None:
-        return "a run that predicts numbers"
-    return "a run that predicts classes"
+def _whole(path: Path) -> dict:
+    """`metrics.json` of a finished run; of a sweep its winner's, and the sweep's by that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    metrics = finished(path)
+    if "plan" not in metrics["config"]:
+        return metrics
+    return finished(path / WINNER) | {"sweep": metrics}
 
 
 def _check_same_kind(found: dict[Path, dict]) -> None:
     """Raises ValueError for runs whose results have nothing in common."""
-    (first, metrics), *others = found.items()
-    for path, other in others:
-        if _kind(metrics) != _kind(other):
-            raise ValueError(
-                f"{first} is {_kind(metrics)} and {path} {_kind(other)}, which have no score in "
-                f"common; report them one by one, or name a sweep's {WINNER}."
-            )
+    kinds = {path: _target(metrics) is None for path, metrics in found.items()}
+    if len({*kinds.values()}) > 1:
+        classes, numbers = (
+            next(path for path, each in kinds.items() if each is kind)
+            for kind in (True, False)
+        )
+        raise ValueError(
+            f"{classes} predicts classes and {numbers} numbers, which have no score in common; "
+            "report them one by one."
+        )
 
 
 def _names(paths: list[Path]) -> list[str]:
@@ -88,125 +103,118 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _told(path: Path, name: str, metrics: dict) -> Told:
-    pictures = {each: path / each for each in PICTURES if (path / each).is_file()}
-    is_sweep = "plan" in metrics["config"]
+    folder = path / WINNER if "sweep" in metrics else path
+    pictures = {each: folder / each for each in PICTURES if (folder / each).is_file()}
     return Told(
-        name,
-        _about(metrics),
-        metrics,
-        _settings(metrics),
-        _commands(path, metrics),
-        {each: file.read_bytes() for each, file in pictures.items()},
-        f"A sweep has no network of its own; report its {WINNER}."
-        if is_sweep
-        else _network(path),
-        _ranked(path) if is_sweep else (),
+        name=name,
+        about=_about(metrics),
+        metrics={name: each for name, each in metrics.items() if name != "sweep"},
+        settings=_settings(metrics),
+        commands=_commands(path, folder, metrics),
+        pictures={each: file.read_bytes() for each, file in pictures.items()},
+        network=_network(folder),
+        ranked=_ranked(path) if "sweep" in metrics else (),
     )
 
 
 def _about(metrics: dict) -> str:
     """In a sentence for anyone: what is it, and what did it learn from?"""
-    config = metrics["config"]
-    target, names = config.get("target"), config["class_names"]
-    aim = (
-        "to tell " + ", ".join(names) + " apart"
-        if target is None
-        else f"to predict {target['name']}"
-    )
-    if "winner" in metrics:
-        return f"A sweep: {metrics['num_settings']:,} settings of networks {aim}, each trained {config['flags']['seeds']} times."
+    config, target = metrics["config"], _target(metrics)
     seeds = metrics["chosen"].get("seeds") or [0]
     what = "A neural network" if len(seeds) == 1 else f"{len(seeds)} neural networks"
+    if target is None:
+        aim = f"tell {listed(config['class_names'])} apart"
+    else:
+        aim = f"predict {target['name']}"
     count = metrics.get("num_train")
-    of = f" from {count:,} examples of {_dataset(metrics)}" if count else ""
-    return f"{what} that learned {aim}{of}."
+    of = f" from {count:,} examples of {_dataset(config)}" if count else ""
+    best = ""
+    if "sweep" in metrics:
+        count = metrics["sweep"]["num_settings"]
+        best = f" The settings are the best of {count:,} that were tried."
+    return f"{what} that learned to {aim}{of}.{best}"
 
 
 def _settings(metrics: dict) -> dict[str, str]:
     """What was trained on what, in words."""
-    config, chosen = metrics["config"], metrics.get("chosen", {})
-    flags = config["flags"]
-    sizes, target = config.get("layer_sizes"), config.get("target")
-    counts = [
-        f"{metrics[f'num_{part}']:,} {part}"
-        for part in SETS
-        if metrics.get(f"num_{part}")
-    ]
+    config, chosen, target = metrics["config"], metrics["chosen"], _target(metrics)
+    counts = {part: metrics.get(f"num_{part}") for part in SETS}
+    aim = config["class_names"] if target is None else target["name"]
     found = {
-        "data": _dataset(metrics),
-        "predicts": ", ".join(config["class_names"])
-        if target is None
-        else target["name"],
-        "examples": ", ".join(counts),
-        "layers": sizes and "-".join(map(str, sizes)),
-        "likelihood": config.get("likelihood"),
-        **{
-            name.replace("_", " "): _plain(flags.get(name))
-            for name in (
-                *("activation", "optimizer", "learning_rate", "schedule"),
-                *("batch_size", "dropout", "folds", "resplit", "seeds", "seed"),
-            )
+        "data": _dataset(config),
+        "predicts": aim,
+        "examples": [f"{count:,} {part}" for part, count in counts.items() if count],
+        "layers": "-".join(map(str, config["layer_sizes"])),
+        "likelihood": config["likelihood"],
+        **{name: config["flags"].get(name) for name in _SHOWN},
+        "epochs": f"{chosen['epoch']} chosen of {chosen['epochs_done']}",
+        "device": [metrics.get("device"), config.get("machine")],
+        "versions": metrics.get("versions"),
+        "seconds": {
+            name: f"{each:.1f}" for name, each in metrics.get("seconds", {}).items()
         },
-        "epochs": chosen and f"{chosen['epoch']} chosen of {chosen['epochs_done']}",
-        "winner": "winner" in metrics and _plain(metrics["winner"]["values"]),
-        "device": ", ".join(
-            map(str, filter(None, (metrics.get("device"), config.get("machine"))))
-        ),
-        "versions": _plain(metrics.get("versions", config.get("versions"))),
-        "seconds": _plain(
-            {
-                name: round(value, 1)
-                for name, value in metrics.get("seconds", {}).items()
-            }
-        ),
     }
-    return {name: value for name, value in found.items() if value}
+    return {
+        name.replace("_", " "): text
+        for name, text in ((name, _plain(each)) for name, each in found.items())
+        if text
+    }
 
 
-def _dataset(metrics: dict) -> str:
-    return os.path.basename(str(metrics["config"].get("dataset")))
+def _target(metrics: dict) -> dict | None:
+    """The number that is predicted; None of classes."""
+    return metrics["config"].get("target")
 
 
-def _plain(value) -> str | None:
-    """A value of a record as a person reads it; None where there is none."""
-    if value is None or value == {} or value == []:
-        return None
+def _dataset(config: dict) -> str:
+    return os.path.basename(str(config.get("dataset") or "arrays"))
+
+
+def _plain(value: Any) -> str:
+    """A value of a record as a person reads it; empty where there is none.
+
+    >>> _plain([None, "cpu"]), _plain({"jax": "0.12"}), _plain(None)
+    ('cpu', 'jax 0.12', '')
+    """
     if isinstance(value, dict):
         return ", ".join(f"{name} {each}" for name, each in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(str(each) for each in value if each is not None)
+    return "" if value is None else str(value)
 
 
-def _commands(path: Path, metrics: dict) -> dict[str, str]:
-    """What can be typed in, by what it does; as of the folder in which the page was made."""
-    config, folder = metrics["config"], shlex.quote(str(path))
-    found, script = {}, config.get("script")
-    if script in _KINDS:
-        words = words_of(read_flags(_KINDS[script], config))
-        found["Train it again:"] = shlex.join([f"scripts/{script}", *words])
-    if "plan" in config:
-        folder = shlex.quote(str(path / WINNER))
+def _commands(path: Path, folder: Path, metrics: dict) -> dict[str, str]:
+    """What can be typed in, by what it does; `folder` has the model of the run at `path`."""
+    config, found = metrics["config"], {}
+    trained = metrics.get("sweep", metrics)["config"]
+    kind = _KINDS.get(trained.get("script"))
+    if kind is not None:
+        words = words_of(read_flags(kind, trained))
+        found["Train it again:"] = shlex.join([f"scripts/{kind.SCRIPT}", *words])
     file = "rows.npy"
     if config.get("preparation") is not None:
         file = "rows.csv"
     elif config.get("image_shape") is not None and config.get("features") == "uint8":
         file = "picture.png"
-    return found | {
-        "Score it on all its data, with every score by class:": f"scripts/evaluate.py {folder}",
-        "Predict what is new:": f"scripts/predict.py {folder} {file}",
-    }
+    words = ["scripts/evaluate.py", str(folder)]
+    found["Score it on all its data, in full:"] = shlex.join(words)
+    words = ["scripts/predict.py", str(folder), file]
+    return found | {"Predict what is new:": shlex.join(words)}
 
 
 def _network(path: Path) -> Network | str:
-    """The run's network, or why none can be drawn for."""
+    """The run's network, or why none can be drawn for; nothing where no images are named."""
     try:
         trained = load_run(path)
     except ValueError as error:  # above all, functions of a user's own
         return str(error)
-    network = _of(trained)
+    if trained.image_shape is None or not trained.takes_bytes:
+        return ""
+    network = _of(trained, trained.image_shape)
     return why_not(network) or network
 
 
-def _of(trained: Run) -> Network:
+def _of(trained: Run, image_shape: tuple[int, int]) -> Network:
     params, config = trained.params, trained.config
     if trained.seeds is None:
         params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
@@ -216,8 +224,7 @@ def _of(trained: Run) -> Network:
         activation=config.activation,
         likelihood=config.likelihood.name,
         class_names=trained.class_names,
-        image_shape=trained.image_shape,
-        takes_bytes=trained.takes_bytes,
+        image_shape=image_shape,
         light_ground=trained.light_ground,
         plain_ground=trained.plain_ground,
         centred=trained.centred,

@@ -1,5 +1,6 @@
 // The desk: a pen on a canvas, and what each network makes of the drawing.
-const [canvas, pen, state] = ["canvas", "pen", "state"].map((id) => document.getElementById(id));
+const [canvas, pen, state, clear] = ["canvas", "pen", "state", "clear"].map(
+  (id) => document.getElementById(id));
 const context = canvas.getContext("2d", { willReadFrequently: true });
 const networks = [...document.querySelectorAll(".network")].map((panel) => {
   const network = JSON.parse(panel.querySelector("script").textContent);
@@ -44,8 +45,7 @@ function follow({ clientX, clientY }) {
 }
 
 canvas.onpointerdown = (event) => {
-  canvas.setPointerCapture(event.pointerId);
-  put(false), follow(event), put(true);
+  canvas.setPointerCapture(event.pointerId), put(false), follow(event), put(true);
 };
 canvas.onpointermove = (event) => event.buttons && follow(event);
 canvas.onpointerup = canvas.onpointercancel = canvas.onblur = () => put(false);
@@ -56,7 +56,7 @@ canvas.onkeydown = (event) => {
   else return;
   event.preventDefault();
 };
-document.getElementById("clear").onclick = () => (context.fillRect(0, 0, SIDE, SIDE), answer());
+clear.onclick = () => (context.fillRect(0, 0, SIDE, SIDE), put(false), go(140, 140), answer());
 context.fillStyle = "white", context.lineWidth = 22, context.lineCap = context.lineJoin = "round";
 context.fillRect(0, 0, SIDE, SIDE);
 context.beginPath(), context.rect(4, 4, SIDE - 8, SIDE - 8), context.clip(); // no ink there

@@ -1,6 +1,6 @@
 """Every number of a `metrics.json` with its interval, whatever it measures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxcls.scores import accuracy_interval
@@ -79,23 +79,32 @@ def _within(name: str, found: dict) -> Iterator[tuple[str, Measure]]:
 
 def _mean(found: dict) -> Measure:
     """Of several runs, whose spread is told, too."""
-    low, high, std = (found.get(name) for name in ("low", "high", "std"))
-    more = ""
+    std, more = found.get("std"), ""
     if std is not None:
         more = (
             f"std {shown(std)}, {shown(found['least'])} to {shown(found['greatest'])}"
         )
-    return Measure(found["mean"], None if low is None else (low, high), more)
+    return Measure(found["mean"], _ends((found.get("low"), found.get("high"))), more)
 
 
 def _one(key: str, found: dict) -> Measure:
     interval, more = found.get(f"{key}_interval"), ""
+    if key == "share":
+        interval = found.get("interval")
     hits = found.get({"accuracy": "correct", "share": "inside"}.get(key, ""))
     if hits is not None and "count" in found:
         more = f"{hits:,} of {found['count']:,}"
         if interval is None:
             interval = accuracy_interval(hits, found["count"])
-    return Measure(found[key], None if interval is None else tuple(interval), more)
+    return Measure(found[key], _ends(interval), more)
+
+
+def _ends(interval: Sequence[float | None] | None) -> tuple[float, float] | None:
+    """Of an interval that there is."""
+    if interval is None:
+        return None
+    low, high = interval
+    return None if low is None or high is None else (low, high)
 
 
 def _is_number(value: Any) -> bool:

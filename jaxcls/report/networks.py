@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +23,7 @@ class Network(NamedTuple):
         activation: of the hidden layers.
         likelihood: its name.
         class_names: K names.
-        image_shape: (height, width) of a training image, or None of what is none.
-        takes_bytes: whether it was trained on bytes 0 to 255, divided by 255.
+        image_shape: (height, width) of a training image of bytes.
         light_ground, plain_ground, centred: what the training images are; see
             `data.images.learned`.
     """
@@ -33,8 +33,7 @@ class Network(NamedTuple):
     activation: Any
     likelihood: str
     class_names: tuple[str, ...]
-    image_shape: tuple[int, int] | None
-    takes_bytes: bool
+    image_shape: tuple[int, int]
     light_ground: bool
     plain_ground: bool
     centred: bool
@@ -47,8 +46,6 @@ class Network(NamedTuple):
 
 def why_not(network: Network) -> str | None:
     """Why no drawing can be shown to a network, or None if it can."""
-    if network.image_shape is None or not network.takes_bytes:
-        return "It was trained on rows of numbers, not on images of bytes."
     if network.likelihood not in LIKELIHOODS or network.activation not in ACTIVATIONS:
         return f"The page's JavaScript has no {network.activation} or {network.likelihood}."
     if max(network.image_shape) > _LARGEST:
@@ -95,19 +92,24 @@ def _weights(network: Network) -> bytes:
 def never_seen(network: Network) -> str:
     """What a network can't know, since it has seen its own classes alone.
 
-    >>> network = Network({}, (), "relu", "bernoulli", ("0", "1"), None, True, *3 * (False,))
+    >>> network = Network({}, (), "relu", "bernoulli", ("0", "1"), (8, 8), *3 * (False,))
     >>> print(never_seen(network))
     It has seen 0 and 1 alone, and takes whatever is drawn for one of them: 2, 3, 4, 5, 6, 7, 8 \
 and 9 it can't know.
     """
     names = network.class_names
-    told = f"It has seen {_listed(names)} alone, and takes whatever is drawn for one of them: "
+    told = f"It has seen {listed(names)} alone, and takes whatever is drawn for one of them: "
     others = [digit for digit in "0123456789" if digit not in names]
     if others and all(name in "0123456789" for name in names):
-        return f"{told}{_listed(others)} it can't know."
+        return f"{told}{listed(others)} it can't know."
     return f"{told}anything else it can't know."
 
 
-def _listed(names: Any) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
     *before, last = names
     return f"{', '.join(before)} and {last}" if before else last

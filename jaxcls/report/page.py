@@ -9,7 +9,7 @@ from html import escape
 from importlib.resources import files
 from typing import NamedTuple
 
-from jaxcls.report.measures import measures, shown
+from jaxcls.report.measures import Measure, measures, shown
 from jaxcls.report.networks import Network, as_script, never_seen
 
 _TITLES = {
@@ -29,7 +29,7 @@ class Told(NamedTuple):
         settings: what was trained on what: a name in words, and its value.
         commands: what they do, in words, and what to type.
         pictures: PNG bytes by their file's name.
-        network: to draw for, or why there is none.
+        network: to draw for, or why there is none; empty where none is to be expected.
         ranked: rows of a table, such as a sweep's best settings, or none.
     """
 
@@ -63,6 +63,7 @@ def page(runs: Sequence[Told]) -> str:
         results=_results(runs),
         desk=_desk(runs, drawn),
         settings=_settings(runs),
+        kind="many" if many else "one",
         runs="\n".join(_run(each, many) for each in runs),
     )
 
@@ -70,30 +71,45 @@ def page(runs: Sequence[Told]) -> str:
 def _results(runs: Sequence[Told]) -> str:
     """A row for each number that a run has, a column for each run."""
     found = [measures(each.metrics) for each in runs]
-    rows = {
-        name: [None if name not in each else str(each[name]) for each in found]
-        for name in _union(found)
-    }
+    rows = {name: [each.get(name) for each in found] for name in _union(found)}
     if not rows:
-        return _paragraph(
-            "The folder keeps no scores; the command below computes them."
-        )
+        return _paragraph("No scores are kept; the command below computes them.")
     lead = ""
     if len(runs) == 1:
         name, each = next(iter(found[0].items()))
-        lead = (
-            f'<p class="lead">{escape(name[:1].upper() + name[1:])}: '
-            f"<strong>{shown(each.value)}</strong> {escape(each.about)}</p>\n"
-        )
-    return lead + _table("Results", [each.name for each in runs], rows)
+        name = escape(name[:1].upper() + name[1:])
+        lead = f'<p class="lead">{name}: {_of_measure(each)}</p>\n'
+    cells = {
+        name: ["none" if each is None else _of_measure(each) for each in row]
+        for name, row in rows.items()
+    }
+    return lead + _table("Results", [each.name for each in runs], cells)
+
+
+def _of_measure(each: Measure) -> str:
+    return (
+        f'<strong>{shown(each.value)}</strong> <span class="about">'
+        f"{escape(each.about)}</span>"
+    )
 
 
 def _settings(runs: Sequence[Told]) -> str:
-    rows = {
-        name: [each.settings.get(name) for each in runs]
-        for name in _union([each.settings for each in runs])
+    """A row for each setting; those in which runs differ are marked."""
+    cells = {}
+    for name in _union([each.settings for each in runs]):
+        row = [escape(each.settings.get(name, "none")) for each in runs]
+        differ = len({*row}) > 1
+        cells[name] = [f"<strong>{each}</strong>" for each in row] if differ else row
+    return _table("Settings", [each.name for each in runs], cells)
+
+
+def _ranked(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of a table of text, without the columns that are empty."""
+    first, *others = (name for name in rows[0] if any(row[name] for row in rows))
+    cells = {
+        f"{first} {row[first]}": [escape(row[name]) for name in others] for row in rows
     }
-    return _table("Settings", [each.name for each in runs], rows)
+    return _table("Settings, the best first", others, cells)
 
 
 def _union(mappings: Sequence[Mapping]) -> list:
@@ -102,37 +118,43 @@ def _union(mappings: Sequence[Mapping]) -> list:
 
 
 def _table(
-    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str | None]]
+    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]
 ) -> str:
-    """A table that scrolls by itself where it is wider than the screen."""
-    head = ""
+    """A table that scrolls by itself where it is wider than the screen; its cells are HTML."""
+    head, kind = "", "one"
     if len(columns) > 1:
         names = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-        head = f"<thead><tr><td></td>{names}</tr></thead>"
-    body = "\n".join(_row(name, cells) for name, cells in rows.items())
+        head, kind = f"<thead><tr><td></td>{names}</tr></thead>", "many"
+    body = "\n".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{cell}</td>" for cell in cells)
+        + "</tr>"
+        for name, cells in rows.items()
+    )
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{escape(title)}">'
-        f"<table>{head}<tbody>\n{body}\n</tbody></table></div>"
+        f'<table class="{kind}">{head}<tbody>\n{body}\n</tbody></table></div>'
     )
-
-
-def _row(name: str, cells: Sequence[str | None]) -> str:
-    differs = ' class="differs"' if len({*cells}) > 1 else ""
-    told = "".join(
-        f"<td>{'none' if cell is None else escape(cell)}</td>" for cell in cells
-    )
-    return f'<tr{differs}><th scope="row">{escape(name)}</th>{told}</tr>'
 
 
 def _desk(runs: Sequence[Told], drawn: Sequence[Told]) -> str:
-    """The canvas and what each network says, or why there is none."""
-    if not drawn:
-        reasons = dict.fromkeys(str(each.network) for each in runs)
-        return "\n".join(
-            _paragraph(f"Nothing can be drawn here. {each}") for each in reasons
+    """The canvas and what each network says, or why there is none; nothing if none is wanted."""
+    panels = [_panel(each, len(runs) > 1) for each in drawn]
+    if panels:
+        desk = string.Template(_resource("desk.html")).substitute(
+            panels="\n".join(panels)
         )
-    panels = "\n".join(_panel(each, len(runs) > 1) for each in drawn)
-    return string.Template(_resource("desk.html")).substitute(panels=panels)
+    else:
+        reasons = dict.fromkeys(str(each.network) for each in runs if each.network)
+        desk = "\n".join(
+            _paragraph(f"Nothing can be drawn here: {each}") for each in reasons
+        )
+    if not desk:
+        return ""
+    return (
+        '<section aria-labelledby="desk">\n<h2 id="desk">Draw, and it tells what it sees</h2>\n'
+        f"{desk}\n</section>"
+    )
 
 
 def _panel(told: Told, many: bool) -> str:
@@ -169,15 +191,6 @@ def _run(told: Told, many: bool) -> str:
         for what, command in told.commands.items()
     ]
     return "<section>\n" + "\n".join(parts) + "\n</section>"
-
-
-def _ranked(rows: Sequence[Mapping[str, str]]) -> str:
-    first, *columns = rows[0]
-    return _table(
-        "Settings, the best first",
-        [first, *columns][1:] or [first],
-        {f"{first} {row[first]}": [row[name] for name in columns] for row in rows},
-    )
 
 
 def _picture(name: str, content: bytes) -> str:
