@@ -13,6 +13,7 @@ from jaxcls.cli.evaluate import EvaluateFlags
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags
 from jaxcls.cli.parsing import parse
 from jaxcls.cli.predict import PredictFlags
+from jaxcls.cli.report import ReportFlags
 from jaxcls.cli.reproduce import ReproduceFlags
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +25,7 @@ FLAGS = {
     "compare.py": CompareFlags,
     "evaluate.py": EvaluateFlags,
     "predict.py": PredictFlags,
+    "report.py": ReportFlags,
     "reproduce.py": ReproduceFlags,
 }
 

@@ -151,14 +151,13 @@ def words_of(flags: TrainFlags | SweepFlags) -> list[str]:
     ['--hidden', '64', '32', '--epochs', '20', '--no-shuffle']
     """
     default: TrainFlags | SweepFlags = type(flags)()
+    words, filled = [], {}
     if isinstance(flags, BinaryFlags) and flags.recipe is not None:
-        default = RECIPES[flags.recipe]
-    filled: dict = {}
+        default, words = RECIPES[flags.recipe], ["--recipe", flags.recipe]
     if isinstance(flags, TrainFlags):
         empty = {name: getattr(default, name) for name in _FILLED}
         whole = resolved(dataclasses.replace(flags, **empty))
         filled = {name: getattr(whole, name) for name in _FILLED}
-    words = []
     for field in dataclasses.fields(flags):
         name, value = field.name, getattr(flags, field.name)
         usual = getattr(default, name)

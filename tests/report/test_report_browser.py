@@ -105,13 +105,13 @@ def told(page):
 
 
 def scribble(page, strokes):
-    """Draws lines through these points, with the page's own pen."""
+    """Draws lines through these points with the page's own ink."""
     page.execute_script(
-        "document.getElementById('clear').click();"
+        "clear.click();"
         "for (const stroke of arguments[0]) {"
-        "  put(false); go(...stroke[0]); put(true);"
-        "  for (const point of stroke) go(...point);"
-        "  put(false); }",
+        "  context.beginPath(), context.moveTo(...stroke[0]);"
+        "  for (const point of stroke) context.lineTo(...point);"
+        "  context.stroke(); }",
         strokes,
     )
 
