@@ -5,11 +5,8 @@
 const SIDE = 280, DRAWING = [SIDE, SIDE];
 const most = (values) => values.reduce((one, other) => Math.max(one, other), 0); // of none 0
 const total = (values) => values.reduce((one, other) => one + other, 0);
-
-function rounded(x) { // half to even, as Python and NumPy do it
-  const low = Math.floor(x), part = x - low;
-  return part > 0.5 || (part === 0.5 && low % 2 !== 0) ? low + 1 : low;
-}
+// Half to even, as Python and NumPy round.
+const rounded = (x) => Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x);
 
 // The connected pieces of a mask that leaves the border free: their pixels and boxes around them.
 function pieces(mask) {
@@ -112,8 +109,11 @@ function prepared(drawing, { image_shape: shape, centred: centre, plain_ground, 
 }
 
 const logistic = (x) => 1 / (1 + Math.exp(-x));
-const ACTIVATIONS = { logistic, tanh: Math.tanh, relu: (x) => Math.max(x, 0),
-  silu: (x) => x * logistic(x), identity: (x) => x };
+// Within 1.5e-7 (M. Abramowitz and I. Stegun, 1964, 7.1.26).
+const erf = (x, t = 1 / (1 + 0.3275911 * Math.abs(x))) => Math.sign(x) * (1 - Math.exp(-x * x) *
+  t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (1.061405429 * t - 1.453152027)))));
+const ACTIVATIONS = { logistic, tanh: Math.tanh, relu: (x) => Math.max(x, 0), identity: (x) => x,
+  silu: (x) => x * logistic(x), gelu: (x) => (x * (1 + erf(x * Math.SQRT1_2))) / 2 };
 
 // The mean class probabilities of a network's members, of bytes 0 to 255.
 function probabilities({ weights, layer_sizes: sizes, members, activation }, image) {

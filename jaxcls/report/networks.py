@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # Of `network.js`; its activations are named there.
-ACTIVATIONS = ("relu", "tanh", "logistic", "silu", "identity")
+ACTIVATIONS = ("relu", "tanh", "logistic", "gelu", "silu", "identity")
 LIKELIHOODS = ("bernoulli", "categorical")
 _MOST_NUMBERS = 4_000_000  # 16 MB, and 21 in the page
 _LARGEST = 140  # pixels of a side, half of the canvas's

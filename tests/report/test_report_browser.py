@@ -19,6 +19,7 @@ SAVED = {
     "relu": ((784, 16, 12, 10), jaxcls.categorical, None),
     "tanh": ((784, 8, 1), jaxcls.bernoulli, None),
     "logistic": ((784, 8, 2), jaxcls.categorical, (0, 1, 2)),
+    "gelu": ((784, 16, 12, 5), jaxcls.categorical, None),
     "silu": ((784, 8, 1), jaxcls.bernoulli, (4, 5)),
     "identity": ((784, 3), jaxcls.categorical, None),
 }

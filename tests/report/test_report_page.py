@@ -149,7 +149,7 @@ def test_a_network_is_embedded_to_the_bit():
 @pytest.mark.parametrize(
     "others, reason",
     [
-        ({"activation": "gelu"}, "no gelu"),
+        ({"activation": "elu"}, "no elu"),
         ({"likelihood": "focal"}, "or focal"),
         ({"image_shape": (2, 141)}, "larger than 140 x 140"),
         ({"params": {"Dense_0": {"kernel": np.zeros((1, 4_000_001))}}}, "4,000,001"),
