@@ -15,8 +15,9 @@ function answer() {
   const drawing = Float32Array.from({ length: SIDE * SIDE }, (_, i) => 255 - data[4 * i]);
   for (const network of networks) {
     const image = prepared(drawing, network), found = image && probabilities(network, image);
-    const likely = found && network.class_names[found.indexOf(Math.max(...found))];
-    const told = network.panel.querySelector(".told"), said = found ? likely : "nothing yet";
+    const likely = found && found.indexOf(Math.max(...found)), least = network.threshold;
+    const name = found && network.class_names[least === null ? likely : Number(found[1] >= least)];
+    const told = network.panel.querySelector(".told"), said = found ? name : "nothing yet";
     if (told.textContent !== said) told.textContent = said; // else it would be read out again
     network.panel.querySelectorAll("tbody tr").forEach((row, k) => {
       row.querySelector(".bar").style.width = `${100 * (found?.[k] ?? 0)}%`;

@@ -57,8 +57,7 @@ function joined(image, from, to, bytes) {
     const length = Math.min(from, Math.trunc(centre + 0.5 * scale + 0.5)) - start;
     const isIn = (x) => (x > -0.5 && x <= 0.5 ? 1 : 0);
     let shares = Array.from({ length }, (_, i) => isIn((i + start - centre + 0.5) * (1 / scale)));
-    const sum = total(shares);
-    shares = shares.map((share) => share / sum);
+    shares = shares.map((share, _, all) => share / total(all));
     if (bytes) shares = shares.map((share) => Math.trunc(0.5 + share * 2 ** 22) / 2 ** 22);
     for (let row = 0; row < rows; row++) {
       const value = total(shares.map((share, i) => share * image[row * from + start + i]));
@@ -71,10 +70,8 @@ function joined(image, from, to, bytes) {
 const scaled = (image, size, [height, width], bytes) =>
   joined(joined(image, size[1], width, bytes), size[0], height, bytes);
 
-function stretched(image) {
-  const whole = most(image);
-  return image.map((grey) => rounded(Math.fround(255 * Math.fround(grey / whole))));
-}
+const stretched = (image, whole = most(image)) =>
+  image.map((grey) => rounded(Math.fround(255 * Math.fround(grey / whole))));
 
 // MNIST's rule: the ink in a box of 20/28 of the shape, its centre of mass in the middle.
 function centred(ink, size, shape) {
@@ -115,8 +112,8 @@ const erf = (x, t = 1 / (1 + 0.3275911 * Math.abs(x))) => Math.sign(x) * (1 - Ma
 const ACTIVATIONS = { logistic, tanh: Math.tanh, relu: (x) => Math.max(x, 0), identity: (x) => x,
   silu: (x) => x * logistic(x), gelu: (x) => (x * (1 + erf(x * Math.SQRT1_2))) / 2 };
 
-// The mean class probabilities of a network's members, of bytes 0 to 255.
-function probabilities({ weights, layer_sizes: sizes, members, activation }, image) {
+// The mean class probabilities of a network's members, with its temperature, of bytes 0 to 255.
+function probabilities({ weights, layer_sizes: sizes, members, activation, ...kept }, image) {
   const inputs = Float32Array.from(image, (byte) => byte / 255), means = [];
   let end = 0;
   const take = (count) => weights.subarray(end, (end += count));
@@ -134,5 +131,6 @@ function probabilities({ weights, layer_sizes: sizes, members, activation }, ima
     const top = Math.max(...x), sums = total(x.map((logit) => Math.exp(logit - top)));
     x.forEach((logit, k) => means[k] = (means[k] ?? 0) + Math.exp(logit - top) / sums / members);
   }
-  return means;
+  const tempered = means.map((mean) => mean ** (1 / kept.temperature));
+  return tempered.map((each) => each / total(tempered));
 }

@@ -26,6 +26,9 @@ class Network(NamedTuple):
         image_shape: (height, width) of a training image of bytes.
         light_ground, plain_ground, centred: what the training images are; see
             `data.images.learned`.
+        temperature: T of probabilities p ** (1 / T), divided by their sum.
+        threshold: of two classes, the probability from which on the second is the answer; None
+            answers with the more likely one.
     """
 
     params: Any
@@ -37,6 +40,8 @@ class Network(NamedTuple):
     light_ground: bool
     plain_ground: bool
     centred: bool
+    temperature: float = 1.0
+    threshold: float | None = None
 
     @property
     def num_members(self) -> int:
@@ -69,6 +74,8 @@ def as_script(network: Network) -> str:
         "light_ground": network.light_ground,
         "plain_ground": network.plain_ground,
         "centred": network.centred,
+        "temperature": network.temperature,
+        "threshold": network.threshold,
         "weights": base64.b64encode(_weights(network)).decode(),
     }
     # Nothing in it may look like the element's end.

@@ -129,6 +129,17 @@ def test_probabilities_are_those_of_jaxcls(page, runs):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-5, err_msg=path.name)
 
 
+def test_a_temperature_sharpens_them(page):
+    image = np.arange(784) % 256
+    cold, warm = page.execute_script(
+        "return [1, 2].map((temperature) => "
+        "probabilities({ ...networks[1], temperature }, arguments[0]))",
+        image.tolist(),
+    )
+    want = np.sqrt(cold) / np.sqrt(cold).sum()
+    np.testing.assert_allclose(warm, want, rtol=1e-12)
+
+
 def test_drawings_are_prepared_as_pictures_are(page, tmp_path):
     rng = np.random.default_rng(0)
     drawings = [
