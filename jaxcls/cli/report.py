@@ -65,7 +65,7 @@ def run(flags: ReportFlags) -> None:
         _told(path, name, metrics)
         for (path, metrics), name in zip(found.items(), names, strict=True)
     ]
-    content = page(told).encode()
+    content = page(told).encode(errors="replace")  # half a character may be in a name
     write_whole(flags.output, content)
     hand_out(f"{flags.output}: {len(content) / 1e6:.1f} MB; open it in a browser.")
 

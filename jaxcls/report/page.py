@@ -75,6 +75,10 @@ def _results(runs: Sequence[Told]) -> str:
     if not rows:
         return _paragraph("No scores are kept; the command below computes them.")
     lead = ""
+    if len({*map(_judged_by, runs)}) > 1:
+        lead = _paragraph(
+            "They were judged by different data, so that no score says which is better."
+        )
     if len(runs) == 1:
         name, each = next(iter(found[0].items()))
         name = escape(name[:1].upper() + name[1:])
@@ -84,6 +88,12 @@ def _results(runs: Sequence[Told]) -> str:
         for name, row in rows.items()
     }
     return lead + _table("Results", [each.name for each in runs], cells)
+
+
+def _judged_by(told: Told) -> tuple:
+    metrics = told.metrics
+    classes = tuple(metrics.get("classes") or ())
+    return metrics.get("dataset"), classes, metrics.get("num_test")
 
 
 def _of_measure(each: Measure) -> str:

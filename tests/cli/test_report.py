@@ -75,6 +75,7 @@ def test_several_side_by_side(runs, tmp_path):
     for name in ("two", "saved"):
         assert f'<th scope="col">{name}</th>' in content
     assert "&lt;yes&gt;" in content and "<yes>" not in content
+    assert "They were judged by different data" in content
     # One canvas, and the one network that takes images.
     assert content.count("<canvas") == content.count('class="network"') == 1
 
