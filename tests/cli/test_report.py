@@ -91,12 +91,11 @@ def test_a_saved_run_has_no_scores_and_no_command(runs, tmp_path):
 @pytest.mark.parametrize(
     "script, flags, wanted",
     [
-        ("train_multiclass", "--seeds 2 --epochs 2", ("ensemble test accuracy", "std")),
         ("train_multiclass", "--folds 2 --epochs 2", ("held-out accuracy", "folds")),
         (
             "sweep",
-            "--epochs 1 --seeds 1 --learning-rate 1e-2 --dropout 0 0.1",
-            ("best of 2 that were tried", "Settings, the best first", "rank 1"),
+            "--epochs 1 --seeds 2 --learning-rate 1e-2 --dropout 0 0.1",
+            ("best of 2 that were tried", "rank 1", "ensemble test accuracy", "std"),
         ),
         ("train_regression", "--epochs 2", ("test R squared", "diabetes")),
     ],
