@@ -9,6 +9,9 @@ from jaxcls.scores import accuracy_interval
 _FIRST = ("held_out", "test", "ensemble", "validation", "train")
 # What is no result, or is told elsewhere on the page.
 _NO_RESULT = {"config", "chosen", "seconds", "versions", "jax_variables", "winner"}
+# Of a share: under which name stands how many there are, and what they are.
+_HITS = {"accuracy": ("correct", "right"), "share": ("inside", "inside")}
+# No measures by themselves.
 _COUNTS = {"count", "correct", "inside", "num_networks", "ratio"}
 _IN_WORDS = {
     "r_squared": "R squared",
@@ -51,7 +54,7 @@ def measures(metrics: dict) -> dict[str, Measure]:
     >>> test = {"loss": 0.01, "accuracy": 0.9, "correct": 9, "count": 10}
     >>> for name, each in measures({"train": None, "test": test}).items():
     ...     print(f"{name}: {each}")
-    test accuracy: 0.9000, 95% interval 0.5958 to 0.9821; 9 of 10
+    test accuracy: 0.9000, 95% interval 0.5958 to 0.9821; 9 of 10 right
     test loss: 0.0100
     """
     parts = [name for name in _FIRST if name in metrics]
@@ -81,9 +84,8 @@ def _mean(found: dict) -> Measure:
     """Of several runs, whose spread is told, too."""
     std, more = found.get("std"), ""
     if std is not None:
-        more = (
-            f"std {shown(std)}, {shown(found['least'])} to {shown(found['greatest'])}"
-        )
+        ends = f"{shown(found['least'])} to {shown(found['greatest'])}"
+        more = f"std {shown(std)}, range {ends}"
     return Measure(found["mean"], _ends((found.get("low"), found.get("high"))), more)
 
 
@@ -91,9 +93,10 @@ def _one(key: str, found: dict) -> Measure:
     interval, more = found.get(f"{key}_interval"), ""
     if key == "share":
         interval = found.get("interval")
-    hits = found.get({"accuracy": "correct", "share": "inside"}.get(key, ""))
+    name, word = _HITS.get(key, ("", ""))
+    hits = found.get(name)
     if hits is not None and "count" in found:
-        more = f"{hits:,} of {found['count']:,}"
+        more = f"{hits:,} of {found['count']:,} {word}"
         if interval is None:
             interval = accuracy_interval(hits, found["count"])
     return Measure(found[key], _ends(interval), more)

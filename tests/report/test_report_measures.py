@@ -11,7 +11,7 @@ def test_one_run():
     test = {"loss": 0.5, "accuracy": 0.9, "correct": 90, "count": 100}
     found = measures({"test": test, "train": test, "validation": None, "num_test": 100})
     assert list(found) == ["test accuracy", "test loss", "train accuracy", "train loss"]
-    want = Measure(0.9, accuracy_interval(90, 100), "90 of 100")
+    want = Measure(0.9, accuracy_interval(90, 100), "90 of 100 right")
     assert found["test accuracy"] == want
     assert found["test loss"] == Measure(0.5, None, "")
 
@@ -28,7 +28,7 @@ def test_several_seeds_and_their_ensemble():
         "ensemble test uncertainty right total",
         "train accuracy",
     ]
-    told = "0.9000, 95% interval 0.8000 to 1.0000; std 0.1000, 0.7000 to 1.0000"
+    told = "0.9000, 95% interval 0.8000 to 1.0000; std 0.1000, range 0.7000 to 1.0000"
     assert str(found["test accuracy"]) == told
 
 
@@ -52,7 +52,7 @@ def test_numbers_and_what_comes_later():
     assert found == {
         "test R squared": "0.5000, 95% interval 0.4000 to 0.6000",
         "test RMSE": "54.12",
-        "test coverage share": "0.9500, 95% interval 0.7600 to 0.9900; 19 of 20",
+        "test coverage share": "0.9500, 95% interval 0.7600 to 0.9900; 19 of 20 inside",
         "calibration temperature": "1.2500",
     }
 

@@ -198,4 +198,6 @@ def test_contrasts_are_those_of_wcag_aa():
         # What is seen and not read: bars, the frame of the canvas, outlines.
         assert contrast(colours["accent"], colours["ground"]) >= 3
         assert contrast(colours["muted"], colours["ground"]) >= 3
-    assert contrast("#0b57b0", "#ffffff") >= 3 and "#0b57b0" in style  # pen on paper
+    # The pen, on paper and on ink.
+    assert "3px solid #2f7de1" in style
+    assert min(contrast("#2f7de1", each) for each in ("#ffffff", "#000000")) >= 3
