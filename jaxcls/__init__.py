@@ -12,6 +12,7 @@ from jaxcls import (
     losses,
     metrics,
     mlp,
+    regression,
     scores,
 )
 from jaxcls.batches import Batch
@@ -81,6 +82,7 @@ __all__ = [
     "metrics",
     "mlp",
     "normal",
+    "regression",
     "save_run",
     "scores",
     "sweep",

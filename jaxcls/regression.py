@@ -16,8 +16,8 @@ class Estimate(NamedTuple):
 
     Attributes:
         value: of all rows; NaN where they don't tell it.
-        low: lower end.
-        high: upper end.
+        low: lower end; NaN where the rows tell no spread.
+        high: upper end, likewise.
     """
 
     value: float
@@ -151,7 +151,8 @@ def _estimate(
     values = function(drawn)
     values = values[np.isfinite(values)]
     value = float(function(whole))
-    if not len(values) or np.isnan(value):
+    # Rows that are drawn alike each time, such as one row alone, tell no spread.
+    if len(np.unique(values)) < 2 or np.isnan(value):
         return Estimate(value, float("nan"), float("nan"))
     low, high = np.quantile(values, (0.025, 0.975))
     return Estimate(value, float(low), float(high))

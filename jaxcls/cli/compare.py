@@ -217,6 +217,10 @@ def _on_test(first: Side, other: Side, flags: CompareFlags) -> McNemar:
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         for side in (first, other):
             trained = load_run(side.path)
+            if trained.target is not None:
+                raise ValueError(
+                    f"--test counts right answers, and {side.path} predicts numbers; leave it out."
+                )
             test = data_of(trained).test
             predicted = trained.predict_proba(test.features).argmax(axis=1)
             right.append(predicted == test.targets)
@@ -257,7 +261,7 @@ def _lines(
     means = f"{first.accuracies.mean():.4f} and {other.accuracies.mean():.4f}"
     lines = [
         "",
-        f"A {a}, B {b}: accuracy {means}, {_count(first)}",
+        f"A {a}, B {b}: {first.score.replace('_', ' ')} {means}, {_count(first)}",
         f"A - B           {found.difference:+.4f}, {interval}",
         f"p               {_told(found.p_value, '.3g')} (corrected resampled t), "
         f"{found.p_permutation:.3g} (sign flips)"

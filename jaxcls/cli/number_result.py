@@ -1,5 +1,7 @@
 """Scores of predicted numbers, as tables and lines have them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jaxcls.cli.screen import bounded
@@ -15,6 +17,8 @@ _NAMES = dict(zip(SCORES, ("R squared", "RMSE", "MAE"), strict=True))
 def in_unit_scores(scores: Metrics, target: Target) -> dict[str, np.ndarray]:
     """R squared, RMSE and MAE of metrics of standardised targets; arrays of their shape.
 
+    R squared of targets that are all alike is NaN.
+
     >>> from jaxcls.metrics import Errors
     >>> metrics = Metrics(1.0, None, 4, Errors(squared=1.0, absolute=2.0, variation=4.0))
     >>> {name: float(each) for name, each in in_unit_scores(metrics, Target("y", 7, 10)).items()}
@@ -24,6 +28,7 @@ def in_unit_scores(scores: Metrics, target: Target) -> dict[str, np.ndarray]:
         squared = np.asarray(scores.mean_squared_error, np.float64)
         absolute = np.asarray(scores.mean_absolute_error, np.float64)
         r_squared = np.asarray(scores.r_squared, np.float64)
+    r_squared = np.where(np.isfinite(r_squared), r_squared, np.nan)
     found = (r_squared, target.scale * np.sqrt(squared), target.scale * absolute)
     return dict(zip(SCORES, found, strict=True))
 
@@ -92,8 +97,18 @@ def number_table(parts: dict[str, dict]) -> list[str]:
     return lines
 
 
-def number_json(name: str, values: Summary | SplitSummary) -> dict[str, float | None]:
-    """A summary of one of the scores by name, whose interval lies where the score can."""
+def number_json(
+    name: str,
+    scores: np.ndarray,
+    summarise: Callable[[np.ndarray], Summary | SplitSummary],
+) -> dict[str, float | None]:
+    """A summary of one of the scores by name, whose interval lies where the score can.
+
+    Where a run has no such score, as R squared of targets that are all alike, all are None.
+    """
+    if not np.isfinite(scores).all():
+        return summary_json(Summary(*[float("nan")] * len(Summary._fields)))
+    values = summarise(scores)
     least, most = (-np.inf, 1.0) if name == "r_squared" else (0.0, np.inf)
     values = values._replace(
         low=max(values.low, least) if not np.isnan(values.low) else values.low,
@@ -108,6 +123,11 @@ def summary_json(values: Summary | SplitSummary) -> dict[str, float | None]:
         name: None if np.isnan(value) else value
         for name, value in values._asdict().items()
     }
+
+
+def finite_or_none(value: float) -> float | None:
+    """As JSON can hold it."""
+    return value if np.isfinite(value) else None
 
 
 def _shown(value: float | None) -> str:

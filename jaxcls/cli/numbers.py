@@ -52,7 +52,7 @@ def summaries(scores: Metrics, target: Target | None = None) -> dict[str, dict]:
     loss = {"loss": summary_json(summary(scores.loss))}
     if target is not None:
         return loss | {
-            name: number_json(name, summary(values))
+            name: number_json(name, values, summary)
             for name, values in in_unit_scores(scores, target).items()
         }
     return loss | {

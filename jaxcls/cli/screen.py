@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.fitting import Report
 from jaxcls.metrics import Metrics
@@ -194,7 +196,8 @@ def report_line(report: Report, epochs: int) -> str:
 
 def _score(metrics: Metrics) -> str:
     name, value = main_score(metrics)
-    return f"{name.replace('_', ' ')} {float(value):.4f}"
+    shown = f"{float(value):.4f}" if np.isfinite(value) else "none"
+    return f"{name.replace('_', ' ')} {shown}"
 
 
 def bounded(value: float) -> str:

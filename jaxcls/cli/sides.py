@@ -7,13 +7,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
+from jaxcls.cli.flags import (
+    BinaryFlags,
+    MulticlassFlags,
+    RegressionFlags,
+    SweepFlags,
+    TrainFlags,
+)
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.splits import num_splits
 from jaxcls.runs import read_metrics
 
 _KINDS: dict[str, type[TrainFlags]] = {
-    kind.SCRIPT: kind for kind in (MulticlassFlags, BinaryFlags)
+    kind.SCRIPT: kind for kind in (MulticlassFlags, BinaryFlags, RegressionFlags)
 }
 # What must be the same of two runs, so that each member of one has its partner in the other.
 _PAIRING = ("folds", "repeats", "resplit", "seeds", "seed", "split_seed")
@@ -29,6 +35,7 @@ class Side(NamedTuple):
         flags: of the training script; None of a sweep's settings, which share theirs.
         accuracies: [J, S] of each split and seed; of seeds alone [S, 1].
         ratio: rows held out over rows trained on; 0 where all share one split.
+        score: what these are, "accuracy"; or "r_squared" of numbers that are predicted.
     """
 
     name: str
@@ -37,6 +44,7 @@ class Side(NamedTuple):
     flags: TrainFlags | None
     accuracies: np.ndarray
     ratio: float
+    score: str = "accuracy"
 
     @property
     def unit(self) -> str:
@@ -71,15 +79,16 @@ def side_of(path: Path) -> Side:
     held = metrics.get("held_out")
     part = "test" if held is None else "held_out"
     table = path / "seeds.csv"
-    accuracies = np.array(_column(_rows(table), f"{part}_accuracy", table))
+    score = "accuracy" if config.get("target") is None else "r_squared"
+    accuracies = np.array(_column(_rows(table), f"{part}_{score}", table))
     # A table of a version that kept no digest of it; the mean that was made of it is known.
     if len(accuracies) != len(metrics["chosen"]["seeds"]) or not math.isclose(
-        accuracies.mean(), metrics[part]["accuracy"]["mean"], abs_tol=1e-7
+        accuracies.mean(), metrics[part][score]["mean"], abs_tol=1e-7
     ):
         raise ValueError(f"{table}: changed since it was written; train it again.")
     accuracies = accuracies.reshape(-1, 1 if held is None else flags.seeds)
     ratio = 0.0 if held is None else held["ratio"]
-    return Side(str(path), path, config, flags, accuracies, ratio)
+    return Side(str(path), path, config, flags, accuracies, ratio, score)
 
 
 def sides_of_sweep(path: Path, settings: tuple[int, ...]) -> list[Side]:
@@ -133,7 +142,8 @@ def check_paired(first: Side, other: Side) -> None:
     """Raises ValueError unless each member of one folder has its partner in the other."""
     assert first.flags is not None and other.flags is not None
     one, two = first.config, other.config
-    if one["data_sha256"] != two["data_sha256"] or one["labels"] != two["labels"]:
+    same = ("data_sha256", "labels", "target")
+    if any(one.get(name) != two.get(name) for name in same):
         raise ValueError(
             f"{first.path} and {other.path} have other data, and can't be paired; train both on "
             "the same."

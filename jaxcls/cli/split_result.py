@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import jax
@@ -11,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Data
 from jaxcls.cli.number_result import (
+    finite_or_none,
     in_unit_scores,
     number_json,
     number_line,
@@ -195,18 +197,22 @@ def _held_out_numbers(
     target, ratio = cast(Target, data.target), _ratio(plan)
     values = in_unit_scores(runs.scores["test"], target)
     losses = _by_split(runs.scores["test"].loss, plan, runs)
+    over_splits = partial(split_summary, ratio=ratio)
     wanted = in_unit(data.targets[np.concatenate(plan.splits.test)], target)
     pooled = regression_scores(np.concatenate(guesses)[:, 0], wanted)
     return {
         "ratio": ratio,
-        "loss": summary_json(split_summary(losses, ratio)),
+        "loss": summary_json(over_splits(losses)),
         **{
-            name: number_json(name, split_summary(_by_split(each, plan, runs), ratio))
+            name: number_json(name, _by_split(each, plan, runs), over_splits)
             for name, each in values.items()
         },
         "predictions": {
             "count": len(wanted),
-            **{name: each.value for name, each in pooled._asdict().items()},
+            **{
+                name: finite_or_none(each.value)
+                for name, each in pooled._asdict().items()
+            },
         },
     }
 

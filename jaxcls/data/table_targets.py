@@ -208,7 +208,8 @@ def _check_sizes(
     if len(targets) < 2 * len(names):
         raise ValueError(
             f"{what} has {len(names):,} classes in {len(targets):,} rows, and each needs two or "
-            "more; name another --target, or put classes together."
+            "more; name another --target, put classes together, or predict numbers as numbers by "
+            "train_regression.py."
         )
     sizes = np.bincount(targets, minlength=len(names))
     few = int(sizes.argmin())

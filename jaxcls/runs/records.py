@@ -93,7 +93,10 @@ def main_score(metrics: Metrics) -> tuple[str, Any]:
     """
     if metrics.errors is None:
         return "accuracy", metrics.accuracy
-    return "r_squared", metrics.r_squared
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # of targets that are all alike
+        return "r_squared", metrics.r_squared
 
 
 def is_recorded(epoch: int) -> bool:

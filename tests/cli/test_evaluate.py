@@ -190,7 +190,7 @@ def test_probabilities_that_are_not_finite_are_not_counted(runs, capsys, monkeyp
     assert main.evaluate([str(runs / "two"), "--json"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert "give probabilities that are not finite; train it again" in told.err
+    assert "give numbers that are not finite; train it again" in told.err
     rows = np.ones((3, run.config.layer_sizes[0]), np.float32)
-    with pytest.raises(ValueError, match="give probabilities that are not finite"):
+    with pytest.raises(ValueError, match="give numbers that are not finite"):
         run.predict(rows)

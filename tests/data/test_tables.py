@@ -415,3 +415,36 @@ def test_features_that_would_be_too_large_are_refused(save, monkeypatch, drop, m
 def test_importing_tables_does_not_import_pyarrow():
     code = "import sys, jaxcls, jaxcls.data.tables; sys.exit('pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_numbers_are_standardised_by_the_training_rows(tmp_path):
+    path = tmp_path / "own.csv"
+    rng = np.random.default_rng(0)
+    values = 1e6 + 3 * rng.normal(size=60)
+    rows = [f"{i % 7},{value:.4f}" for i, value in enumerate(values)]
+    path.write_text("\n".join(["a,y", *rows, "1,"]))
+    found = load_table(path, "y", regression=True, validation_fraction=0.2, seed=3)
+    parts = (found.train, found.validation, found.test)
+    assert [len(part.targets) for part in parts] == [38, 10, 12]
+    assert any("without a 'y' and left out: row 61" in note for note in found.notes)
+    own = np.round(values, 4)[found.numbers - 1]
+    target = found.train.target
+    assert target.mean == pytest.approx(own.mean(), rel=1e-12)
+    assert target.scale == pytest.approx(own.std(), rel=1e-9)
+    assert found.train.targets.dtype == np.float32 and found.train.labels == ()
+    np.testing.assert_allclose(
+        found.train.targets, (own - own.mean()) / own.std(), atol=1e-6
+    )
+    together = np.concatenate([part.targets for part in parts])
+    np.testing.assert_allclose(
+        np.sort(together),
+        np.sort((np.round(values, 4) - own.mean()) / own.std()),
+        atol=1e-5,
+    )
+
+
+def test_many_classes_of_numbers_say_how_to_predict_them(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["a,y", *(f"{i},{i + 0.5}" for i in range(30))]))
+    with pytest.raises(ValueError, match="predict numbers as numbers by train_regr"):
+        load_table(path, "y")

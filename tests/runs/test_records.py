@@ -97,6 +97,20 @@ GROUPS = [{"settings": [0, 2], "width": 2}, {"settings": [1], "width": 1}]
         ("width", 4096, [0, -1, 4097, 2.0, True, None, "2"]),
         ("elsewhere", [{}], [{}, [5], "", None]),
         ("features", "float32", ["float64", None, 3]),
+        (
+            "target",
+            {"name": "y", "mean": -3, "scale": 0.5},
+            [
+                3,
+                {"name": "y", "mean": 0.0},
+                {"name": None, "mean": 0.0, "scale": 1.0},
+                {"name": "y", "mean": "0", "scale": 1.0},
+                {"name": "y", "mean": 0.0, "scale": 0},
+                {"name": "y", "mean": 0.0, "scale": -1.0},
+                {"name": "y", "mean": float("inf"), "scale": 1.0},
+                {"name": "y", "mean": True, "scale": 1.0},
+            ],
+        ),
         ("script", "train_binary.py", [None, 3]),
         ("flags", {}, [None, []]),
         (

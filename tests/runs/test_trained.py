@@ -111,7 +111,7 @@ def test_numbers_beyond_float32_are_no_prediction(folder, test_set):
     run = jaxcls.load_run(folder)
     huge = jax.tree.map(lambda leaf: np.where(leaf < 0, -3e38, 3e38), run.params)
     huge = jax.tree.map(np.float32, huge)
-    with pytest.raises(ValueError, match="give probabilities that are not finite; tr"):
+    with pytest.raises(ValueError, match="give numbers that are not finite; tr"):
         dataclasses.replace(run, params=huge).predict_proba(test_set.features)
 
 
