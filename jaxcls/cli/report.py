@@ -104,14 +104,19 @@ def _names(paths: list[Path]) -> list[str]:
 
 def _told(path: Path, name: str, metrics: dict) -> Told:
     folder = path / WINNER if "sweep" in metrics else path
-    pictures = {each: folder / each for each in PICTURES if (folder / each).is_file()}
+    pictures = {
+        name: (where / name).read_bytes()
+        for name in PICTURES
+        for where in (path, folder)
+        if (where / name).is_file()
+    }
     return Told(
         name=name,
         about=_about(metrics),
         metrics={name: each for name, each in metrics.items() if name != "sweep"},
         settings=_settings(metrics),
         commands=_commands(path, folder, metrics),
-        pictures={each: file.read_bytes() for each, file in pictures.items()},
+        pictures=pictures,
         network=_network(folder),
         ranked=_ranked(path) if "sweep" in metrics else (),
     )

@@ -16,6 +16,13 @@ _TITLES = {
     "curves.png": "Loss and score, epoch by epoch",
     "confusion.png": "Which class was taken for which on the test set",
     "mistakes.png": "The surest mistakes on the test set",
+    "weights.png": "The weights from the pixels to units of the first layer",
+    "reliability.png": "How often it is right, by how probable it finds its answer",
+    "roc.png": "Right alarms against false ones, at every threshold (ROC)",
+    "predicted.png": "Predicted against true numbers of the test set",
+    "residuals.png": "True less predicted numbers of the test set",
+    "sweep.png": "Scores against each value that was tried",
+    "heat_map.png": "The best score for each pair of two values",
 }
 
 
