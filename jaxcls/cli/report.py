@@ -14,10 +14,10 @@ from tyro.conf import Positional, arg
 from jaxcls.cli.evaluate import KINDS
 from jaxcls.cli.flags import SweepFlags, TrainFlags
 from jaxcls.cli.parsing import read_flags, words_of
-from jaxcls.cli.screen import hand_out
+from jaxcls.cli.screen import hand_out, note
 from jaxcls.cli.sides import finished
 from jaxcls.files import write_whole
-from jaxcls.report import Network, Told, listed, page, why_not
+from jaxcls.report import Network, Told, is_png, listed, page, why_not
 from jaxcls.runs import PICTURES, WINNER, Run, load_run
 from jaxcls.runs.records import SETS
 
@@ -104,12 +104,13 @@ def _names(paths: list[Path]) -> list[str]:
 
 def _told(path: Path, name: str, metrics: dict) -> Told:
     folder = path / WINNER if "sweep" in metrics else path
-    pictures = {
-        name: (where / name).read_bytes()
-        for name in PICTURES
-        for where in (path, folder)
-        if (where / name).is_file()
-    }
+    pictures = {}
+    for file in (where / name for name in PICTURES for where in (path, folder)):
+        content = file.read_bytes() if file.is_file() else None
+        if content is not None and not is_png(content):
+            note(f"{file}: not a whole PNG file; it is left out.")
+        elif content is not None:
+            pictures[file.name] = content
     return Told(
         name=name,
         about=_about(metrics),
@@ -144,7 +145,7 @@ def _settings(metrics: dict) -> dict[str, str]:
     """What was trained on what, in words."""
     config, chosen, target = metrics["config"], metrics["chosen"], _target(metrics)
     counts = {part: metrics.get(f"num_{part}") for part in SETS}
-    aim = config["class_names"] if target is None else target["name"]
+    aim = listed(config["class_names"]) if target is None else target["name"]
     found = {
         "data": _dataset(config),
         "predicts": aim,

@@ -11,6 +11,7 @@ import numpy as np
 ACTIVATIONS = ("relu", "tanh", "logistic", "gelu", "silu", "identity")
 LIKELIHOODS = ("bernoulli", "categorical")
 _MOST_NUMBERS = 4_000_000  # 16 MB, and 21 in the page
+_MOST_NAMED = 12  # classes
 _LARGEST = 140  # pixels of a side, half of the canvas's
 
 
@@ -113,10 +114,13 @@ and 9 it can't know.
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them.
+    """Names as a sentence has them, the first of many.
 
     >>> listed(["a"]), listed(["a", "b", "c"])
     ('a', 'a, b and c')
     """
-    *before, last = names
+    first, rest = names[:_MOST_NAMED], len(names) - _MOST_NAMED
+    if rest > 0:
+        return f"{', '.join(first)} and {rest:,} more"
+    *before, last = first
     return f"{', '.join(before)} and {last}" if before else last

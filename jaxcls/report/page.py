@@ -210,10 +210,15 @@ def _run(told: Told, many: bool) -> str:
     return "<section>\n" + "\n".join(parts) + "\n</section>"
 
 
+def is_png(content: bytes) -> bool:
+    """Whether it begins as a PNG file does, with its size."""
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and len(content) >= 24
+
+
 def _picture(name: str, content: bytes) -> str:
     title = escape(_TITLES.get(name, name.removesuffix(".png").replace("_", " ")))
     source = base64.b64encode(content).decode()
-    # The header of a PNG: its size stands behind 16 bytes.
+    # Of a PNG the size stands behind 16 bytes.
     width, height = struct.unpack(">II", content[16:24])
     # On a phone it would be too small to read, and scrolls by itself.
     broad = ' class="broad" tabindex="0"' if width > 1.8 * height else ""

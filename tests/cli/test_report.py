@@ -61,6 +61,7 @@ def test_the_default_run(runs, tmp_path, capsys):
         "2, 3, 4, 5, 6, 7, 8 and 9 it can&#x27;t know.",
         "784-32-1",
         "100 chosen of 100",
+        "<td>0 and 1</td>",
         "scripts/train_binary.py --dataset digits --classes 0 1",
         f"scripts/evaluate.py {runs / 'two'}",
         f"scripts/predict.py {runs / 'two'} picture.png",
@@ -78,6 +79,16 @@ def test_several_side_by_side(runs, tmp_path):
     assert "They were judged by different data" in content
     # One canvas, and the one network that takes images.
     assert content.count("<canvas") == content.count('class="network"') == 1
+
+
+def test_a_damaged_picture_is_left_out(runs, tmp_path, capsys):
+    path = tmp_path / "run"
+    shutil.copytree(runs / "two", path)
+    (path / "curves.png").write_bytes(b"")
+    content = reported([path], tmp_path / "report.html")
+    assert content.count("data:image/png;base64,") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "curves.png: not a whole PNG file" in said
 
 
 def test_a_saved_run_has_no_scores_and_no_command(runs, tmp_path):

@@ -213,5 +213,9 @@ def test_names_are_shown_as_they_are_and_nothing_is_amiss(page):
     assert names == ["0", *[TEXT] * len(SAVED)]
     text = page.find_element("tag name", "main").text
     assert TEXT in text
+    fetched = page.execute_script(
+        "return performance.getEntriesByType('resource').map((each) => each.name.slice(0, 5))"
+    )
+    assert {*fetched} <= {"data:"}
     # Neither an error nor what the page's own policy forbids.
     assert page.get_log("browser") == []
