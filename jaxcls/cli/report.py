@@ -104,8 +104,8 @@ def _names(paths: list[Path]) -> list[str]:
 
 def _told(path: Path, name: str, metrics: dict) -> Told:
     folder = path / WINNER if "sweep" in metrics else path
-    pictures = {}
-    for file in (where / name for name in PICTURES for where in (path, folder)):
+    pictures, folders = {}, dict.fromkeys((path, folder))
+    for file in (where / name for name in PICTURES for where in folders):
         content = file.read_bytes() if file.is_file() else None
         if content is not None and not is_png(content):
             note(f"{file}: not a whole PNG file; it is left out.")
