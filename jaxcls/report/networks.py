@@ -113,6 +113,14 @@ and 9 it can't know.
     return f"{told}anything else it can't know."
 
 
+def answer_from(network: Network) -> str:
+    """From which probability on the second class is the answer; empty of the more likely one."""
+    if network.threshold is None:
+        return ""
+    name = network.class_names[1]
+    return f" {name} is its answer from a probability of {network.threshold:g} on."
+
+
 def listed(names: Sequence[str]) -> str:
     """Names as a sentence has them, the first of many.
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from jaxcls.report.measures import Measure, measures, shown
-from jaxcls.report.networks import Network, as_script, never_seen
+from jaxcls.report.networks import Network, answer_from, as_script, never_seen
 
 _TITLES = {
     "curves.png": "Loss and score, epoch by epoch",
@@ -184,7 +184,7 @@ def _panel(told: Told, many: bool) -> str:
     )
     return string.Template(_resource("panel.html")).substitute(
         name=f"<h3>{escape(told.name)}</h3>" if many else "",
-        never_seen=escape(never_seen(network)),
+        told=escape(never_seen(network) + answer_from(network)),
         rows=rows,
         network=as_script(network),
     )

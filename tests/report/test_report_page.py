@@ -160,6 +160,12 @@ def test_why_nothing_can_be_drawn(others, reason):
     assert why_not(network()) is None
 
 
+def test_a_threshold_is_told():
+    content = page([told(network=network(threshold=0.25))])
+    assert "no is its answer from a probability of 0.25 on." in content
+    assert "is its answer from" not in page([told()])
+
+
 def test_the_script_is_short():
     scripts = [
         (files("jaxcls.report") / name).read_text().splitlines()
