@@ -198,14 +198,37 @@ def test_the_keyboard_draws_a_1(page, canvas):
     assert page.find_element("id", "state").text == "The pen is up."
 
 
-def test_a_phone_shows_it_without_sideways_scroll(page):
+@pytest.fixture
+def phone(page):
+    """The page on a phone of 360 x 640 pixels."""
     size = {"width": 360, "height": 640, "deviceScaleFactor": 1, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        wide = page.execute_script("return document.documentElement.scrollWidth")
-        assert wide == 360
-    finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    yield page
+    page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_phone_shows_it_without_sideways_scroll(phone):
+    wide = phone.execute_script("return document.documentElement.scrollWidth")
+    assert wide == 360
+
+
+def test_a_finger_draws_and_the_page_stays(phone):
+    left, top, above = phone.execute_script(
+        "clear.click(); canvas.scrollIntoView({ block: 'center' });"
+        "const { left, top } = canvas.getBoundingClientRect(); return [left, top, scrollY];"
+    )
+    for kind, y in (
+        ("touchStart", 50),
+        *(("touchMove", y) for y in range(60, 240, 20)),
+        ("touchEnd", None),
+    ):
+        points = [] if y is None else [{"x": left + 140, "y": top + y}]
+        touch = {"type": kind, "touchPoints": points}
+        phone.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
+    assert told(phone)[0] == "1"
+    assert phone.execute_script("return scrollY") == above
 
 
 def test_names_are_shown_as_they_are_and_nothing_is_amiss(page):
