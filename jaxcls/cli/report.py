@@ -221,7 +221,7 @@ def _network(path: Path) -> Network | str:
 
 
 def _of(trained: Run, image_shape: tuple[int, int]) -> Network:
-    params, config = trained.params, trained.config
+    params, config, standard = trained.params, trained.config, trained.standardization
     if trained.seeds is None:
         params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
     return Network(
@@ -234,6 +234,8 @@ def _of(trained: Run, image_shape: tuple[int, int]) -> Network:
         light_ground=trained.light_ground,
         plain_ground=trained.plain_ground,
         centred=trained.centred,
+        mean=None if standard is None else standard.mean,
+        scale=None if standard is None else standard.scale,
     )
 
 

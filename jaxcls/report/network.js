@@ -114,7 +114,8 @@ const ACTIVATIONS = { logistic, tanh: Math.tanh, relu: (x) => Math.max(x, 0), id
 
 // The mean class probabilities of a network's members, with its temperature, of bytes 0 to 255.
 function probabilities({ weights, layer_sizes: sizes, members, activation, ...kept }, image) {
-  const inputs = Float32Array.from(image, (byte) => byte / 255), means = [];
+  const inputs = Float32Array.from(image, (byte, i) =>
+    kept.mean ? (byte / 255 - kept.mean[i]) * kept.inverse_scale[i] : byte / 255), means = [];
   let end = 0;
   const take = (count) => weights.subarray(end, (end += count));
   for (let member = 0; member < members; member++) {

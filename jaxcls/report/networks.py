@@ -30,6 +30,8 @@ class Network(NamedTuple):
         temperature: T of probabilities p ** (1 / T), divided by their sum.
         threshold: of two classes, the probability from which on the second is the answer; None
             answers with the more likely one.
+        mean, scale: [D] what was taken off each pixel / 255, and by what it was divided then;
+            None of pixels that were not standardised.
     """
 
     params: Any
@@ -43,6 +45,8 @@ class Network(NamedTuple):
     centred: bool
     temperature: float = 1.0
     threshold: float | None = None
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
 
     @property
     def num_members(self) -> int:
@@ -77,6 +81,10 @@ def as_script(network: Network) -> str:
         "centred": network.centred,
         "temperature": network.temperature,
         "threshold": network.threshold,
+        "mean": None if network.mean is None else network.mean.tolist(),
+        "inverse_scale": None
+        if network.scale is None
+        else (1 / network.scale).tolist(),
         "weights": base64.b64encode(_weights(network)).decode(),
     }
     # Nothing in it may look like the element's end.

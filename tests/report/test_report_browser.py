@@ -12,6 +12,7 @@ import pytest
 import jaxcls
 from jaxcls.cli import main
 from jaxcls.data.images import read_image
+from jaxcls.data.standardization import Standardization
 
 TEXT = "</script><script>alert(1)</script>"
 # Each activation and likelihood that the page has, one network and three.
@@ -70,11 +71,14 @@ def runs(tmp_path_factory):
         keys = jax.random.split(jax.random.key(seed), len(seeds or (0,)))
         members = [jaxcls.mlp.init(key, sizes) for key in keys]
         params = members[0] if seeds is None else jaxcls.ensembles.stack(members)
+        train = jaxcls.data.load("digits", classes=range(classes))[0]
         jaxcls.save_run(
             path / name,
             params,
             jaxcls.Config(sizes, likelihood, activation=name),
-            train=jaxcls.data.load("digits", classes=range(classes))[0],
+            train=train,
+            # One of them takes standardised pixels.
+            preparation=Standardization.of(train.features) if name == "tanh" else None,
             class_names=[TEXT, *map(str, range(1, classes))],
             seeds=seeds,
         )
