@@ -14,7 +14,7 @@ from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, RegressionFlags
 from jaxcls.cli.job import load_data
 from jaxcls.cli.number_result import band_lines, number_line
 from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
-from jaxcls.cli.parsing import read_flags
+from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.screen import ensemble_lines, hand_out, printable
 from jaxcls.data import select_classes
 from jaxcls.data.npz import load_npz
@@ -97,7 +97,8 @@ def data_of(
         raise ValueError(
             f"the run was made by {script}, whose data are not known here."
         )
-    flags = read_flags(KINDS[script], record)
+    # A study keeps its flags as they were given, without what hangs on others.
+    flags = resolved(read_flags(KINDS[script], record))
     if data_dir is not None:
         flags = dataclasses.replace(flags, data_dir=data_dir)
     if dataset is not None:

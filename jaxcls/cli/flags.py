@@ -167,7 +167,8 @@ class RegressionFlags(TrainFlags):
     SCRIPT: ClassVar[str] = "train_regression.py"
 
     dataset: str | None = None
-    """diabetes, by default; or the path of a table, .csv or .parquet, with --target."""
+    """diabetes, by default; or the path of a table, .csv or .parquet, with --target, or of an .npz
+    file with x_train, y_train, x_test and y_test."""
     target: str | None = None
     """Of a table: the column of numbers to predict. They are standardised by the training rows,
     and scores are told in their unit."""

@@ -214,7 +214,8 @@ def _network(path: Path) -> Network | str:
         trained = load_run(path)
     except ValueError as error:  # above all, functions of a user's own
         return str(error)
-    if trained.image_shape is None or not trained.takes_bytes:
+    of_classes = trained.target is None
+    if trained.image_shape is None or not (of_classes and trained.takes_bytes):
         return ""
     network = _of(trained, trained.image_shape)
     return why_not(network) or network

@@ -57,14 +57,17 @@ class Network(NamedTuple):
 def why_not(network: Network) -> str | None:
     """Why no drawing can be shown to a network, or None if it can."""
     if network.likelihood not in LIKELIHOODS or network.activation not in ACTIVATIONS:
-        return f"The page's JavaScript has no {network.activation} or {network.likelihood}."
+        return (
+            f"the page's JavaScript lacks its activation, {network.activation}, or its likelihood, "
+            f"{network.likelihood}."
+        )
     if max(network.image_shape) > _LARGEST:
-        return f"Its images are larger than {_LARGEST} x {_LARGEST}, too large for the canvas."
+        return f"its images are larger than {_LARGEST} x {_LARGEST}, too large for the canvas."
     numbers = sum(
         leaf.size for layer in network.params.values() for leaf in layer.values()
     )
     if numbers > _MOST_NUMBERS:
-        return f"It has {numbers:,} weights, more than the {_MOST_NUMBERS:,} that a page may hold."
+        return f"it has {numbers:,} weights, more than the {_MOST_NUMBERS:,} that a page may hold."
     return None
 
 

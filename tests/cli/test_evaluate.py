@@ -194,3 +194,12 @@ def test_probabilities_that_are_not_finite_are_not_counted(runs, capsys, monkeyp
     rows = np.ones((3, run.config.layer_sizes[0]), np.float32)
     with pytest.raises(ValueError, match="give numbers that are not finite"):
         run.predict(rows)
+
+
+def test_seeds_that_stopped_by_patience_are_scored_on_their_own_split(tmp_path, capsys):
+    path = tmp_path / "seeds"
+    argv = ("--dataset", "digits", "--epochs", "2", "--seeds", "2", "--patience", "1")
+    assert main.train_binary([*argv, "--no-plots", "--output-dir", str(path)]) == 0
+    counts = evaluated(path, capsys)
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert counts["validation"]["count"] == metrics["num_validation"] > 0

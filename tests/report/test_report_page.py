@@ -80,7 +80,7 @@ class Reader(html.parser.HTMLParser):
 
 PAGES = {
     "one": [told()],
-    "two": [told(), told(name="other", network="It is too large.", pictures={})],
+    "two": [told(), told(name="other", network="it is too large.", pictures={})],
     "bare": [told(metrics={}, network="", pictures={}, ranked=(), settings={})],
 }
 
@@ -149,8 +149,8 @@ def test_a_network_is_embedded_to_the_bit():
 @pytest.mark.parametrize(
     "others, reason",
     [
-        ({"activation": "elu"}, "no elu"),
-        ({"likelihood": "focal"}, "or focal"),
+        ({"activation": "elu"}, "activation, elu,"),
+        ({"likelihood": "focal"}, "likelihood, focal."),
         ({"image_shape": (2, 141)}, "larger than 140 x 140"),
         ({"params": {"Dense_0": {"kernel": np.zeros((1, 4_000_001))}}}, "4,000,001"),
     ],
