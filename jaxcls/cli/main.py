@@ -81,6 +81,16 @@ def report(argv: Sequence[str] | None = None, called: str = "report.py") -> int:
     )
 
 
+def export(argv: Sequence[str] | None = None, called: str = "export.py") -> int:
+    """Writes a trained run for ONNX or PyTorch; returns the exit code."""
+    from jaxcls.cli import export as command
+
+    return _main(
+        called,
+        lambda: command.run(parse(command.ExportFlags, called, argv)),
+    )
+
+
 def compare(argv: Sequence[str] | None = None, called: str = "compare.py") -> int:
     """Compares trainings by the same splits and seeds; returns the exit code."""
     from jaxcls.cli import compare as command
@@ -115,6 +125,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "predict": predict,
     "report": report,
+    "export": export,
     "reproduce": reproduce,
 }
 

@@ -235,6 +235,8 @@ def _of(trained: Run, image_shape: tuple[int, int]) -> Network:
         light_ground=trained.light_ground,
         plain_ground=trained.plain_ground,
         centred=trained.centred,
+        temperature=trained.temperature,
+        threshold=trained.threshold,
         mean=None if standard is None else standard.mean,
         scale=None if standard is None else standard.scale,
     )

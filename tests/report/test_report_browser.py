@@ -62,10 +62,11 @@ def browser():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Folders by name: one that was trained to tell 0 and 1 apart, and some of chance weights."""
+    """Folders: one that was trained, and calibrated, and some of chance weights."""
     path = tmp_path_factory.mktemp("runs")
-    flags = ("--dataset", "digits", "--output-dir", str(path / "trained"))
-    assert main.train_binary(flags) == 0
+    flags = "--dataset digits --validation-fraction 0.2 --calibrate --threshold 0.2"
+    argv = [*flags.split(), "--output-dir", str(path / "trained")]
+    assert main.train_binary(argv) == 0
     for seed, (name, (sizes, likelihood, seeds)) in enumerate(SAVED.items()):
         classes = max(2, sizes[-1])
         keys = jax.random.split(jax.random.key(seed), len(seeds or (0,)))
