@@ -157,6 +157,8 @@ def test_bad_input_is_a_sentence(names, output, sentence, runs, tmp_path, capsys
         (MulticlassFlags, "--classes 3 8 --class-weights 1.0 2.5 --no-plots"),
         (MulticlassFlags, "--dataset a.csv --target 'the class' --drop a b"),
         (MulticlassFlags, "--seeds 3 --folds 5"),
+        (MulticlassFlags, "--dataset a.npz --standardize --conformal 0.1"),
+        (BinaryFlags, "--validation-fraction 0.1 --calibrate --costs 1 5"),
         (RegressionFlags, "--patience None --batch-size full"),
         (SweepFlags, "--learning-rate 1e-3 --hidden 32 64-16 --halving"),
     ],
