@@ -18,7 +18,7 @@ from jaxcls.cli.evaluate import data_of
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, TrainFlags
 from jaxcls.cli.parsing import parse, read_flags
 from jaxcls.cli.resume import check_same_flags
-from jaxcls.cli.screen import hand_out, show
+from jaxcls.cli.screen import hand_out, note, show
 from jaxcls.cli.sides import (
     Side,
     check_has_members,
@@ -60,7 +60,10 @@ class CompareFlags:
     test: bool = False
     """Also ask the test set, which the splits leave untouched: each run's ensemble, by McNemar."""
     plot: Path | None = None
-    """File for a picture of the paired differences, a .png."""
+    """File for a picture of the paired differences, a .png; by default differences.png in
+    --output-dir, if that is given."""
+    plots: bool = True
+    """Draw that picture, once the result is shown."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute with --test."""
     json: bool = False
@@ -83,12 +86,45 @@ def run(flags: CompareFlags) -> None:
     ]
     adjusted = holm(np.array([each.p_value for each in found]))
     on_test = _on_tests(first, others, flags) if flags.test else []
-    if flags.plot is not None:
-        differences = {
-            other.name: (first.accuracies - other.accuracies).mean(axis=1)
-            for other in others
-        }
-        write_whole(flags.plot, plots.differences(differences, first.name))
+    _tell(flags, first, others, found, adjusted, ratios, on_test)
+    if flags.plots:
+        _draw(flags, first, others, found)
+
+
+def _draw(
+    flags: CompareFlags, first: Side, others: list[Side], found: list[Comparison]
+) -> None:
+    path = flags.plot
+    if path is None and flags.output_dir is not None:
+        path = flags.output_dir / "differences.png"
+    if path is None:
+        return
+    differences = {
+        other.name: (first.accuracies - other.accuracies).mean(axis=1)
+        for other in others
+    }
+    try:
+        ends = [(each.low, each.high) for each in found]
+        about = {"unit": first.unit, "score": first.score.replace("_", " ")}
+        picture = plots.differences(differences, first.name, ends, **about)
+        content = plots.png(picture)
+    # Whatever it is: the result stands.
+    except Exception as error:
+        note(f"{path.name} could not be drawn, the result stands: {error}")
+        return
+    write_whole(path, content)
+
+
+def _tell(
+    flags: CompareFlags,
+    first: Side,
+    others: list[Side],
+    found: list[Comparison],
+    adjusted: np.ndarray,
+    ratios: list[float],
+    on_test: list[dict],
+) -> None:
+    """Prints what the comparison says, in lines or as JSON."""
     if flags.json:
         entries = [
             _entry(first, other, each, p, ratio)

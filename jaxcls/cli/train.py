@@ -12,12 +12,11 @@ from jaxcls.cli.device import choose_device, describe
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.parsing import resolved
+from jaxcls.cli.pictures import draw_run
 from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.recorder import Recorder, Training
 from jaxcls.cli.result import (
     chosen_epoch,
-    draw,
-    due_pictures,
     metrics_of,
     score_lines,
     scores_of,
@@ -116,13 +115,12 @@ def _reopened(
     job, config, seconds = _prepare(flags, device)
     check_data(past.config, config)
     metrics = whole_metrics(folder, past.config, "written again")
-    if not all((folder.path / name).exists() for name in due_pictures(job, flags)):
-        metrics = None
     if metrics is not None and is_result_of(metrics, config):
         prune_checkpoints(folder.here(), flags.keep_checkpoints)
         if past.problem is not None:
             folder.write_config(metrics["config"])
-        show(finished_line(folder.path, metrics["chosen"], flags))
+        if not draw_run(folder, job.data, flags):
+            show(finished_line(folder.path, metrics["chosen"], flags))
         return None
     if metrics is not None and past.checkpoint is None:
         raise ValueError(
@@ -173,7 +171,7 @@ def _train_and_score(
         show(chosen_line(chosen))
     show(*score_lines(scores))
     show(f"run folder      {this.folder.path}")
-    draw(this, params, batches["test"], due_pictures(this.job, flags))
+    draw_run(this.folder, this.job.data, flags)
 
 
 def _train(
