@@ -51,12 +51,16 @@ def curves(
     Raises:
         ValueError: there is no line.
     """
-    shown = {
+    panels = {
         panel: [_column(history, name) for name in names]
         for panel, names in _PANELS.items()
-        if any(name in line for line in history for name in names)
     }
-    if not any(len(epochs) for of_sets in shown.values() for epochs, _ in of_sets):
+    shown = {
+        panel: of_sets
+        for panel, of_sets in panels.items()
+        if any(len(epochs) for epochs, _ in of_sets)
+    }
+    if not shown:
         raise ValueError("the history has no epoch")
     names = "Loss" + "".join(f" and {name}" for name in shown if name != "loss")
     num_runs = max(values.shape[1] for of in shown.values() for _, values in of)
@@ -83,6 +87,8 @@ def _panel(
     axes: "Axes", name: str, of_sets: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> None:
     """One of the panels: the epochs and the values of each set."""
+    from matplotlib.ticker import MaxNLocator
+
     for look, (epochs, values) in zip(_SETS, of_sets, strict=True):
         label, color, dashes, marker = look
         few = len(epochs) <= _MOST_MARKED
@@ -90,7 +96,7 @@ def _panel(
         if len(epochs):
             _draw(axes, epochs, values, style | {"marker": marker if few else None})
     axes.set(xlabel="epoch", ylabel=name)
-    axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid()
     least, most = _ends(of_sets)
     if name == "loss" and least > 0 and most / least > _DECADES:

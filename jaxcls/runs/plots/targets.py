@@ -80,10 +80,20 @@ def residuals(
         *(mean, found, "o"), color=BLUE, alpha=alpha, markersize=3, markeredgewidth=0
     )
     axes.set(xlabel=f"predicted {short(name, 24)}", ylabel="true less predicted")
-    beside.hist(found, bins=20, orientation="horizontal", color=SKY)
+    beside.hist(*(found, 20, _apart(found)), orientation="horizontal", color=SKY)
     beside.set(xlabel="examples")
     beside.xaxis.get_major_locator().set_params(integer=True, nbins=3)
     for each in (axes, beside):
         each.axhline(0, color=GREY, linestyle=":")
         each.grid()
     return figure
+
+
+def _apart(values: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest value, or ends around them where they are about the same."""
+    low, high = float(values.min()), float(values.max())
+    size = max(abs(low), abs(high))
+    if high - low > 1e-6 * size:
+        return low, high
+    half = size / 10 or 1.0
+    return low - half, high + half
