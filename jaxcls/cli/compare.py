@@ -17,8 +17,9 @@ from jaxcls.cli.device import choose_device
 from jaxcls.cli.evaluate import data_of
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, TrainFlags
 from jaxcls.cli.parsing import parse, read_flags
+from jaxcls.cli.pictures import draw_differences
 from jaxcls.cli.resume import check_same_flags
-from jaxcls.cli.screen import hand_out, note, show
+from jaxcls.cli.screen import hand_out, show
 from jaxcls.cli.sides import (
     Side,
     check_has_members,
@@ -29,8 +30,7 @@ from jaxcls.cli.sides import (
 )
 from jaxcls.cli.signals import Stopped
 from jaxcls.comparisons import Comparison, McNemar, compare, holm, mcnemar
-from jaxcls.files import write_whole
-from jaxcls.runs import load_run, plots, read_config
+from jaxcls.runs import load_run, read_config
 
 _LEVEL = 0.05
 
@@ -87,32 +87,11 @@ def run(flags: CompareFlags) -> None:
     adjusted = holm(np.array([each.p_value for each in found]))
     on_test = _on_tests(first, others, flags) if flags.test else []
     _tell(flags, first, others, found, adjusted, ratios, on_test)
-    if flags.plots:
-        _draw(flags, first, others, found)
-
-
-def _draw(
-    flags: CompareFlags, first: Side, others: list[Side], found: list[Comparison]
-) -> None:
-    path = flags.plot
-    if path is None and flags.output_dir is not None:
-        path = flags.output_dir / "differences.png"
-    if path is None:
-        return
-    differences = {
-        other.name: (first.accuracies - other.accuracies).mean(axis=1)
-        for other in others
-    }
-    try:
-        ends = [(each.low, each.high) for each in found]
-        about = {"unit": first.unit, "score": first.score.replace("_", " ")}
-        picture = plots.differences(differences, first.name, ends, **about)
-        content = plots.png(picture)
-    # Whatever it is: the result stands.
-    except Exception as error:
-        note(f"{path.name} could not be drawn, the result stands: {error}")
-        return
-    write_whole(path, content)
+    picture = flags.plot
+    if picture is None and flags.output_dir is not None:
+        picture = flags.output_dir / "differences.png"
+    if flags.plots and picture is not None:
+        draw_differences(picture, first, others, found)
 
 
 def _tell(

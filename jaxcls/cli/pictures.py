@@ -1,7 +1,7 @@
 """The pictures of a run's, a study's or a sweep's folder, drawn from what the folder holds."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -11,9 +11,11 @@ import numpy as np
 from jaxcls.cli.flags import SweepFlags, TrainFlags
 from jaxcls.cli.job import Data
 from jaxcls.cli.screen import note, show
-from jaxcls.cli.sides import rows_of
+from jaxcls.cli.sides import Side, rows_of
 from jaxcls.cli.space import FLAGS
 from jaxcls.cli.splits import num_splits
+from jaxcls.comparisons import Comparison
+from jaxcls.files import write_whole
 from jaxcls.metrics import confusion
 from jaxcls.runs import Run, RunFolder, load_run, plots, read_metrics
 from jaxcls.runs.number_scoring import in_unit
@@ -55,6 +57,35 @@ def draw_sweep(folder: RunFolder, flags: SweepFlags) -> list[str]:
     if not flags.plots:
         return []
     return _draw(folder, lambda: _due_of_sweep(folder.path, flags))
+
+
+def draw_differences(
+    path: Path, first: Side, others: Sequence[Side], found: Sequence[Comparison]
+) -> None:
+    """Draws how far the first outscores each of the others, pair by pair, into a file.
+
+    If it can't be drawn, that is told in a line.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    values = {
+        other.name: (first.accuracies - other.accuracies).mean(axis=1)
+        for other in others
+    }
+    try:
+        figure = plots.differences(
+            *(values, first.name, [(each.low, each.high) for each in found]),
+            unit=first.unit,
+            score=first.score.replace("_", " "),
+        )
+        content = plots.png(figure)
+    except Exception as error:
+        note(f"{path.name} could not be drawn, the result stands: {_reason(error)}")
+        return
+    # What is there is left as it is.
+    if not (path.is_file() and path.read_bytes() == content):
+        write_whole(path, content)
 
 
 def _draw(folder: RunFolder, due_now: Callable[[], Due]) -> list[str]:
@@ -195,9 +226,8 @@ def _curves(source: _Source) -> "Figure":
             for line in history
         ]
     if source.chosen["params"] == "best":
-        chosen = source.chosen["epoch"]
-        if finite is not None:
-            chosen = [int(row["chosen_epoch"]) for row in finite]
+        own = [int(row["chosen_epoch"]) for row in finite or ()]
+        chosen = own or source.chosen["epoch"]
     return plots.curves(history, chosen)
 
 

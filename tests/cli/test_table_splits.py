@@ -150,7 +150,16 @@ def test_copies_that_would_be_too_large_are_refused(origin, monkeypatch):
 @pytest.mark.slow
 def test_a_sweep_of_a_table_ranks_by_a_validation_set(capsys):
     argv = ("--dataset", "own.csv", "--target", "sort", "--seeds", "1", "--epochs", "2")
-    argv += ("--dropout", "0", "--learning-rate", "1e-3", "1e-2", "--hidden", "8")
+    argv += (
+        "--dropout",
+        "0",
+        "--learning-rate",
+        "1e-3",
+        "1e-2",
+        "--hidden",
+        "8",
+        "--no-plots",
+    )
     assert main.sweep([*argv, "--folds", "3", "--output-dir", "sweep"]) == 2
     assert "leave out --folds and --resplit." in capsys.readouterr().err
     assert main.sweep([*argv, "--output-dir", "sweep"]) == 0

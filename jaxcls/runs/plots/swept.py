@@ -98,7 +98,8 @@ def heat_map(
     names = _varied(values)
     if len(names) < 2 or not np.isfinite(scores).any():
         raise ValueError("a heat map takes two flags that vary, and scores")
-    names = sorted(names, key=lambda name: -_effect(values[name], scores))[:2]
+    strongest = sorted(names, key=lambda name: -_effect(values[name], scores))[:2]
+    names = [name for name in names if name in strongest]
     across, down = sorted(names, key=lambda name: -len(set(values[name])))
     few = all(len(set(values[name])) <= _MOST_JOINED for name in names)
     others = len(_varied(values)) > 2

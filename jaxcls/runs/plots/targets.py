@@ -80,7 +80,9 @@ def residuals(
         *(mean, found, "o"), color=BLUE, alpha=alpha, markersize=3, markeredgewidth=0
     )
     axes.set(xlabel=f"predicted {short(name, 24)}", ylabel="true less predicted")
-    beside.hist(*(found, 20, _apart(found)), orientation="horizontal", color=SKY)
+    beside.hist(
+        found, bins=20, range=_apart(found), orientation="horizontal", color=SKY
+    )
     beside.set(xlabel="examples")
     beside.xaxis.get_major_locator().set_params(integer=True, nbins=3)
     for each in (axes, beside):
