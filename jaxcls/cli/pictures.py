@@ -59,6 +59,12 @@ def draw_sweep(folder: RunFolder, flags: SweepFlags) -> list[str]:
     return _draw(folder, lambda: _due_of_sweep(folder.path, flags))
 
 
+def show_drawn(path: Path, names: Sequence[str]) -> None:
+    """Tells which pictures a finished run, study or sweep had lacked, if any."""
+    if names:
+        show(f"{path}: drawn now: {', '.join(names)}")
+
+
 def draw_differences(
     path: Path, first: Side, others: Sequence[Side], found: Sequence[Comparison]
 ) -> None:

@@ -12,7 +12,7 @@ from jaxcls.cli.device import choose_device, describe
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.parsing import resolved
-from jaxcls.cli.pictures import draw_run
+from jaxcls.cli.pictures import draw_run, show_drawn
 from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.recorder import Recorder, Training
 from jaxcls.cli.result import (
@@ -119,8 +119,10 @@ def _reopened(
         prune_checkpoints(folder.here(), flags.keep_checkpoints)
         if past.problem is not None:
             folder.write_config(metrics["config"])
-        if not draw_run(folder, job.data, flags):
+        drawn = draw_run(folder, job.data, flags)
+        if not drawn:
             show(finished_line(folder.path, metrics["chosen"], flags))
+        show_drawn(folder.path, drawn)
         return None
     if metrics is not None and past.checkpoint is None:
         raise ValueError(

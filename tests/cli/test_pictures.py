@@ -80,6 +80,7 @@ def test_what_is_missing_is_drawn_and_nothing_is_trained_again(titles, trained, 
         if name not in ("curves", "roc"):
             Path(f"run/{name}.png").write_bytes(b"as it was")
     assert main.train_binary(["--resume", "run", "--plots"]) == 0
+    assert capsys.readouterr().out == "run: drawn now: curves.png, roc.png\n"
     assert len(titles) == 2 and drawn() == OF_IMAGES
     assert Path("run/weights.png").read_bytes() == b"as it was"
     assert kept == {path: path.read_bytes() for path in kept}
