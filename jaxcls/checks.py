@@ -18,6 +18,7 @@ from jaxcls.mlp import Params
 _LEAST_BYTE = 64
 _LARGEST_SIZE = 20
 _LEAST_SIZE = 0.05
+_LEAST_SHARE = 1e-3  # of the largest number of all, that a column's should be
 _ROWS = 1_000  # looked at together, where rows that are wrong are sought
 
 
@@ -211,7 +212,8 @@ def check_label_settings(caller: str, hyperparams: Hyperparams, config: Config) 
 def problem_of_scale(features: np.ndarray) -> str | None:
     """Why a network can hardly learn from features of this scale, and what to do, or None.
 
-    A column counts by its root mean square, so that a few large numbers are not taken for it.
+    A column counts by its root mean square, so that a few large numbers are not taken for it. Whole
+    numbers from 0 to at most 255 may be bytes that are of another type.
 
     Args:
         features: [N, D] bytes, which are divided by 255, or floats, which are taken as they are.
@@ -235,18 +237,36 @@ def problem_of_scale(features: np.ndarray) -> str | None:
     column = int(sizes.argmax())
     low, high = features[:, column].min(), features[:, column].max()
     if sizes[column] > _LARGEST_SIZE:
-        return (
+        told = (
             f"column {column} of the training features has numbers from {low:.6g} to {high:.6g}, "
-            "far from the size of 1, from which a network learns badly; take off its mean and "
-            "divide by its standard deviation."
+            "far from the size of 1, from which a network learns badly; "
         )
-    if np.abs(features).max() < _LEAST_SIZE:
+        if _may_be_bytes(features):
+            return (
+                f"{told}save them as uint8 if they are bytes, which are divided by 255."
+            )
+        return f"{told}take off its mean and divide by its standard deviation."
+    most = np.abs(features).max(axis=0)
+    if most.max() < _LEAST_SIZE:
         return (
             f"the training features go from {features.min():.2g} to {features.max():.2g}, far "
             "below the size of 1, from which a network learns badly; divide them by their "
             "standard deviation."
         )
+    small = np.flatnonzero((most > 0) & (most < _LEAST_SHARE * most.max()))
+    if len(small):
+        return (
+            f"columns of the training features differ in their scale: numbers of column {small[0]} "
+            f"go up to {most[small[0]]:.2g}, of column {most.argmax()} up to {most.max():.2g}, and "
+            "from the smaller ones a network learns little; take off each column's mean and divide "
+            "by its standard deviation."
+        )
     return None
+
+
+def _may_be_bytes(features: np.ndarray) -> bool:
+    low, high = features.min(), features.max()
+    return bool(low >= 0 and _LEAST_BYTE < high <= 255 and (features % 1 == 0).all())
 
 
 def _check_values(what: str, values: Array | np.ndarray) -> None:

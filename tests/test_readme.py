@@ -1,4 +1,4 @@
-"""The READMEs: what they print to be typed in works, and their links lead somewhere."""
+"""READMEs and the notes' pages: what they have a person type in works, links lead somewhere."""
 
 import re
 import shlex
@@ -17,6 +17,7 @@ from jaxcls.cli.reproduce import ReproduceFlags
 
 ROOT = Path(__file__).parents[1]
 READMES = sorted(path for path in ROOT.rglob("README.md") if ".venv" not in path.parts)
+PAGES = sorted((ROOT / "jaxcls" / "notes" / "pages").glob("*.md"))
 FLAGS = {
     "train_binary.py": BinaryFlags,
     "train_multiclass.py": MulticlassFlags,
@@ -39,7 +40,7 @@ def commands(path):
     return [each for each in parsed if each[0] in FLAGS]
 
 
-ALL = [(path, each) for path in READMES for each in commands(path)]
+ALL = [(path, each) for path in READMES + PAGES for each in commands(path)]
 
 
 def test_the_top_one_is_short_and_shows_python_early():
@@ -59,7 +60,9 @@ def test_a_command_has_the_flags_that_it_names(command):
     assert parse(FLAGS[name], name, argv)
 
 
-@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path", READMES + PAGES, ids=lambda path: "/".join(path.parts[-2:])
+)
 def test_links_lead_somewhere(path):
     for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         assert "://" in link or (path.parent / link).exists(), link

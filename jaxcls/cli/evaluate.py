@@ -8,13 +8,16 @@ from typing import Annotated, Literal
 import jax
 from tyro.conf import Positional, arg
 
+from jaxcls.cli.data import Data, data_digest
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, RegressionFlags
-from jaxcls.cli.job import Data, data_digest, load_data
+from jaxcls.cli.job import load_data
 from jaxcls.cli.number_result import band_lines, number_line
 from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
 from jaxcls.cli.parsing import read_flags
 from jaxcls.cli.screen import ensemble_lines, hand_out, printable
+from jaxcls.data import select_classes
+from jaxcls.data.npz import load_npz
 from jaxcls.data.table_files import is_table
 from jaxcls.runs import Run, ensemble_scores, load_run, score
 from jaxcls.runs.saving import SCRIPT
@@ -126,10 +129,16 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
             f"{name}: the run was saved from Python, and does not say how its table was split; "
             "score it from there, by jaxcls.runs.score."
         )
-    flags = MulticlassFlags(
-        dataset=str(name), data_dir=data_dir, classes=trained.labels
-    )
-    data = load_data(flags)
+    if (
+        Path(name).suffix.lower() == ".npz"
+    ):  # whose labels may be words, which may be numbers
+        train, test = (select_classes(each, trained.labels) for each in load_npz(name))
+        data = Data(str(name), None, train, None, test)
+    else:
+        flags = MulticlassFlags(
+            dataset=str(name), data_dir=data_dir, classes=trained.labels
+        )
+        data = load_data(flags)
     trained.check_features(data.test.features)
     return data
 

@@ -50,9 +50,12 @@ class TrainFlags:
     """Of a table: columns that are numbers."""
     drop: tuple[str, ...] = ()
     """Of a table: columns that are not looked at."""
+    standardize: bool = False
+    """Take off each column's mean and divide by its standard deviation, both learned of the
+    training rows alone; a table's numbers always are."""
     classes: tuple[int | str, ...] | None = None
-    """Labels to tell apart, in this order; of a table as it writes them. By default 0 1 (binary)
-    or 0 1 2 (multiclass) of a named dataset, and every class of an .npz file or a table."""
+    """Labels to tell apart, in this order; of a table or an .npz file as it writes them. By default
+    0 1 (binary) or 0 1 2 (multiclass) of a named dataset, and every class of an .npz file or a table."""
     hidden: tuple[int, ...] = (32,)
     """Units of each hidden layer; no number for none."""
     dropout: float = 0.0
@@ -206,6 +209,8 @@ class SweepFlags:
     """Of a table: columns of numbers."""
     drop: tuple[str, ...] = ()
     """Of a table: columns not looked at."""
+    standardize: bool = False
+    """As of train_multiclass.py."""
     classes: tuple[int | str, ...] | None = None
     """As of train_multiclass.py; two classes are told apart by one output and sigmoid BCE."""
     learning_rate: tuple[str, ...] = ("3e-4", "1e-3", "3e-3", "1e-2")

@@ -1,7 +1,6 @@
 """From flags to a job: data loaded, settings checked, starting weights drawn."""
 
 import dataclasses
-import hashlib
 import os
 import re
 from typing import Literal, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.checks import check_hyperparams, problem_of_scale
+from jaxcls.cli.data import Data, data_digest, data_of_flags, is_npz
 from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import (
     NOT_KEPT,
@@ -21,45 +21,18 @@ from jaxcls.cli.flags import (
 )
 from jaxcls.cli.free_memory import check_memory
 from jaxcls.cli.screen import note
-from jaxcls.cli.table_data import (
-    Origin,
-    check_table_flags,
-    classes_kept,
-    load_tabled,
-    origin_of,
-)
+from jaxcls.cli.table_data import classes_kept
 from jaxcls.config import Config, Hyperparams, Keys
-from jaxcls.data import Dataset, data_folder, load, load_mnist_or_digits, split
+from jaxcls.data import Dataset
 from jaxcls.data.images import learned
-from jaxcls.data.table_files import is_table
 from jaxcls.interop import pytorch
 from jaxcls.likelihoods import LIKELIHOODS, Likelihood
 from jaxcls.mlp import Params
 from jaxcls.runs.configs import settings_record
 from jaxcls.runs.records import as_json
 
-DIABETES = "diabetes"  # the dataset of numbers that has a name
 # Variables of jax's that change no number: the device is told by itself.
 _HARMLESS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")
-
-
-class Data(NamedTuple):
-    """A dataset's name, its folder if it has one, and its parts; none for validation is None.
-
-    `origin` tells where a table's features come from; None of what is no table.
-    """
-
-    name: str
-    folder: str | None
-    train: Dataset
-    validation: Dataset | None
-    test: Dataset
-    origin: Origin | None = None
-
-    def parts(self) -> dict[str, Dataset]:
-        """Those that there are, by name."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: part for name, part in parts.items() if part is not None}
 
 
 class Job(NamedTuple):
@@ -78,90 +51,7 @@ def load_data(flags: TrainFlags) -> Data:
     Flags that are wrong whatever the data are refused before these are looked for.
     """
     _check_flags(flags)
-    check_table_flags(flags)
-    if isinstance(flags, RegressionFlags):
-        _check_numbers(flags)
-        return _table(flags)
-    if is_table(flags.dataset or ""):
-        return _table(flags)
-    binary = isinstance(flags, BinaryFlags)
-    classes = _numbers(flags.classes)
-    if classes is None and not _is_npz(flags.dataset or ""):
-        classes = (0, 1) if binary else (0, 1, 2)
-    if flags.dataset is not None:
-        name = flags.dataset
-        if _is_npz(name):
-            name = os.path.abspath(name)  # a run may be resumed from another folder
-        train, test = load(name, data_dir=flags.data_dir, classes=classes)
-    else:
-        name, train, test, notice = load_mnist_or_digits(
-            data_dir=flags.data_dir, classes=classes
-        )
-        if notice is not None:
-            note(notice)
-    _check_two(flags, train)
-    validation, splits = None, flags.folds is not None or flags.resplit is not None
-    if flags.validation_fraction and not splits:
-        seed = flags.seed if flags.split_seed is None else flags.split_seed
-        train, validation = split(train, flags.validation_fraction, seed)
-    return Data(name, data_folder(name, flags.data_dir), train, validation, test)
-
-
-def _table(flags: TrainFlags) -> Data:
-    """The table that the flags ask for, prepared by what its training rows taught."""
-    splits = flags.folds is not None or flags.resplit is not None
-    seed = flags.seed if flags.split_seed is None else flags.split_seed
-    fraction = 0.0 if splits else flags.validation_fraction or 0.0
-    found = load_tabled(flags, fraction, seed)
-    _check_two(flags, found.train)
-    for each in found.notes:
-        note(each)
-    name = DIABETES
-    if is_table(flags.dataset or ""):
-        name = os.path.abspath(flags.dataset or "")
-    sets = (found.train, found.validation, found.test)
-    return Data(name, None, *sets, origin_of(flags, found))
-
-
-def _check_numbers(flags: RegressionFlags) -> None:
-    """Raises ValueError unless the dataset is one of numbers to predict."""
-    name = flags.dataset or DIABETES
-    if name != DIABETES and not is_table(name):
-        raise ValueError(
-            f"--dataset must be {DIABETES} or the path of a .csv or .parquet file here, got {name}; "
-            "for classes take train_multiclass.py."
-        )
-
-
-def _numbers(classes: tuple[int | str, ...] | None) -> tuple[int, ...] | None:
-    """Classes that must be numbers."""
-    if classes is None:
-        return None
-    for each in classes:
-        if not isinstance(each, int):
-            raise ValueError(
-                f"classes must be integers, unless the dataset is a table, got {each!r}."
-            )
-    return tuple(each for each in classes if isinstance(each, int))
-
-
-def _check_two(flags: TrainFlags, train: Dataset) -> None:
-    if isinstance(flags, BinaryFlags) and len(train.labels) != 2:
-        raise ValueError(
-            f"classes must be two here, got {len(train.labels)}: "
-            f"{' '.join(train.class_names)}; name two with --classes, or use "
-            "train_multiclass.py."
-        )
-
-
-def data_digest(data: Data) -> str:
-    """SHA-256 of every example and label, by which a run knows its data again."""
-    sha256 = hashlib.sha256()
-    for part in data.parts().values():
-        for array in (part.features, part.targets):
-            sha256.update(f"{array.dtype}{array.shape}".encode())
-            sha256.update(np.ascontiguousarray(array).data)
-    return sha256.hexdigest()
+    return data_of_flags(flags)
 
 
 def prepare(flags: TrainFlags, data: Data) -> Job:
@@ -278,9 +168,7 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
     }
     found: dict[str, object] = {"dataset": named, "data_dir": data.folder}
     if data.train.target is None:
-        found["classes"] = classes_kept(
-            data.origin, data.train.labels, data.train.class_names
-        )
+        found["classes"] = classes_kept(data.train, by_words=data.by_words)
     if data.origin is not None:
         found["test_dataset"] = data.origin.test_file
     config = {
@@ -291,7 +179,7 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
         "labels": data.train.labels,
         "class_names": data.train.class_names,
         "image_shape": data.train.image_shape,
-        "features": data.train.features.dtype.name,
+        "features": "uint8" if data.train.features.dtype == np.uint8 else "float32",
         "pictures": learned(data.train.features, data.train.image_shape),
         "device": device,
         "machine": machine(),
@@ -307,6 +195,8 @@ def surroundings(flags: TrainFlags | SweepFlags, data: Data, device: str) -> dic
     }
     if data.origin is not None:
         config["preparation"] = data.origin.preparation.record()
+    if data.standardization is not None:
+        config["standardization"] = data.standardization.record()
     if data.train.target is not None:
         config["target"] = data.train.target._asdict()
     return as_json(config)
@@ -316,25 +206,22 @@ def run_name(flags: TrainFlags, job: Job) -> str:
     """What a run's folder is called, after the time."""
     recipe = flags.recipe if isinstance(flags, BinaryFlags) else None
     dataset = os.path.basename(job.data.name)
-    if _is_npz(dataset) or job.data.origin is not None:
+    if is_npz(dataset) or job.data.origin is not None:
         dataset = os.path.splitext(dataset)[0]
     if job.data.origin is not None:
         target = re.sub(r"[^\w.-]+", "_", job.data.origin.preparation.target)
         return f"{dataset}-{target[:40]}"
     labels = job.data.train.labels
-    classes = (
-        "-".join(map(str, labels)) if len(labels) < 5 else f"{len(labels)}-classes"
-    )
+    is_short = len(labels) < 5 and not job.data.by_words
+    classes = "-".join(map(str, labels)) if is_short else f"{len(labels)}-classes"
     return f"{dataset}-recipe-{recipe}" if recipe else f"{dataset}-{classes}"
-
-
-def _is_npz(name: str) -> bool:
-    return name.lower().endswith(".npz")
 
 
 def _notes(flags: TrainFlags, data: Data) -> list[str]:
     """What makes a run of little use, or is asked for without effect, a sentence each."""
-    problem = problem_of_scale(data.train.features)
+    problem = None
+    if data.standardization is None and data.origin is None:
+        problem = problem_of_scale(data.train.features)
     without_validation = not flags.validation_fraction
     splits = flags.folds is not None or flags.resplit is not None
     idle = {
@@ -351,7 +238,7 @@ def _notes(flags: TrainFlags, data: Data) -> list[str]:
             and (data.origin is None or data.origin.test_file is not None)
         ),
     }
-    notes = [] if problem is None else [problem]
+    notes = [] if problem is None else [f"{problem[:-1]}, or give --standardize."]
     return notes + [
         f"without effect: {what}." for what, is_idle in idle.items() if is_idle
     ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from jaxcls.cli.data import Data
 from jaxcls.cli.flags import SweepFlags, TrainFlags
-from jaxcls.cli.job import Data
 from jaxcls.cli.screen import note, show
 from jaxcls.cli.sides import Side, rows_of
 from jaxcls.cli.space import FLAGS

@@ -39,8 +39,7 @@ from jaxcls.cli.splits import (
 )
 from jaxcls.cli.splits import describe as in_words
 from jaxcls.cli.study_result import result_lines, rows, write_result
-from jaxcls.cli.table_splits import Pool, pool_of
-from jaxcls.data import to_batch
+from jaxcls.cli.table_splits import Pool, pool_of_splits
 from jaxcls.interop import pytorch
 from jaxcls.mlp import Params
 from jaxcls.runs import (
@@ -73,7 +72,7 @@ class Study(NamedTuple):
         groups: members that share a program.
         sets: what all share: train, validation, test.
         width: members that a device trains side by side.
-        pool: a table's training set as each split prepares it; None of other data, or no splits.
+        pool: the training set as each split prepares it; None where none does, or of no splits.
     """
 
     job: Job
@@ -150,14 +149,13 @@ def _study(
     before: dict | None,
 ) -> Study:
     """What the flags ask for; as wide as before, where it is resumed."""
-    batches = {name: to_batch(part) for name, part in job.data.parts().items()}
+    batches = job.data.batches()
     plan = plan_splits(flags, job.data.train)
     groups: Groups = [(np.arange(num_members), None)]
     sets = (batches["train"], batches.get("validation"), batches["test"])
     pool = None
     if plan is not None:
-        if job.data.origin is not None:
-            pool = pool_of(job.data.origin, plan.rows, plan.num_seeds, job.data.train)
+        pool = pool_of_splits(job.data, plan.rows, plan.num_seeds)
         groups = groups_of(plan.rows if pool is None else pool.rows, job.config)
         sets = (batches["train"] if pool is None else pool.batch, None, None)
     if before is not None:

@@ -46,6 +46,7 @@ def base_flags(
         categorical=flags.categorical,
         numeric=flags.numeric,
         drop=flags.drop,
+        standardize=flags.standardize,
         classes=flags.classes,
         epochs=flags.epochs,
         validation_fraction=flags.validation_fraction,

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxcls.cli.data import Data
 from jaxcls.cli.flags import TrainFlags
-from jaxcls.cli.job import Data
 from jaxcls.cli.number_result import (
     finite_or_none,
     in_unit_scores,
@@ -71,7 +71,7 @@ def write_split_result(
         seeds: of the members.
         runs: leaves [members, ...], with histories and params.
         seconds: how long the parts took.
-        pool: a table's training set as each split prepares it, or None.
+        pool: the training set as each split prepares it, or None where none does.
 
     Returns:
         The content of `metrics.json`.
@@ -112,6 +112,8 @@ def _predictions(
     Class probabilities [N, K]; or, of numbers, mean and standard deviation [N, 2].
     """
     found = []
+    if pool is not None:  # whose features are prepared already
+        model = dataclasses.replace(model, standardization=None, takes_bytes=False)
     for split, rows in enumerate(plan.splits.test):
         places = [i for i, row in enumerate(finite) if plan.split_of(row) == split]
         if not places:

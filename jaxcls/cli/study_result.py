@@ -7,7 +7,7 @@ from typing import cast
 import jax
 import numpy as np
 
-from jaxcls.cli.job import Data
+from jaxcls.cli.data import Data
 from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
 from jaxcls.cli.numbers import numbers, scores_of, status, summaries, table
 from jaxcls.cli.screen import ensemble_lines

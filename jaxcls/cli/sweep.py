@@ -179,7 +179,7 @@ def _train(task: Task, folder: RunFolder | None, done: Done) -> list[Outcome]:
 
 
 def _counts(task: Task) -> dict[str, int]:
-    return {name: len(batch.targets) for name, batch in task.batches.items()}
+    return {name: len(part.targets) for name, part in task.job.data.parts().items()}
 
 
 def _sizes(task: Task) -> dict[str, int]:

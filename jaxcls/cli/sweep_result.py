@@ -12,6 +12,7 @@ from jaxcls.cli.seeds import result_lines, write_result
 from jaxcls.cli.space import flags_of
 from jaxcls.cli.sweep_tables import member_rows, ranked_lines, setting_rows
 from jaxcls.cli.sweep_task import Task
+from jaxcls.cli.table_splits import with_one_preparation
 from jaxcls.runs import (
     ENSEMBLE,
     WINNER,
@@ -157,6 +158,11 @@ def _write_runs(
         told["width"] = next(
             each.width for each in task.plan.groups if setting in each.settings
         )
+    splits = task.plan.splits
+    if task.pool is not None and splits is not None and runs.params is not None:
+        of_splits = [row // splits.num_seeds for row in range(len(seeds))]
+        params = with_one_preparation(runs.params, task.pool, of_splits)
+        runs = runs._replace(params=params)
     tests = [
         jax.device_get(evaluate(params, task.batches["test"], config=config))
         for params in (

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxcls.batches import Batch
+from jaxcls.cli.data import Data
 from jaxcls.cli.device import describe
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags, TrainFlags
 from jaxcls.cli.free_memory import memory_for_runs
-from jaxcls.cli.job import Data, Job, load_data, prepare, surroundings
+from jaxcls.cli.job import Job, load_data, prepare, surroundings
 from jaxcls.cli.parsing import read_flags, resolved
 from jaxcls.cli.processes import (
     check_agreed,
@@ -30,7 +31,7 @@ from jaxcls.cli.splits import (
     num_splits,
     plan_splits,
 )
-from jaxcls.data import to_batch
+from jaxcls.cli.table_splits import Pool, pool_of_splits
 from jaxcls.runs import (
     read_config,
 )
@@ -51,7 +52,8 @@ class Task(NamedTuple):
         plan: of the sweep.
         config: the content of `config.json`.
         devices: of all processes.
-        batches: the data, by part.
+        batches: the data, by part; for training as each split prepares them.
+        pool: the training set as each split prepares it, None where none does, or of no splits.
     """
 
     flags: SweepFlags
@@ -62,6 +64,7 @@ class Task(NamedTuple):
     config: dict
     devices: list[jax.Device]
     batches: dict[str, Batch]
+    pool: Pool | None
 
 
 def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
@@ -71,11 +74,6 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
         ValueError, TypeError: one sentence for the user.
     """
     data = load_data(base_flags(flags, MulticlassFlags))
-    if data.origin is not None and num_splits(flags) is not None:
-        raise ValueError(
-            "a sweep of a table ranks by a validation set, since each fold or resplit would be "
-            "prepared by itself; leave out --folds and --resplit."
-        )
     two = len(data.train.labels) == 2
     base = resolved(base_flags(flags, BinaryFlags if two else MulticlassFlags))
     job = prepare(base, data)
@@ -84,18 +82,21 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
         note(
             f"without effect: --momentum {' '.join(flags.momentum)}, which is sgd's alone."
         )
-    batches = {name: to_batch(part) for name, part in data.parts().items()}
+    batches = data.batches()
     if jax.process_count() == 1:
         devices = devices[
             : len(settings) * num_members(flags)
         ]  # no more than have work
     splits = _splits(base, data)
+    pool, planned = _pooled(data, splits)
+    if pool is not None:
+        batches["train"] = pool.batch
     plan = sweep.plan(
         settings,
         range(flags.seed, flags.seed + num_members(flags)),
         batches["train"],
         batches.get("validation"),
-        splits=splits,
+        splits=planned,
         halving=flags.halving,
         memory=memory_for_runs(devices) if flags.memory is None else flags.memory * 1e9,
         devices=devices,
@@ -131,7 +132,7 @@ def prepare_sweep(flags: SweepFlags, devices: list[jax.Device]) -> Task:
     agreed["flags"] = {**agreed["flags"], "data_dir": None}
     digest = hashlib.sha256(json.dumps(agreed, sort_keys=True).encode()).hexdigest()
     check_agreed("flags, data and versions", digest)
-    return Task(flags, base, job, values, plan, config, devices, batches)
+    return Task(flags, base, job, values, plan, config, devices, batches, pool)
 
 
 def num_members(flags: SweepFlags) -> int:
@@ -147,6 +148,16 @@ def _splits(base: TrainFlags, data: Data) -> SplitRows | None:
         return None
     rows = {"train": plan.rows["train"], "validation": plan.rows["test"]}
     return SplitRows(rows, plan.num_seeds, plan.splits.ratio)
+
+
+def _pooled(
+    data: Data, splits: SplitRows | None
+) -> tuple[Pool | None, SplitRows | None]:
+    """The training set as each split prepares it, if any does, and the splits' rows of that."""
+    if splits is None:
+        return None, None
+    pool = pool_of_splits(data, splits.rows, splits.num_seeds)
+    return pool, splits if pool is None else splits._replace(rows=pool.rows)
 
 
 def _planned_groups(path: Path, before: dict, plan: Plan) -> tuple[Group, ...]:

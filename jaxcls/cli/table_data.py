@@ -1,12 +1,12 @@
 """From a table's flags to data: what `--target` and the flags beside it name."""
 
 import os
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxcls.cli.flags import RegressionFlags, TrainFlags
+from jaxcls.data import Dataset
 from jaxcls.data.diabetes import TARGET, diabetes_table
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.table_columns import Column, listed
@@ -37,6 +37,11 @@ class Origin(NamedTuple):
 def check_table_flags(flags: TrainFlags) -> None:
     """Raises ValueError for flags of tables where there is none, and for a table without target."""
     name = flags.dataset or ""
+    if flags.standardize and (is_table(name) or isinstance(flags, RegressionFlags)):
+        raise ValueError(
+            "--standardize is for arrays: the numbers of a table are always standardised; leave it "
+            "out."
+        )
     if is_table(name):
         what = "numbers to predict"
         if not isinstance(flags, RegressionFlags):
@@ -93,8 +98,6 @@ def origin_of(flags: TrainFlags, found: Tabled) -> Origin:
     return Origin(found.preparation, found.columns, found.numbers, test_file, by_words)
 
 
-def classes_kept(
-    origin: Origin | None, labels: Sequence[int], names: Sequence[str]
-) -> tuple[int | str, ...]:
+def classes_kept(data: Dataset, *, by_words: bool) -> tuple[int | str, ...]:
     """The classes as `--classes` would name them."""
-    return tuple(names if origin is not None and origin.by_words else labels)
+    return data.class_names if by_words else data.labels

@@ -1,4 +1,5 @@
-"""Splits of a table: each is prepared by what its own training rows taught.
+"""Splits of a table, or of arrays that are standardised: each is prepared by what its own training
+rows taught.
 
 All have the features of the whole training set, so that one program serves them. In a split whose
 training rows lack a category, a missing value, or any difference, that feature is 0 throughout, as
@@ -12,9 +13,11 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from jaxcls.batches import Batch
+from jaxcls.cli.data import Data
 from jaxcls.cli.table_data import Origin
 from jaxcls.data import Dataset
 from jaxcls.data.preparation import Numeric, Preparation, apply, learn
+from jaxcls.data.standardization import as_columns
 from jaxcls.data.table_columns import Column
 from jaxcls.mlp import Params
 
@@ -41,7 +44,7 @@ class Pool(NamedTuple):
         rows: by set, those of each member in it.
         own: of each split.
         whole: the preparation of the whole training set.
-        numbers: [N] of the rows in their file, from 1.
+        numbers: [N] of the rows in their file, from 1; of arrays from 0.
     """
 
     batch: Batch
@@ -53,6 +56,30 @@ class Pool(NamedTuple):
     def features(self, split: int, rows: np.ndarray) -> np.ndarray:
         """Rows of the training set as a split prepares them."""
         return np.asarray(self.batch.features)[split * len(self.numbers) + rows]
+
+
+def pool_of_splits(
+    data: Data, rows: dict[str, list[np.ndarray]], num_seeds: int
+) -> Pool | None:
+    """The training set, prepared for each split, where it is one that is prepared; else None.
+
+    Args:
+        data: of the study.
+        rows: by set, those of each of the J x S members, split by split.
+        num_seeds: S, members of each split.
+
+    Raises:
+        ValueError: the copies would be too large.
+    """
+    origin, train = data.origin, data.train
+    if data.standardization is not None:
+        named = {
+            str(place): Column(each)
+            for place, each in enumerate(as_columns(train.features))
+        }
+        whole = data.standardization.as_preparation()
+        origin = Origin(whole, named, np.arange(len(train.targets)), None, False)
+    return None if origin is None else pool_of(origin, rows, num_seeds, train)
 
 
 def pool_of(
@@ -75,7 +102,7 @@ def pool_of(
     size = 4 * num_splits * train.features.size
     if size > _LARGEST:
         raise ValueError(
-            f"{num_splits} splits of this table take {size / 1e9:.1f} GB, since each is prepared "
+            f"{num_splits} splits of these data take {size / 1e9:.1f} GB, since each is prepared "
             "by its own training rows, and at most 2 GiB are taken; take fewer."
         )
     own = tuple(_own(whole, columns, each) for each in of_splits)

@@ -40,7 +40,6 @@ from jaxcls.cli.screen import (
 from jaxcls.cli.signals import StopRequest
 from jaxcls.cli.splits import num_splits
 from jaxcls.config import Keys
-from jaxcls.data import to_batch
 from jaxcls.fitting import fit, is_over
 from jaxcls.runs import (
     RunFolder,
@@ -156,7 +155,7 @@ def _train_and_score(
     this: Training, flags: TrainFlags, clock: CompileClock, start: float
 ) -> None:
     loading = time.perf_counter()
-    batches = {name: to_batch(part) for name, part in this.job.data.parts().items()}
+    batches = this.job.data.batches()
     this.seconds["load"] += time.perf_counter() - loading
     counts = {name: len(batch.targets) for name, batch in batches.items()}
     show(header(this.config, counts))

@@ -201,7 +201,8 @@ def _check_announced(
 ) -> None:
     if dtype.hasobject:
         raise ValueError(
-            f"{what} holds pickled objects, which are never loaded; save numbers."
+            f"{what} holds pickled objects, which are never loaded; save numbers, or words by "
+            ".astype(str)."
         )
     if dtype.kind not in _KINDS or dtype.itemsize == 0:
         raise ValueError(

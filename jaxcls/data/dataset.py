@@ -1,11 +1,15 @@
 """`Dataset`: features and labels as they came from a file, and the choice of classes."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.batches import Batch, scaled
+from jaxcls.batches import Batch
+from jaxcls.data.standardization import Standardization, network_features
+
+_MOST_NAMED = 50  # classes, in a message
 
 
 class Target(NamedTuple):
@@ -26,7 +30,8 @@ class Dataset(NamedTuple):
     """Examples on the host.
 
     Attributes:
-        features: [N, D] uint8 in 0..255, or float32 as the user scaled them.
+        features: [N, D] uint8 in 0..255, or floats as the user scaled them: float32, or float64
+            where they are to be standardised.
         targets: [N] int32 in 0..K-1, places in `labels`; or, of a `target`, [N] float32,
             standardised.
         labels: K numbers by which the source names its classes; none of a `target`.
@@ -173,19 +178,46 @@ def check_classes(
         )
     missing = [str(each) for each in classes if each not in labels]
     if missing:
+        names = [str(each) for each in labels[:_MOST_NAMED]]
+        more = len(labels) - len(names)
         raise ValueError(
-            f"data.load: classes must be among {' '.join(str(each) for each in labels)}, the "
+            f"data.load: classes must be among {' '.join(names)}"
+            f"{f' and {more:,} more' if more else ''}, the "
             f"labels of this dataset; it has no {' and no '.join(missing)}."
         )
 
 
-def to_batch(dataset: Dataset) -> Batch:
-    """The examples as a network takes them: bytes divided by 255, in float32.
+def names_called(classes: Sequence[int | str], names: Sequence[str]) -> list[str]:
+    """The names that a user means, who may have had to write one as an integer.
+
+    >>> names_called((7, "x", 3), ("07", "x", "3"))
+    ['07', 'x', '3']
+    """
+    written = [name for name in names if re.fullmatch(r"[+-]?[0-9]{1,99}", name)]
+    numbers = {int(name): name for name in reversed(written)}
+    return [
+        str(each)
+        if isinstance(each, str) or str(each) in names
+        else numbers.get(each, str(each))
+        for each in classes
+    ]
+
+
+def to_batch(dataset: Dataset, standardization: Standardization | None = None) -> Batch:
+    """The examples as a network takes them: bytes divided by 255, and standardised, in float32.
 
     jax on CPU takes the features over without a copy: don't write to them once jax has them.
+
+    Args:
+        dataset: the examples.
+        standardization: learned of the training rows, if it is wanted.
+
+    Raises:
+        ValueError: a number is so far from the training rows' that float32 can't hold it.
 
     >>> white = Dataset(np.full((1, 1), 255, np.uint8), np.zeros(1, np.int32), (0,), ("0",), None)
     >>> to_batch(white).features
     array([[1.]], dtype=float32)
     """
-    return Batch(scaled(dataset.features), dataset.targets)
+    features = network_features(dataset.features, standardization)
+    return Batch(features, dataset.targets)

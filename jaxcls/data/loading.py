@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from jaxcls.data.dataset import Dataset, select_classes
 from jaxcls.data.digits import load_digits
+from jaxcls.data.labels import labels_called, whole_numbers
 from jaxcls.data.mnist import FAMILY, load_cached, load_folder
 from jaxcls.data.npz import load_npz
 from jaxcls.data.table_files import is_table
@@ -17,7 +18,8 @@ def load(
     name: str | os.PathLike[str],
     *,
     data_dir: str | os.PathLike | None = None,
-    classes: Sequence[int] | None = None,
+    classes: Sequence[int | str] | None = None,
+    exact: bool = False,
 ) -> tuple[Dataset, Dataset]:
     """Loads the training and the test set of a dataset.
 
@@ -26,7 +28,10 @@ def load(
         data_dir: folder with the four .gz files of a dataset of the MNIST family; the
             environment variable JAXCLS_DATA_DIR by default, and without that
             tensorflow-datasets' cache, into which the files are fetched.
-        classes: the labels to keep, in this order; all by default.
+        classes: the labels to keep, in this order; of an .npz file whose labels are words or
+            floats that are no whole numbers their names. All by default.
+        exact: keep numbers of an .npz file in float64 that float32 would round, for what is
+            standardised.
 
     Raises:
         TypeError: the name is none.
@@ -52,7 +57,8 @@ def load(
     elif name == "digits":
         train, test = load_digits()
     elif name.lower().endswith(".npz"):
-        train, test = load_npz(name)
+        train, test = load_npz(name, exact=exact)
+        classes = labels_called(train, classes)
     elif is_table(name):
         raise ValueError(
             f"data.load: {name} is a table; read it with data.load_table(path, target)."
@@ -62,15 +68,15 @@ def load(
             f"data.load: dataset must be {', '.join(DATASETS)} or the path of an .npz file, "
             f"got {name!r}."
         )
-    classes = train.labels if classes is None else classes
+    kept = train.labels if classes is None else whole_numbers(classes)
     # One after the other, so that one of them stands in memory twice at a time.
-    train = select_classes(train, classes)
-    test = select_classes(test, classes)
+    train = select_classes(train, kept)
+    test = select_classes(test, kept)
     for part, dataset in (("training", train), ("test", test)):
-        for place, label in enumerate(dataset.labels):
+        for place in range(len(dataset.labels)):
             if not (dataset.targets == place).any():
                 raise ValueError(
-                    f"{name}: class {label} has no {part} examples; add some, or name with "
+                    f"{name}: class {dataset.class_names[place]} has no {part} examples; add some, or name with "
                     "classes those that both the training and the test set have."
                 )
     return train, test
@@ -83,7 +89,9 @@ def data_folder(name: str, data_dir: str | os.PathLike | None) -> str | None:
 
 
 def load_mnist_or_digits(
-    *, data_dir: str | os.PathLike | None = None, classes: Sequence[int] | None = None
+    *,
+    data_dir: str | os.PathLike | None = None,
+    classes: Sequence[int | str] | None = None,
 ) -> tuple[str, Dataset, Dataset, str | None]:
     """Loads MNIST where it is at hand or can be fetched, else `digits`.
 

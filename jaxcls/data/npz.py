@@ -8,19 +8,24 @@ import numpy as np
 from jaxcls.checks import check_finite
 from jaxcls.data.arrays import read_npz
 from jaxcls.data.dataset import Dataset
+from jaxcls.data.labels import classes_of, read_labels
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
-def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
+def load_npz(
+    path: str | os.PathLike, *, exact: bool = False
+) -> tuple[Dataset, Dataset]:
     """Training and test set from an .npz file; nothing in it is ever unpickled.
 
     Reading an array takes at most 1,032 times the file's size, deflate's limit, and 2 GiB.
 
     Args:
         path: of a file with `x_train`, `x_test`: [N, height, width], [N, height, width, 1],
-            [N, 1, height, width] or [N, D], uint8 in 0..255 or floats as they shall be used; `y_train`, `y_test`:
-            whole numbers [N] or [N, 1], of any type, or one-hot rows [N, K].
+            [N, 1, height, width] or [N, D]: uint8 in 0..255, or other numbers as they shall be
+            used; `y_train`, `y_test`: numbers or words [N] or [N, 1], or one-hot rows [N, K]. Words
+            are names of classes, and so are floats unless all are whole numbers.
+        exact: keep in float64 what float32 would round, for what is standardised.
 
     Raises:
         ValueError: the file is not such a file; the message says what is wrong with which
@@ -31,22 +36,26 @@ def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
     types = {name: array.dtype for name, array in arrays.items()}
     # Each is let go once it was converted, since they may be all that memory holds.
     x_train, x_test = (
-        _features(path, name, arrays.pop(name)) for name in ("x_train", "x_test")
+        _features(path, name, arrays.pop(name), exact) for name in ("x_train", "x_test")
     )
-    y_train, y_test = (
-        _labels(path, name, arrays[name]) for name in ("y_train", "y_test")
+    classes = classes_of(
+        str(path),
+        *(
+            read_labels(f"{path}: {name}", arrays[name])
+            for name in ("y_train", "y_test")
+        ),
     )
-    if x_train.dtype != x_test.dtype:
+    if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):
         raise ValueError(
             f"{path}: x_train and x_test must both be uint8, which is divided by 255, or both be "
-            f"floats, got {types['x_train']} and {types['x_test']}."
+            f"floats, got {types['x_train']} and {types['x_test']}; other integers are taken as "
+            "floats."
         )
     if x_train.shape[1:] != x_test.shape[1:]:
         raise ValueError(
             f"{path}: x_train and x_test must hold examples of one shape, got "
             f"{list(x_train.shape[1:])} and {list(x_test.shape[1:])}."
         )
-    labels = np.union1d(y_train, y_test)
 
     def dataset(part: str, x: np.ndarray, y: np.ndarray) -> Dataset:
         if len(x) != len(y):
@@ -55,12 +64,13 @@ def load_npz(path: str | os.PathLike) -> tuple[Dataset, Dataset]:
             )
         return Dataset(
             features=x.reshape(len(x), -1),
-            targets=np.searchsorted(labels, y).astype(np.int32),
-            labels=tuple(labels.tolist()),
-            class_names=tuple(str(label) for label in labels.tolist()),
+            targets=y,
+            labels=classes.labels,
+            class_names=classes.names,
             image_shape=_image_shape(x),
         )
 
+    y_train, y_test = classes.targets
     return dataset("train", x_train, y_train), dataset("test", x_test, y_test)
 
 
@@ -76,7 +86,7 @@ def _image_shape(x: np.ndarray) -> tuple[int, int] | None:
     return shape if len(shape) == 2 else None
 
 
-def _features(path: Path, name: str, x: np.ndarray) -> np.ndarray:
+def _features(path: Path, name: str, x: np.ndarray, exact: bool) -> np.ndarray:
     if x.ndim and len(x) == 0:
         raise ValueError(
             f"{path}: {name} holds no examples, got {list(x.shape)}; add some."
@@ -87,50 +97,10 @@ def _features(path: Path, name: str, x: np.ndarray) -> np.ndarray:
         )
     if x.dtype == np.uint8:
         return x
-    if not np.issubdtype(x.dtype, np.floating):
+    if x.dtype.kind not in "biuf":
         raise ValueError(
-            f"{path}: {name} must be uint8 or floats, got {x.dtype}; save .astype(np.uint8) of bytes "
-            "0 to 255, which are divided by 255, or .astype(np.float32) of numbers that are taken "
-            "as they are."
+            f"{path}: {name} must be numbers, got {x.dtype}; save .astype(np.float32)."
         )
     check_finite(f"{path}: {name}", x, np.float32)
-    return x.astype(np.float32, copy=False)
-
-
-def _labels(path: Path, name: str, y: np.ndarray) -> np.ndarray:
-    """Labels [N] int64, out of whole numbers of any type, [N], [N, 1] or one-hot [N, K]."""
-    if y.dtype.kind not in "biuf" or y.ndim not in (1, 2) or 0 in y.shape[1:]:
-        raise ValueError(
-            f"{path}: {name} must be whole numbers [N], [N, 1] or one-hot [N, K], got {y.dtype} "
-            f"{list(y.shape)}; np.unique(labels, return_inverse=True) numbers any others."
-        )
-    if y.ndim == 2 and y.shape[1] > 1:
-        return _of_one_hot(path, name, y)
-    y = y.reshape(len(y))
-    if y.dtype.kind == "f":
-        y = y.astype(np.float64)
-        wrong = np.flatnonzero(~(np.abs(y) < 2.0**53) | (y != np.round(y)))
-        if len(wrong):
-            raise ValueError(
-                f"{path}: {name} must be whole numbers, got {y[wrong[0]]} in row {wrong[0]}; "
-                "np.unique(labels, return_inverse=True) numbers any others."
-            )
-    elif y.size and y.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"{path}: {name} must fit int64, got {y.max()}.")
-    return y.astype(np.int64)  # of one type: the union of two may be floats
-
-
-def _of_one_hot(path: Path, name: str, y: np.ndarray) -> np.ndarray:
-    """The place of the 1 in each row.
-
-    >>> _of_one_hot(Path("own.npz"), "y_test", np.eye(2, dtype=bool)).tolist()
-    [0, 1]
-    """
-    is_one = y == 1
-    wrong = np.flatnonzero(((y != 0) & ~is_one).any(axis=1) | (is_one.sum(axis=1) != 1))
-    if len(wrong):
-        raise ValueError(
-            f"{path}: {name} has rows of {y.shape[1]} numbers, which must be one-hot, and row "
-            f"{wrong[0]} is not; if they are scores, save their argmax(axis=1)."
-        )
-    return is_one.argmax(axis=1)
+    is_small = x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2)
+    return x.astype(np.float32 if is_small or not exact else np.float64, copy=False)

@@ -177,15 +177,22 @@ def _numeric(name: str, values: np.ndarray, missing: bool) -> Numeric | None:
     return Numeric(name, mean, scale or 1.0, missing)
 
 
-def mean_and_scale(values: np.ndarray) -> tuple[float, float]:
+def mean_and_scale(
+    values: np.ndarray, counts: np.ndarray | None = None
+) -> tuple[float, float]:
     """Mean and standard deviation of numbers [N], which is 0 where they are all alike.
+
+    Args:
+        values: the numbers.
+        counts: [N], how many of each there are; one by default.
 
     >>> mean_and_scale(np.array([1.0, 3.0]))
     (2.0, 1.0)
     """
-    count = len(values)
-    mean = math.fsum(values.tolist()) / count
-    variance = math.fsum(np.square(values - mean).tolist()) / count
+    times = np.ones(len(values), int) if counts is None else counts
+    count = int(times.sum())
+    mean = math.fsum((times * values).tolist()) / count
+    variance = math.fsum((times * np.square(values - mean)).tolist()) / count
     # As scikit-learn has it: no more than what rounding makes of numbers that are all alike.
     epsilon = float(np.finfo(np.float64).eps)
     alike = variance <= count * epsilon * variance + (count * mean * epsilon) ** 2

@@ -35,6 +35,8 @@ def read_csv(path: Path, as_words: Collection[str]) -> dict[str, Column]:
     uneven = []
 
     def on_uneven(row: Any) -> str:
+        if not row.text.strip():  # an empty line
+            return "skip"
         uneven.append(row)
         return "error"
 
@@ -92,7 +94,9 @@ def _header(path: Path, content: bytes) -> list[str]:
 
 
 def _text(path: Path, content: bytes) -> str:
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    zeros = np.flatnonzero(np.frombuffer(content[:1_000], np.uint8) == 0)
+    every_other = len(zeros) > 1 and (np.diff(zeros) == 2).mean() > 0.9
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or every_other:
         raise ValueError(
             f"{path}: is written in UTF-16, and UTF-8 is wanted; save it as that."
         )
@@ -106,7 +110,7 @@ def _text(path: Path, content: bytes) -> str:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(
             f"{path}: line {line} is not UTF-8 (byte 0x{content[error.start]:02x}); save the file "
-            "as UTF-8, or convert it, such as by iconv -f latin1 -t utf-8."
+            "as UTF-8, or convert it, such as by iconv -f cp1252 -t utf-8."
         ) from None
     if content.count(b'"') % 2:
         raise ValueError(
@@ -116,10 +120,13 @@ def _text(path: Path, content: bytes) -> str:
 
 
 def _uneven(path: Path, row: Any) -> str:
+    found, wanted = row.actual_columns, row.expected_columns
+    remedy = "correct it, and write a value that has a comma in quotes"
+    if wanted == 1:
+        remedy = "take out a first line that is no header, or write commas in quotes"
     return (
-        f"{path}: row {row.number - 1} has {row.actual_columns:,} values, and the header names "
-        f"{row.expected_columns:,} columns ({quoted(row.text)}); correct it, and write a value "
-        "that has a comma in quotes."
+        f"{path}: row {row.number - 1} has {found:,} value{'s' * (found != 1)}, and the header names "
+        f"{wanted:,} column{'s' * (wanted != 1)} ({quoted(row.text)}); {remedy}."
     )
 
 

@@ -15,6 +15,7 @@ _EXACT = 2.0**53  # up to which a float64 holds each integer
 MOST_CATEGORIES = 1_000
 _FEW = 5  # rows that a message names one by one
 _LEAST_IDENTIFIERS = 5  # rows from which on it is no chance that all differ
+_MANY_NUMBERS = 10  # different ones, which are hardly all categories
 _DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]\d{1,2}:.*)?"
     r"|\d{1,2}:\d{2}(:\d{2}.*)?"
@@ -65,6 +66,32 @@ def kinds_of(table: Table, roles: Roles) -> dict[str, Kind]:
             f"{quoted(roles.target)}; add one, or --drop fewer."
         )
     return kinds
+
+
+def counters(table: Table, kinds: dict[str, Kind], numeric: Sequence[str]) -> list[str]:
+    """The columns that count the rows, as an identifier does, but those the user calls numbers.
+
+    >>> from pathlib import Path
+    >>> table = Table(Path("t.csv"), {"id": Column(np.arange(1.0, 9))}, 8)
+    >>> counters(table, {"id": "numeric"}, ())
+    ["t.csv: column 'id' counts the rows, as an identifier does, from which nothing can be \
+learned; --drop 'id' if it is one."]
+    """
+    found = []
+    for name, kind in kinds.items():
+        values = table.columns[name].values
+        if (
+            kind == "numeric"
+            and name not in numeric
+            and len(values) >= _LEAST_IDENTIFIERS
+            and values[0] in (0, 1)
+            and (np.diff(values) == 1).all()
+        ):
+            found.append(
+                f"{table.path}: column {quoted(name)} counts the rows, as an identifier does, from "
+                f"which nothing can be learned; --drop {quoted(name)} if it is one."
+            )
+    return found
 
 
 def _check_roles(table: Table, roles: Roles) -> None:
@@ -118,15 +145,22 @@ def _check_words(what: str, name: str, column: Column) -> None:
     flags = (
         f"--drop {quoted(name)}, or --categorical {quoted(name)} if they are categories"
     )
+    numbers = [_number(word) for word in words]
+    if None not in numbers:
+        raise ValueError(
+            f"{what} holds numbers that are written as words, such as {quoted(words[0])}; "
+            f"--numeric {quoted(name)} if they are numbers, or {flags}."
+        )
     if all(map(_DECORATED.fullmatch, words)) and not all(map(_DATE.fullmatch, words)):
-        other = next(word for word in words if _number(word) is None)
+        other = words[numbers.index(None)]
         raise ValueError(
             f"{what} holds numbers that are written with more than digits, such as "
-            f"{quoted(other)}; write 1234.5 for 1,234.5, or {flags}."
+            f"{quoted(other)}; write 1234.5 for 1,234.5 or 1234,5, or {flags}."
         )
     counts = np.bincount(present, minlength=len(words))
-    is_number = np.array([_number(word) is not None for word in words])
-    if 2 * counts[is_number].sum() >= len(present):
+    is_number = np.array([number is not None for number in numbers])
+    many = is_number.sum() >= _MANY_NUMBERS and 2 * is_number.sum() > len(words)
+    if many or 2 * counts[is_number].sum() >= len(present):
         other = words[int(is_number.argmin())]
         raise ValueError(
             f"{what} changes its type: {counts[is_number].sum():,} of {len(present):,} values are "
@@ -197,11 +231,16 @@ def spelled(column: Column) -> Column:
     codes = np.full(len(column.values), -1, np.int32)
     present = ~np.isnan(column.values)
     numbers, codes[present] = np.unique(column.values[present], return_inverse=True)
-    return Column(codes, tuple(map(_spelling, numbers.tolist())))
+    return Column(codes, tuple(map(spelling, numbers.tolist())))
 
 
-def _spelling(number: float) -> str:
-    if number.is_integer() and abs(number) < _EXACT:
+def spelling(number: float) -> str:
+    """A number as a category or a class is called.
+
+    >>> spelling(2007.0), spelling(2.5)
+    ('2007', '2.5')
+    """
+    if float(number).is_integer() and abs(number) < _EXACT:
         return str(int(number))
     return repr(number)
 

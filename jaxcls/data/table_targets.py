@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.data.dataset import Target, check_classes
+from jaxcls.data.dataset import Target, check_classes, names_called
 from jaxcls.data.preparation import mean_and_scale
 from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_files import Table
@@ -183,7 +183,7 @@ def _wanted(
                 "another --target, or add rows of another class."
             )
         return list(range(len(names)))
-    called = [str(each) for each in classes]
+    called = names_called(classes, names)
     if len(names) > 50:  # so that the message stays short
         unknown = [each for each in called if each not in names]
         if unknown:

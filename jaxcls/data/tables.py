@@ -10,7 +10,7 @@ from jaxcls.data.dataset import Dataset, Target, held_out
 from jaxcls.data.preparation import Preparation, apply, learn, surprises
 from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_files import Table, read_table
-from jaxcls.data.table_kinds import Kind, Roles, kinds_of, taken
+from jaxcls.data.table_kinds import Kind, Roles, counters, kinds_of, taken
 from jaxcls.data.table_targets import (
     class_targets,
     number_targets,
@@ -89,7 +89,7 @@ def load_table(
     table = path if isinstance(path, Table) else read_table(path)
     roles = Roles(target, categorical, numeric, drop)
     kinds = kinds_of(table, roles)
-    columns, notes = taken(table, kinds), []
+    columns, notes = taken(table, kinds), counters(table, kinds, numeric)
     least = 1 + (test_path is None) + bool(validation_fraction)
     if regression:
         found = number_targets(table, target, least + 1, notes)

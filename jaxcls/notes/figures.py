@@ -26,6 +26,15 @@ class Figure(NamedTuple):
     what: str
     printed: Printed
 
+    @property
+    def page(self) -> str:
+        """Where the code stands that makes it, in PyTorch and in jaxcls, from the root.
+
+        >>> load_figures()[0].page
+        'jaxcls/notes/pages/A.md'
+        """
+        return f"jaxcls/notes/pages/{self.id.partition('.')[0]}.md"
+
 
 def load_figures() -> list[Figure]:
     """All figures, in the notes' order.

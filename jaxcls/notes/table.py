@@ -13,24 +13,27 @@ _WIDTHS = (30, 24, 24, 24, 6)
 
 
 def lines_of(verdict: Verdict, before: Verdict | None) -> list[str]:
-    """The lines of an verdict, below a new title or head where those of `before` do not hold."""
+    """The lines of a verdict, below a new title, page or head where those of `before` do not hold."""
     lines = []
     if before is None or before.figure.section != verdict.figure.section:
         lines += ["", *textwrap.wrap(verdict.figure.section, sum(_WIDTHS))]
         before = None
+    if before is None or before.figure.page != verdict.figure.page:
+        lines.append(f"code: {verdict.figure.page}")
     if before is None or _head(before) != _head(verdict):
         lines += _row([[cell] for cell in _head(verdict)])
     return lines + _verdict_lines(verdict)
 
 
 def as_json(verdict: Verdict) -> dict:
-    """An verdict as values for JSON, its numbers to the last digit."""
+    """A verdict as values for JSON, its numbers to the last digit."""
     values = {
         name: value if isinstance(value, str) else np.asarray(value).tolist()
         for name, value in verdict.values.items()
     }
     keys = {} if verdict.num_keys is None else {"num_keys": verdict.num_keys}
-    return verdict.figure._asdict() | values | keys | {"agrees": verdict.agrees}
+    figure = verdict.figure._asdict() | {"page": verdict.figure.page}
+    return figure | values | keys | {"agrees": verdict.agrees}
 
 
 def _head(verdict: Verdict) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from jaxcls import mlp
 from jaxcls.config import Config, Keys
 from jaxcls.data.dataset import Target
 from jaxcls.data.preparation import Preparation
+from jaxcls.data.standardization import Standardization
 from jaxcls.files import load_arrays, restore
 from jaxcls.likelihoods import Likelihood
 from jaxcls.mlp import Params
@@ -151,6 +152,11 @@ def described(record: dict, own: Own = NO_OWN) -> Run:
         preparation = Preparation.of_record(record["preparation"])
         if preparation.num_features != config.layer_sizes[0]:
             raise ValueError("preparation does not fit layer_sizes.")
+    standardization = None
+    if record.get("standardization") is not None:
+        standardization = Standardization.of_record(record["standardization"])
+        if len(standardization.mean) != config.layer_sizes[0]:
+            raise ValueError("standardization does not fit layer_sizes.")
     takes_bytes = record["features"] == "uint8"
     # A run of 0.1.0 keeps no such field: light on dark, and only MNIST's were centred.
     old = {"light_ground": False, "centred": record.get("dataset") == "mnist"}
@@ -177,6 +183,7 @@ def described(record: dict, own: Own = NO_OWN) -> Run:
         source=Path(),
         record=record,
         preparation=preparation,
+        standardization=standardization,
         target=target,
     )
 

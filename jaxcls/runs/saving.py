@@ -4,11 +4,14 @@ import os
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 
 import jaxcls
 from jaxcls.config import Config, check_seed
 from jaxcls.data.dataset import Dataset
 from jaxcls.data.images import learned
+from jaxcls.data.preparation import Preparation
+from jaxcls.data.standardization import Standardization
 from jaxcls.files import named_arrays
 from jaxcls.mlp import Params
 from jaxcls.runs.configs import check_names, settings_record
@@ -25,6 +28,7 @@ def save_run(
     config: Config,
     *,
     train: Dataset | None = None,
+    preparation: Preparation | Standardization | None = None,
     class_names: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
     dataset: str | os.PathLike | None = None,
@@ -41,6 +45,8 @@ def save_run(
         config: they were trained with.
         train: the training set as it was loaded, for its labels, the shape of its images and what
             they look like; None stands for rows of floats.
+        preparation: what made features of a table's rows, as `data.load_table` gives it, so that
+            tables can be predicted; or the standardization of arrays that `data.to_batch` took.
         class_names: K names; by default those of `train`, else 0 to K - 1.
         seeds: of the S networks of an ensemble; None for one network.
         dataset: name or .npz file by which `evaluate.py` finds the data.
@@ -60,6 +66,7 @@ def save_run(
     ('no', 'yes')
     """
     _check_kinds(config, train, class_names, seeds)
+    _check_preparation(preparation, config)
     if not config.likelihood.has_classes:
         raise ValueError(
             f"save_run: a run predicts classes, and the likelihood {config.likelihood.name!r} has "
@@ -70,6 +77,10 @@ def save_run(
     params = whole_params(arrays, config, seeds, "save_run")
     name = None if dataset is None else os.fspath(dataset)
     record = _record(config, train, class_names, seeds, name)
+    if preparation is not None:
+        is_table = isinstance(preparation, Preparation)
+        key = "preparation" if is_table else "standardization"
+        record[key] = as_json(preparation.record())
     chosen = {"by": None, "epoch": config.epochs, "epochs_done": config.epochs}
     chosen |= {"stopped_by": SCRIPT}
     if seeds is not None:
@@ -121,6 +132,28 @@ def _check_kinds(
         raise ValueError(f"save_run: seeds must differ, got {list(seeds)}.")
 
 
+def _check_preparation(
+    preparation: Preparation | Standardization | None, config: Config
+) -> None:
+    """Raises unless it is one, of as many features as the config has."""
+    if preparation is None:
+        return
+    if isinstance(preparation, Preparation):
+        count = preparation.num_features
+    elif isinstance(preparation, Standardization):
+        count = len(preparation.mean)
+    else:
+        raise TypeError(
+            "save_run: preparation must be that of jaxcls.data.load_table, or a "
+            f"jaxcls.data.Standardization, got {type(preparation).__name__}."
+        )
+    if count != config.layer_sizes[0]:
+        raise ValueError(
+            f"save_run: preparation makes {count} features, and Config.layer_sizes "
+            f"{config.layer_sizes} take {config.layer_sizes[0]}."
+        )
+
+
 def _record(
     config: Config,
     train: Dataset | None,
@@ -134,7 +167,8 @@ def _record(
     names = tuple(map(str, labels))
     if train is not None:
         labels, names, shape = train.labels, train.class_names, train.image_shape
-        dtype, pictures = train.features.dtype.name, learned(train.features, shape)
+        dtype = "uint8" if train.features.dtype == np.uint8 else "float32"
+        pictures = learned(train.features, shape)
         if train.features.shape[1] != config.layer_sizes[0]:
             raise ValueError(
                 f"save_run: train has {train.features.shape[1]} features, and "

@@ -13,11 +13,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxcls import ensembles, mlp
-from jaxcls.batches import scaled
 from jaxcls.checks import check_finite
 from jaxcls.config import Config
 from jaxcls.data.dataset import Target
 from jaxcls.data.preparation import Preparation
+from jaxcls.data.standardization import Standardization, network_features
 from jaxcls.ensembles import Moments, Uncertainty
 from jaxcls.jitting import jitted
 from jaxcls.likelihoods import (
@@ -59,6 +59,8 @@ class Run:
         source: the file that they come from.
         record: the content of `config.json`.
         preparation: what makes features of a table's rows, of a run that was trained on one.
+        standardization: of a run of arrays whose features were standardised; it is given them as
+            they were before.
         target: the number that is predicted, and how it was standardised; None of classes.
     """
 
@@ -76,6 +78,7 @@ class Run:
     source: Path
     record: dict
     preparation: Preparation | None = None
+    standardization: Standardization | None = None
     target: Target | None = None
 
     def __repr__(self) -> str:
@@ -94,7 +97,7 @@ class Run:
 
         Args:
             features: [N, D] or images [N, height, width], [N, height, width, 1] or
-                [N, 1, height, width]: bytes 0 to 255, or floats as the run was trained on. Or the
+                [N, 1, height, width]: bytes 0 to 255, or numbers as the run was trained on. Or the
                 path of a file, a picture of any size, .npy, .npz or a table, as `predict.py`
                 takes it.
 
@@ -208,7 +211,8 @@ class Run:
 
     def _of_rows(self, function: Callable, features: np.ndarray) -> Any:
         """What a network gives of these rows, filled up with rows of zeros."""
-        rows = scaled(features.reshape(-1, self.config.layer_sizes[0]))
+        rows = features.reshape(-1, self.config.layer_sizes[0])
+        rows = network_features(rows, self.standardization)
         count = len(rows)
         filled = 1 << (count - 1).bit_length()
         if filled != count:
@@ -253,11 +257,16 @@ class Run:
         if features.shape[1:] not in self.example_shapes:
             raise ValueError(f"features must be {shown}, got {list(features.shape)}.")
         is_bytes = features.dtype == np.uint8
-        if not is_bytes and not np.issubdtype(features.dtype, np.floating):
-            raise ValueError(f"features must be uint8 or floats, got {features.dtype}.")
+        kind = features.dtype.kind
+        if not is_bytes and kind != "f" and (self.takes_bytes or kind not in "biu"):
+            raise ValueError(
+                f"features must be uint8 or floats, got {features.dtype}; save .astype(np.uint8) "
+                "of bytes 0 to 255, .astype(np.float32) of other numbers."
+            )
         if is_bytes and not self.takes_bytes:
             raise ValueError(
-                "features must be floats, scaled as those the run was trained on, got uint8."
+                "features must be floats, scaled as those the run was trained on, got uint8; if "
+                "they are, save .astype(np.float32)."
             )
         if is_bytes:
             return

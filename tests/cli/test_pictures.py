@@ -10,8 +10,8 @@ import pytest
 from many_runs import handlers_kept
 
 from jaxcls.cli import main, pictures
+from jaxcls.cli.data import Data
 from jaxcls.cli.flags import MulticlassFlags
-from jaxcls.cli.job import Data
 from jaxcls.data.dataset import Dataset
 from jaxcls.runs import plots
 

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from jaxcls.data import load
 from jaxcls.data.arrays import read_npz
 from jaxcls.data.npz import load_npz
 
@@ -94,16 +95,42 @@ BROKEN = {
         {"x_test": np.zeros((2, 5, 4), np.uint8)},
         r"one shape, got \[4, 5\] and \[5, 4\]",
     ),
-    "integers": (
-        {"x_train": GOOD["x_train"].astype(int)},
-        r"x_train must be uint8 or floats, got int64; save \.astype\(np\.uint8\) of bytes",
+    "complex": (
+        {"x_train": GOOD["x_train"] * 1j},
+        r"x_train must be numbers, got complex128; save \.astype\(np\.float32\)",
     ),
-    "fractions": (
-        {"y_train": np.array([0, 1, 0.5, 1, 0, 1])},
-        r"y_train must be whole numbers, got 0\.5 in row 2; np\.unique",
+    "not finite": (
+        {"y_test": np.array([3, np.nan])},
+        "y_test must be finite, got nan in row 1; name its class, or leave the example out",
     ),
-    "no number": ({"y_test": np.array([3, np.nan])}, "whole numbers, got nan in row 1"),
-    "words": ({"y_test": np.array(["a", "b"])}, r"got <U1 \[2\]; np\.unique"),
+    "words and numbers": (
+        {"y_test": np.array(["a", "b"])},
+        "y_train and y_test must both be words or both be numbers, got numbers and words",
+    ),
+    "no word": (
+        {"y_test": np.array(["a", " "])},
+        r"y_test has no label in row 1, got ''; name it, or leave the example out",
+    ),
+    "words that are missing": (
+        {"y_train": np.array(["a", "b", "nan"] * 2)},
+        "y_train has no label in row 2, got 'nan'",
+    ),
+    "no text": (
+        {"y_test": np.array([b"a", b"\xff"])},
+        "y_test can't be read: 'utf-8' codec can't decode",
+    ),
+    "words that are one-hot": (
+        {"y_test": np.array([["a", "b"]] * 2)},
+        r"numbers or words \[N\], \[N, 1\] or one-hot \[N, K\], got <U1 \[2, 2\]",
+    ),
+    "times": (
+        {"y_test": np.array(["2020", "2021"], "M8[Y]")},
+        r"got datetime64\[Y\] \[2\]",
+    ),
+    "too many classes": (
+        {"y_train": np.linspace(0, 1, 6), "y_test": np.array([0.5, 1])},
+        "names 6 classes in 6 examples, such as '0', and each needs two or more",
+    ),
     "scores": (
         {"y_test": np.array([[0, 1], [0.5, 0.5]])},
         r"must be one-hot, and row 1 is not; if they are scores, save their argmax\(axis=1\)",
@@ -148,6 +175,78 @@ def test_labels_of_any_type_and_shape(save, dtype, shape):
     for part, want in zip(load_npz(path), labels.values(), strict=True):
         assert part.labels == (0, 1)
         np.testing.assert_array_equal(part.targets, want)
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_words_are_names_of_classes(save, kind, shape):
+    words = {
+        "y_train": ["oak", "ash", " oak", "fir", "ash", "fir "],
+        "y_test": ["ash", "elm"],
+    }
+    arrays = {
+        name: np.array(each if kind is str else [word.encode() for word in each])
+        for name, each in words.items()
+    }
+    path = save(**{name: each.reshape(shape) for name, each in arrays.items()})
+    train, test = load_npz(path)
+    assert train.class_names == test.class_names == ("ash", "elm", "fir", "oak")
+    assert train.labels == (0, 1, 2, 3)
+    np.testing.assert_array_equal(train.targets, [3, 0, 3, 2, 0, 2])
+    np.testing.assert_array_equal(test.targets, [0, 1])
+    with pytest.raises(ValueError, match="class elm has no training examples"):
+        load(path)
+
+
+def test_classes_are_kept_by_the_names_that_the_file_has(save):
+    words = np.array(["oak", "ash", "07"] * 2)
+    path = save(y_train=words, x_test=GOOD["x_train"], y_test=words)
+    train, test = load(path, classes=("oak", 7))
+    assert train.class_names == ("oak", "07") and train.labels == (2, 0)
+    assert len(train.features) == 4 and test.targets.tolist() == [0, 0, 1, 1]
+    with pytest.raises(ValueError, match=r"among 07 ash oak, .* it has no elm"):
+        load(path, classes=("oak", "elm"))
+    with pytest.raises(ValueError, match="classes must be integers"):
+        load(save(), classes=("3", "7"))
+
+
+def test_a_class_alone_is_named_as_the_file_has_it(save):
+    with pytest.raises(ValueError, match="two or more, got one: oak"):
+        load(save(y_train=np.array(["oak"] * 6), y_test=np.array(["oak"] * 2)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_that_are_no_whole_numbers_name_classes(save, dtype):
+    labels = np.array([0.1, 2, 0.1, 2, 0.1, -3.5], dtype)
+    train, test = load_npz(save(y_train=labels, y_test=np.array([2, 0.1])))
+    assert train.class_names == ("-3.5", "0.1", "2") and train.labels == (0, 1, 2)
+    np.testing.assert_array_equal(train.targets, [1, 2, 1, 2, 1, 0])
+    np.testing.assert_array_equal(test.targets, [2, 1])
+
+
+@pytest.mark.parametrize(
+    "dtype", [bool, np.int8, np.uint16, np.int64, np.uint64, np.float16, np.longdouble]
+)
+def test_numbers_of_any_type_are_taken_as_they_are(save, dtype):
+    numbers = np.array([[1, 0], [0, 1], [100, 3], [5, 1], [1, 1], [0, 2]]).astype(dtype)
+    for exact in (False, True):
+        train, test = load_npz(
+            save(x_train=numbers, x_test=numbers[:2] / 2), exact=exact
+        )
+        np.testing.assert_array_equal(train.features, numbers.astype(np.float32))
+        assert train.features.dtype.kind == test.features.dtype.kind == "f"
+
+
+def test_what_float32_would_round_is_kept_where_it_is_wanted(save):
+    stamps = np.array([[1_700_000_001], [1_700_000_002]] * 3)
+    for dtype in (np.int64, np.uint32, np.float64):
+        path = save(x_train=stamps.astype(dtype), x_test=stamps[:2].astype(dtype))
+        train, _ = load_npz(path, exact=True)
+        np.testing.assert_array_equal(train.features, stamps)
+        rounded, _ = load_npz(path)
+        assert rounded.features.dtype == np.float32
+    small, _ = load_npz(save(), exact=True)
+    assert small.features.dtype == np.uint8
 
 
 @pytest.mark.parametrize("name", ["x_train.npy", "x_train"])

@@ -240,6 +240,23 @@ def test_rows_without_a_class_are_left_out_and_said(save):
     assert any("left out: rows 5 and 10." in note for note in found.notes)
 
 
+def test_a_column_that_counts_the_rows_is_said(save):
+    path = save({"id": list(range(1, 61)), **table()})
+    (told,) = (each for each in load_table(path, "sort").notes if "'id'" in each)
+    assert "column 'id' counts the rows, as an identifier does" in told
+    assert not any(
+        "'id'" in note for note in load_table(path, "sort", drop=["id"]).notes
+    )
+    kept = load_table(path, "sort", numeric=["id"])
+    assert not any("counts the rows" in note for note in kept.notes)
+
+
+@pytest.mark.parametrize("line", ["", "   ", "\t"])
+def test_empty_lines_are_no_rows(save, line):
+    found = read_table(save(f"x,y\n1,a\n{line}\n2,b\n{line}\n"))
+    np.testing.assert_array_equal(found.columns["x"].values, [1, 2])
+
+
 @pytest.mark.slow
 def test_ten_thousand_columns(save):
     columns = {f"c{i}": RNG.normal(size=12).round(3).tolist() for i in range(10_000)}
@@ -308,7 +325,31 @@ BAD = {
     "no header": ("1,2,3\n4,5,6\n", {}, "has no header"),
     "semicolons": ("x;y\n1;a\n", {}, "parted by ';', and commas are wanted"),
     "tabs": ("x\ty\n1\ta\n", {}, "and commas are wanted"),
-    "uneven": ("x,y\n1,a\n2\n", {}, "row 2 has 1 values, and the header names 2"),
+    "uneven": (
+        "x,y\n1,a\n2\n",
+        {},
+        "row 2 has 1 value, and the header names 2 columns",
+    ),
+    "a title above": (
+        "My trees\nx,y\n1,a\n",
+        {},
+        r"header names 1 column \('x,y'\); take out a first line that is no header",
+    ),
+    "another type in most rows": (
+        SMALL
+        | {
+            "x": [*range(12), *["n/k"] * 30],
+            "size": [*range(42)],
+            "y": ["a", "b"] * 21,
+        },
+        {},
+        "row 13 has 'n/k'; correct it",
+    ),
+    "decimal commas": (
+        with_column(["0,5"] * 12),
+        {},
+        "write 1234.5 for 1,234.5 or 1234,5",
+    ),
     "open quote": ('x,y\n1,"a\n2,b\n', {}, "opened and never closed"),
     "latin-1": (
         "x,y\n1,é\n".encode("latin1"),
@@ -316,6 +357,11 @@ BAD = {
         r"line 2 is not UTF-8 \(byte 0xe9\)",
     ),
     "utf-16": ("x,y\n1,a\n".encode("utf-16"), {}, "written in UTF-16"),
+    "utf-16 without a mark": (
+        "x,y\n1,a\n".encode("utf-16-le"),
+        {},
+        "written in UTF-16",
+    ),
     "no text": (b"x,y\n1,\0\n", {}, "bytes of 0"),
     "nothing": (b"", {}, "is empty; a table has a header"),
     "blank": (b"\n\n", {}, "is empty; a table has a header"),
@@ -359,6 +405,12 @@ def test_parquet_dates_and_dictionaries(save):
         ValueError, match=r"'when' holds dates or times, such as '2020-01"
     ):
         load_table(path, "y")
+    for words in (["1", "2"] * 6, pa.array(range(12), pa.duration("s"))):
+        path = save(SMALL | {"x": words}, "own.parquet")
+        with pytest.raises(ValueError, match="numbers that are written as words, such"):
+            load_table(path, "y")
+        assert load_table(path, "y", numeric=["x"]).preparation.num_features == 2
+        assert load_table(path, "y", categorical=["x"]).preparation.categorical
     words = pa.array(["u", "v", None] * 4).dictionary_encode()
     path = save(SMALL | {"x": words}, "own.parquet")
     (learned,) = load_table(path, "y", test_path=path).preparation.categorical

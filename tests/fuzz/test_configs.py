@@ -53,7 +53,9 @@ KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, RegressionFlags)}
 @pytest.fixture(
     scope="module",
     params=[
-        BinaryFlags(dataset="digits", hidden=(3,), validation_fraction=0.2),
+        BinaryFlags(
+            dataset="digits", hidden=(3,), validation_fraction=0.2, standardize=True
+        ),
         pytest.param(RegressionFlags(hidden=(3,)), marks=pytest.mark.slow),
     ],
     ids=["binary", "regression"],

@@ -250,6 +250,18 @@ NPZ = [
         "x_test": ROWS[:2].astype(np.float64),
         "y_test": np.arange(2, dtype=np.uint64),
     },
+    {
+        "x_train": np.arange(18).reshape(6, 3) - 9,
+        "y_train": np.array(["oak", "ash", "fir"] * 2),
+        "x_test": ROWS[:2] > 0,
+        "y_test": np.array([[b"ash"], [b"oak"]]),
+    },
+    {
+        "x_train": ROWS,
+        "y_train": np.array([0.5, 0.1, 2] * 2, np.float32),
+        "x_test": ROWS[:2],
+        "y_test": np.array([2, 0.5]),
+    },
 ]
 FIELDS = {"flag": (8, 2), "method": (10, 2), "crc": (16, 4), "packed": (20, 4)}
 FIELDS |= {"size": (24, 4), "offset": (42, 4)}
@@ -315,10 +327,20 @@ def test_npz(attempt, content):
                     dataset.features,
                     x.reshape(len(x), -1).astype(dataset.features.dtype),
                 )
-                labels = np.array(dataset.labels, np.int64)[dataset.targets]
                 if y.ndim == 2:
                     y = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
-                np.testing.assert_array_equal(labels, y.astype(np.int64))
+                named = np.array(dataset.class_names)[dataset.targets]
+                for name, label, target in zip(
+                    named.tolist(), y.tolist(), dataset.targets.tolist(), strict=True
+                ):
+                    if isinstance(label, bytes):
+                        label = label.decode()
+                    if isinstance(label, str):
+                        assert name == label.strip() != ""
+                    elif dataset.labels[target] == label:
+                        assert name == str(int(label))
+                    else:
+                        assert y.dtype.type(name) == label
 
 
 # Safetensors.

@@ -181,6 +181,9 @@ WHOLE = [
     parquet_of(COLUMNS),
     parquet_of(COLUMNS, compression="none", use_dictionary=False),
 ]
+WHOLE.append(
+    parquet_of({"x": ["1", "2", None] * 4, "z": list(range(12)), "y": ["a", "b"] * 6})
+)
 WHOLE.append(parquet_of({"days": pa.array([1, 2], pa.date32()), "lists": [[1], None]}))
 
 
@@ -190,12 +193,13 @@ def test_parquet(attempt, content):
     got = attempt("parquet", "parquet", read_table, content)
     if got is not None:
         assert all(len(each.values) == got.num_rows for each in got.columns.values())
+        attempt("parquet table", "parquet", lambda path: load_table(path, "y"), content)
 
 
-@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("place", range(4))
 def test_whole_tables_come_back(attempt, place):
     got = attempt("parquet", "parquet", read_table, WHOLE[place])
-    assert got.num_rows == (2 if place == 2 else 12)
+    assert got.num_rows == (2 if place == 3 else 12)
     if place < 2:
         assert got.columns["good"].words == ("True", "False")
         np.testing.assert_array_equal(got.columns["size"].values[:3], [1.5, np.nan, 3])

@@ -68,7 +68,7 @@ def test_a_statistical_figure_must_lie_in_the_range_of_all_keys(printed, agrees)
     np.testing.assert_array_equal(verdict.values["lowest"], [0.88, 0.975])
     np.testing.assert_array_equal(verdict.values["highest"], [0.905, 0.985])
     assert verdict.num_keys == 64
-    assert "lowest of 64 keys" in lines_of(verdict, None)[1]
+    assert "lowest of 64 keys" in lines_of(verdict, None)[2]
 
 
 @pytest.mark.parametrize("met", ["float64", "float32", "both"])
@@ -87,9 +87,11 @@ def test_a_head_is_printed_again_where_the_columns_change(monkeypatch):
     figure = Figure("D.train", "same", "statistical", "", "1.00")
     first = judge(figure, fakes(trace))
     second = judge(Figure("X", "same", "error", "", "an error"), fakes())
-    assert lines_of(first, None)[1] == "same"
-    assert lines_of(first, first) == lines_of(first, None)[3:]
-    assert lines_of(second, first)[0].split() == [
+    assert lines_of(first, None)[1:3] == ["same", "code: jaxcls/notes/pages/D.md"]
+    assert lines_of(first, first) == lines_of(first, None)[4:]
+    page, head, *_ = lines_of(second, first)
+    assert page == "code: jaxcls/notes/pages/X.md"
+    assert head.split() == [
         *("figure", "in", "the", "notes", "float64", "float32", "agrees")
     ]
 

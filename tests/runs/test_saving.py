@@ -218,3 +218,59 @@ def test_reprs_are_short(path):
     assert repr(focal) == "Likelihood('focal')"
     with warnings.catch_warnings(action="error"):
         assert len(repr(jaxcls.sweep.settle({}, CONFIG, Hyperparams()))) < 300
+
+
+def test_a_table_is_predicted_with_what_was_learned_of_it(tmp_path, capsys):
+    table = tmp_path / "own.csv"
+    lines = [f"{i % 7},{'xyz'[i % 3]},{'ab'[i % 2]}" for i in range(40)]
+    table.write_text("\n".join(["size,kind,sort", *lines]))
+    found = jaxcls.data.load_table(table, "sort")
+    config = Config((found.preparation.num_features, 3, 1), bernoulli)
+    params = mlp.init(jax.random.key(0), config.layer_sizes)
+    how = {"train": found.train, "preparation": found.preparation}
+    jaxcls.save_run(tmp_path / "run", params, config, **how)
+    run = jaxcls.load_run(tmp_path / "run")
+    assert run.preparation == found.preparation and run.class_names == ("a", "b")
+    rows = np.flatnonzero((run.predict_proba(table) > 0.5)[:, 1])
+    assert main.predict([str(tmp_path / "run"), str(table), "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [place for place, each in enumerate(entries) if each["class"] == "b"] == [
+        *rows
+    ]
+    for wrong, message in (
+        (found, "must be that of jaxcls.data.load_table, or a jaxcls.data.Standardiz"),
+        (found.preparation._replace(numeric=()), "preparation makes 3 features, and"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            jaxcls.save_run(
+                tmp_path / "no", params, config, **how | {"preparation": wrong}
+            )
+
+
+def test_arrays_are_predicted_as_they_were_standardised(tmp_path):
+    rows = np.random.default_rng(0).normal(1e6, 3, (20, 2))
+    learned = jaxcls.data.Standardization.of(rows)
+    config = Config((2, 3, 1), bernoulli)
+    params = mlp.init(jax.random.key(0), (2, 3, 1))
+    jaxcls.save_run(tmp_path / "run", params, config, preparation=learned)
+    train = jaxcls.data.Dataset(rows, np.zeros(20, int), (0, 1), ("0", "1"), None)
+    logits = mlp.apply(params, jaxcls.data.to_batch(train, learned).features)
+    got = jaxcls.load_run(tmp_path / "run").predict_proba(rows)
+    want = jaxcls.likelihoods.class_probabilities(logits, bernoulli)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_an_array_of_words_is_evaluated(tmp_path, digits, params, capsys):
+    named = np.array(["oak", "7", "fir"])
+    arrays = {"x_train": digits[0].features, "y_train": named[digits[0].targets]}
+    arrays |= {"x_test": digits[1].features, "y_test": named[digits[1].targets]}
+    np.savez(tmp_path / "own.npz", **arrays)
+    train, test = jaxcls.data.load(tmp_path / "own.npz", classes=named.tolist())
+    assert train.labels == (2, 0, 1)
+    how = {"train": train, "dataset": tmp_path / "own.npz"}
+    jaxcls.save_run(tmp_path / "run", params, CONFIG, **how)
+    assert main.evaluate([str(tmp_path / "run"), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["class_names"] == [*named]
+    assert scores["test"]["accuracy"] > 0.9
+    assert scores["test"]["count"] == len(test.targets)
