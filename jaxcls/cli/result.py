@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcls import mlp
 from jaxcls.batches import Batch
+from jaxcls.cli.calibrating import as_kept
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job
 from jaxcls.cli.number_result import band_lines, number_line
@@ -74,7 +75,9 @@ def score_lines(scores: dict[str, dict]) -> list[str]:
     return lines + band_lines(scores["test"])
 
 
-def metrics_of(this: Training, chosen: dict, scores: dict[str, dict]) -> dict:
+def metrics_of(
+    this: Training, chosen: dict, scores: dict[str, dict], calibration: dict | None
+) -> dict:
     """The content of `metrics.json`."""
     data = this.job.data
     return metrics_record(
@@ -85,6 +88,7 @@ def metrics_of(this: Training, chosen: dict, scores: dict[str, dict]) -> dict:
         scores,
         this.seconds,
         this.environment,
+        as_kept(calibration),
     )
 
 
