@@ -131,10 +131,11 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
             f"{name}: the run was saved from Python, and does not say how its table was split; "
             "score it from there, by jaxcls.runs.score."
         )
-    if (
-        Path(name).suffix.lower() == ".npz"
-    ):  # whose labels may be words, which may be numbers
-        train, test = (select_classes(each, trained.labels) for each in load_npz(name))
+    if Path(name).suffix.lower() == ".npz":
+        # By its labels, since --classes would take numbers for names where these are words.
+        exact = trained.standardization is not None
+        sets = load_npz(name, exact=exact)
+        train, test = (select_classes(each, trained.labels) for each in sets)
         data = Data(str(name), None, train, None, test)
     else:
         flags = MulticlassFlags(
