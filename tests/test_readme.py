@@ -14,6 +14,7 @@ from jaxcls.cli.export import ExportFlags
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags
 from jaxcls.cli.parsing import parse
 from jaxcls.cli.predict import PredictFlags
+from jaxcls.cli.report import ReportFlags
 from jaxcls.cli.reproduce import ReproduceFlags
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +27,7 @@ FLAGS = {
     "compare.py": CompareFlags,
     "evaluate.py": EvaluateFlags,
     "predict.py": PredictFlags,
+    "report.py": ReportFlags,
     "export.py": ExportFlags,
     "reproduce.py": ReproduceFlags,
 }

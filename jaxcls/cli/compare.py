@@ -17,6 +17,7 @@ from jaxcls.cli.device import choose_device
 from jaxcls.cli.evaluate import data_of
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, TrainFlags
 from jaxcls.cli.parsing import parse, read_flags
+from jaxcls.cli.pictures import draw_differences
 from jaxcls.cli.resume import check_same_flags
 from jaxcls.cli.screen import hand_out, show
 from jaxcls.cli.sides import (
@@ -29,8 +30,7 @@ from jaxcls.cli.sides import (
 )
 from jaxcls.cli.signals import Stopped
 from jaxcls.comparisons import Comparison, McNemar, compare, holm, mcnemar
-from jaxcls.files import write_whole
-from jaxcls.runs import load_run, plots, read_config
+from jaxcls.runs import load_run, read_config
 
 _LEVEL = 0.05
 
@@ -60,7 +60,10 @@ class CompareFlags:
     test: bool = False
     """Also ask the test set, which the splits leave untouched: each run's ensemble, by McNemar."""
     plot: Path | None = None
-    """File for a picture of the paired differences, a .png."""
+    """File for a picture of the paired differences, a .png; by default differences.png in
+    --output-dir, if that is given."""
+    plots: bool = True
+    """Draw that picture, once the result is shown."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute with --test."""
     json: bool = False
@@ -83,12 +86,24 @@ def run(flags: CompareFlags) -> None:
     ]
     adjusted = holm(np.array([each.p_value for each in found]))
     on_test = _on_tests(first, others, flags) if flags.test else []
-    if flags.plot is not None:
-        differences = {
-            other.name: (first.accuracies - other.accuracies).mean(axis=1)
-            for other in others
-        }
-        write_whole(flags.plot, plots.differences(differences, first.name))
+    _tell(flags, first, others, found, adjusted, ratios, on_test)
+    picture = flags.plot
+    if picture is None and flags.output_dir is not None:
+        picture = flags.output_dir / "differences.png"
+    if flags.plots and picture is not None:
+        draw_differences(picture, first, others, found)
+
+
+def _tell(
+    flags: CompareFlags,
+    first: Side,
+    others: list[Side],
+    found: list[Comparison],
+    adjusted: np.ndarray,
+    ratios: list[float],
+    on_test: list[dict],
+) -> None:
+    """Prints what the comparison says, in lines or as JSON."""
     if flags.json:
         entries = [
             _entry(first, other, each, p, ratio)

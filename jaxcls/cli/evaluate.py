@@ -23,7 +23,7 @@ from jaxcls.data.table_files import is_table
 from jaxcls.runs import Run, ensemble_scores, load_run, score
 from jaxcls.runs.saving import SCRIPT
 
-_KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags, RegressionFlags)}
+KINDS = {kind.SCRIPT: kind for kind in (BinaryFlags, MulticlassFlags, RegressionFlags)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,12 +94,12 @@ def data_of(
     record, script = trained.record, trained.record.get("script")
     if script == SCRIPT:
         return _named_data(trained, data_dir, dataset)
-    if script not in _KINDS:
+    if script not in KINDS:
         raise ValueError(
             f"the run was made by {script}, whose data are not known here."
         )
     # A study keeps its flags as they were given, without what hangs on others.
-    flags = resolved(read_flags(_KINDS[script], record))
+    flags = resolved(read_flags(KINDS[script], record))
     if data_dir is not None:
         flags = dataclasses.replace(flags, data_dir=data_dir)
     if dataset is not None:
@@ -131,10 +131,11 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
             f"{name}: the run was saved from Python, and does not say how its table was split; "
             "score it from there, by jaxcls.runs.score."
         )
-    if (
-        Path(name).suffix.lower() == ".npz"
-    ):  # whose labels may be words, which may be numbers
-        train, test = (select_classes(each, trained.labels) for each in load_npz(name))
+    if Path(name).suffix.lower() == ".npz":
+        # By its labels, since --classes would take numbers for names where these are words.
+        exact = trained.standardization is not None
+        sets = load_npz(name, exact=exact)
+        train, test = (select_classes(each, trained.labels) for each in sets)
         data = Data(str(name), None, train, None, test)
     else:
         flags = MulticlassFlags(

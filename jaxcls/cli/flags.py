@@ -142,7 +142,7 @@ class TrainFlags:
     """Go on with the run in this folder, with its own flags; --epochs may be more, and what
     would change its past is refused."""
     plots: bool = True
-    """Draw curves.png, confusion.png and mistakes.png."""
+    """Draw pictures into the run's folder, once the result is shown."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -301,6 +301,8 @@ class SweepFlags:
     """Take the place of a run or sweep that --output-dir holds."""
     resume: Path | None = None
     """Resume the sweep in this folder, with its own flags."""
+    plots: bool = True
+    """Draw sweep.png and heat_map.png, once the result is shown."""
 
 
 # The notes' sections: 500 epochs of SGD on the CPU, with dropout, on a GPU, in mini-batches.

@@ -71,6 +71,16 @@ def predict(argv: Sequence[str] | None = None, called: str = "predict.py") -> in
     )
 
 
+def report(argv: Sequence[str] | None = None, called: str = "report.py") -> int:
+    """Writes a page that tells of trained runs; returns the exit code."""
+    from jaxcls.cli import report as command
+
+    return _main(
+        called,
+        lambda: command.run(parse(command.ReportFlags, called, argv)),
+    )
+
+
 def export(argv: Sequence[str] | None = None, called: str = "export.py") -> int:
     """Writes a trained run for ONNX or PyTorch; returns the exit code."""
     from jaxcls.cli import export as command
@@ -114,6 +124,7 @@ COMMANDS = {
     "compare": compare,
     "evaluate": evaluate,
     "predict": predict,
+    "report": report,
     "export": export,
     "reproduce": reproduce,
 }

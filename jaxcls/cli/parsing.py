@@ -20,6 +20,8 @@ Flags = TypeVar("Flags", bound=TrainFlags | SweepFlags)
 Trained = TypeVar("Trained", bound=TrainFlags)
 
 
+# What `resolved` fills in.
+_FILLED = ("report_every", "checkpoint_every", "validation_fraction")
 _OF_FLAGS = ("--a", "--b", "--both")  # whose values are flags
 
 
@@ -140,6 +142,34 @@ def read_flags(kind: type[Flags], config: dict) -> Flags:
                 f"the run's config.json: {name} can't be {value!r}."
             ) from None
     return kind(**flags)
+
+
+def words_of(flags: TrainFlags | SweepFlags) -> list[str]:
+    """The words of a command line that `parse` makes these flags of, no more than it needs.
+
+    >>> words_of(BinaryFlags(epochs=20, shuffle=False, hidden=(64, 32), report_every=2))
+    ['--hidden', '64', '32', '--epochs', '20', '--no-shuffle']
+    """
+    default: TrainFlags | SweepFlags = type(flags)()
+    words, filled = [], {}
+    if isinstance(flags, BinaryFlags) and flags.recipe is not None:
+        default, words = RECIPES[flags.recipe], ["--recipe", flags.recipe]
+    if isinstance(flags, TrainFlags):
+        empty = {name: getattr(default, name) for name in _FILLED}
+        whole = resolved(dataclasses.replace(flags, **empty))
+        filled = {name: getattr(whole, name) for name in _FILLED}
+    for field in dataclasses.fields(flags):
+        name, value = field.name, getattr(flags, field.name)
+        usual = getattr(default, name)
+        if name in NOT_KEPT or value in (usual, filled.get(name, usual)):
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag.removeprefix('--')}")
+        else:
+            many = value if isinstance(value, tuple) else (value,)
+            words += [flag, *map(str, many)]
+    return words
 
 
 def _as(hint, value):

@@ -1,25 +1,18 @@
-"""What comes of a training: which parameters are scored, their metrics, and pictures."""
+"""What comes of a training: which parameters are scored, and their metrics."""
 
 import dataclasses
-from collections.abc import Sequence
-from functools import partial
-from typing import cast
 
 import jax
-import numpy as np
 
-from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.cli.calibrating import as_kept
 from jaxcls.cli.flags import TrainFlags
-from jaxcls.cli.job import Job
 from jaxcls.cli.number_result import band_lines, number_line
 from jaxcls.cli.recorder import Training
-from jaxcls.cli.screen import note, result_line, show
-from jaxcls.likelihoods import class_probabilities
-from jaxcls.metrics import Metrics, confusion
+from jaxcls.cli.screen import result_line
+from jaxcls.metrics import Metrics
 from jaxcls.mlp import Params
-from jaxcls.runs import PICTURES, described
+from jaxcls.runs import described
 from jaxcls.runs.number_scoring import SCORES, number_scores
 from jaxcls.runs.records import metrics_record
 from jaxcls.training import evaluate
@@ -99,51 +92,3 @@ def _numbers(metrics: Metrics) -> dict:
         "correct": int(metrics.correct),
         "count": int(metrics.count),
     }
-
-
-def due_pictures(job: Job, flags: TrainFlags) -> tuple[str, ...]:
-    """The names of the pictures that a run's folder should have, in the order of drawing."""
-    if not flags.plots:
-        return ()
-    if job.data.test.target is not None:
-        return PICTURES[:1]
-    return PICTURES if job.data.test.image_shape is not None else PICTURES[:-1]
-
-
-def draw(this: Training, params: Params, test: Batch, names: Sequence[str]) -> None:
-    """Draws the run's pictures into its folder; one that can't be drawn is told in a line.
-
-    Args:
-        this: the run, scored and written.
-        params: those that were scored.
-        test: its test set on the device.
-        names: of the pictures.
-    """
-    for name in names:
-        try:
-            this.folder.write_picture(name, _picture(name, this, params, test))
-        # Whatever it is: the run's result stands, and a picture is no reason to doubt it.
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-            note(f"{name} could not be drawn, the result stands: {reason}")
-    if names and PICTURES[-1] not in names and this.job.config.likelihood.has_classes:
-        show("mistakes.png is left out: the examples are rows of numbers, not images")
-
-
-def _picture(name: str, this: Training, params: Params, test: Batch) -> bytes:
-    # Here and not above: matplotlib takes as long to import as a short run takes to train.
-    from jaxcls.runs import plots
-
-    if name == "curves.png":
-        best = this.state.progress.best
-        return plots.curves(this.history, None if best is None else int(best.epoch))
-    job, data = this.job, this.job.data.test
-    network = partial(mlp.apply, activation=job.config.activation)
-    logits = jax.jit(network)(params, test.features)
-    if name == "confusion.png":
-        predictions = job.config.likelihood.predict(logits)
-        counts = confusion(predictions, data.targets, len(data.class_names))
-        return plots.confusion(counts, data.class_names)
-    images = data.features.reshape(-1, *cast(tuple[int, int], data.image_shape))
-    probabilities = np.asarray(class_probabilities(logits, job.config.likelihood))
-    return plots.mistakes(images, data.targets, probabilities, data.class_names)

@@ -17,6 +17,7 @@ from jaxcls.cli.free_memory import memory_for_runs
 from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.keeping import Keeper
 from jaxcls.cli.parsing import read_flags, resolved
+from jaxcls.cli.pictures import draw_run, show_drawn
 from jaxcls.cli.resume import (
     check_data,
     check_new_run_flags,
@@ -120,6 +121,7 @@ def run(flags: TrainFlags) -> None:
                 if metrics is not None:
                     done = len(metrics["chosen"]["seeds"])
                     show(f"{path} is finished, {done} runs.")
+                    show_drawn(path, draw_run(folder, job.data, full))
                     remove_blocks(folder.here())
                     return
                 folder.reopen()
@@ -209,6 +211,7 @@ def _write(
         told = split_lines(metrics)
     remove_blocks(folder.here())
     show(*told, f"run folder      {folder.path}")
+    draw_run(folder, data, flags)
 
 
 def _num_steps(study: Study) -> list[int]:

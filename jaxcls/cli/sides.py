@@ -58,7 +58,7 @@ def side_of(path: Path) -> Side:
     Raises:
         ValueError: it is none, is not finished, has one member alone, or one that diverged.
     """
-    metrics = _finished(path)
+    metrics = finished(path)
     config = metrics["config"]
     script = config.get("script", "")
     if script == SweepFlags.SCRIPT:
@@ -80,7 +80,7 @@ def side_of(path: Path) -> Side:
     part = "test" if held is None else "held_out"
     table = path / "seeds.csv"
     score = "accuracy" if config.get("target") is None else "r_squared"
-    accuracies = np.array(_column(_rows(table), f"{part}_{score}", table))
+    accuracies = np.array(_column(rows_of(table), f"{part}_{score}", table))
     # A table of a version that kept no digest of it; the mean that was made of it is known.
     if len(accuracies) != len(metrics["chosen"]["seeds"]) or not math.isclose(
         accuracies.mean(), metrics[part][score]["mean"], abs_tol=1e-7
@@ -98,7 +98,7 @@ def sides_of_sweep(path: Path, settings: tuple[int, ...]) -> list[Side]:
         ValueError: it is no finished sweep, has one member of each, or a setting is none, came
             twice, diverged, or was dropped before its last epoch.
     """
-    config = _finished(path)["config"]
+    config = finished(path)["config"]
     if "plan" not in config:
         raise ValueError(
             f"{path} is no sweep; --settings names settings of one folder that sweep.py wrote."
@@ -121,9 +121,9 @@ def sides_of_sweep(path: Path, settings: tuple[int, ...]) -> list[Side]:
             f"{path} does not tell how many rows its splits held out, as sweeps do since 0.2.0; "
             "sweep again."
         )
-    told = {row.get("setting"): row for row in _rows(path / "sweep.csv")}
+    told = {row.get("setting"): row for row in rows_of(path / "sweep.csv")}
     table, found = path / "members.csv", []
-    rows = _rows(table)
+    rows = rows_of(table)
     for setting in settings:
         _check_setting(path, setting, told.get(str(setting)))
         own = [row for row in rows if row.get("setting") == str(setting)]
@@ -188,7 +188,8 @@ def check_same_members(
             )
 
 
-def _finished(path: Path) -> dict:
+def finished(path: Path) -> dict:
+    """`metrics.json` of the finished run in a folder; ValueError if there is none."""
     if not path.is_dir():
         raise ValueError(
             f"{path}: there is no such folder; name those of finished runs."
@@ -212,7 +213,12 @@ def _check_setting(path: Path, setting: int, told: dict | None) -> None:
         )
 
 
-def _rows(table: Path) -> list[dict]:
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """The rows of a table that a study wrote.
+
+    Raises:
+        ValueError: it is missing, or no table.
+    """
     try:
         with open(table, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))

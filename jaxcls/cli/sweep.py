@@ -13,6 +13,7 @@ from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_devices
 from jaxcls.cli.flags import SweepFlags
 from jaxcls.cli.keeping import Keeper
+from jaxcls.cli.pictures import draw_sweep, show_drawn
 from jaxcls.cli.processes import (
     clear_if_alone,
     from_first,
@@ -79,6 +80,7 @@ def run(flags: SweepFlags) -> None:
                 "total": time.perf_counter() - start,
             }
             write_sweep(task, folder, outcomes, kept, seconds)
+            draw_sweep(folder, flags)
 
 
 def _check(flags: SweepFlags) -> None:
@@ -129,6 +131,7 @@ def _open(task: Task, stack: contextlib.ExitStack) -> tuple[RunFolder, Done | No
         before = read_config(path)[0]
         if whole_metrics(folder, before, "trained again") is not None:
             show(f"{path} is finished, {len(task.values)} settings.")
+            show_drawn(path, draw_sweep(folder, flags))
             remove_blocks(folder.here())
             return folder, None
         folder.reopen()

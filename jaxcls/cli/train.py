@@ -14,12 +14,11 @@ from jaxcls.cli.device import choose_device, describe
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.job import Job, about, load_data, prepare, run_name
 from jaxcls.cli.parsing import resolved
+from jaxcls.cli.pictures import draw_run, show_drawn
 from jaxcls.cli.progress import ProgressBar
 from jaxcls.cli.recorder import Recorder, Training
 from jaxcls.cli.result import (
     chosen_epoch,
-    draw,
-    due_pictures,
     metrics_of,
     score_lines,
     scores_of,
@@ -118,13 +117,14 @@ def _reopened(
     job, config, seconds = _prepare(flags, device)
     check_data(past.config, config)
     metrics = whole_metrics(folder, past.config, "written again")
-    if not all((folder.path / name).exists() for name in due_pictures(job, flags)):
-        metrics = None
     if metrics is not None and is_result_of(metrics, config):
         prune_checkpoints(folder.here(), flags.keep_checkpoints)
         if past.problem is not None:
             folder.write_config(metrics["config"])
-        show(finished_line(folder.path, metrics["chosen"], flags))
+        drawn = draw_run(folder, job.data, flags)
+        if not drawn:
+            show(finished_line(folder.path, metrics["chosen"], flags))
+        show_drawn(folder.path, drawn)
         return None
     if metrics is not None and past.checkpoint is None:
         raise ValueError(
@@ -179,7 +179,7 @@ def _train_and_score(
     show(*score_lines(scores))
     show(*calibration_lines(calibration, data.train.class_names))
     show(f"run folder      {this.folder.path}")
-    draw(this, params, batches["test"], due_pictures(this.job, flags))
+    draw_run(this.folder, this.job.data, flags)
 
 
 def _train(

@@ -76,8 +76,8 @@ def load(
         for place in range(len(dataset.labels)):
             if not (dataset.targets == place).any():
                 raise ValueError(
-                    f"{name}: class {dataset.class_names[place]} has no {part} examples; add some, or name with "
-                    "classes those that both the training and the test set have."
+                    f"{name}: class {dataset.class_names[place]} has no {part} examples; add some, "
+                    "or name with classes those that both the training and the test set have."
                 )
     return train, test
 

@@ -133,8 +133,8 @@ def network_features(
         if len(wrong):
             row, column = wrong[0].tolist()
             raise ValueError(
-                f"features: row {start + row}, column {column} has {rows[row, column]:g}, too far "
-                f"from the training rows' mean of {mean[column]:g} to be taken; correct it."
+                f"features: column {column} has {rows[row, column]:g}, too far from the training "
+                f"rows' mean of {mean[column]:g} to be taken; correct it."
             )
         out[start : start + _ROWS] = known
     return out

@@ -9,7 +9,12 @@ CONFIG, HISTORY, METRICS, MODEL, LAST = (
     "model.safetensors",
     "last.safetensors",
 )
-PICTURES = ("curves.png", "confusion.png", "mistakes.png")
+PICTURES = (
+    *("curves.png", "confusion.png", "mistakes.png", "weights.png"),  # of classes
+    *("reliability.png", "roc.png"),
+    *("predicted.png", "residuals.png"),  # of numbers
+    *("sweep.png", "heat_map.png"),  # of a sweep
+)
 TABLES = ("seeds.csv", "members.csv", "sweep.csv", "predictions.csv")
 CHECKPOINTS, MEMBERS, WINNER, ENSEMBLE = "checkpoints", "members", "winner", "ensemble"
 RESULTS = (METRICS, MODEL, LAST, HISTORY, *PICTURES, *TABLES)

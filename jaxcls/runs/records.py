@@ -60,7 +60,19 @@ def metrics_record(
         seconds: how long the parts took.
         environment: the device and the versions of the process that ended the run.
         more: what runs of several seeds tell besides.
+
+    Raises:
+        FloatingPointError: a score is not finite.
     """
+    for name, each in scores.items():
+        try:
+            json.dumps(each, allow_nan=False)
+        except ValueError:
+            raise FloatingPointError(
+                f"the scores of the {name} set are not finite, though training was: its features "
+                "are too large for what was learned; correct them, or train with a smaller "
+                "learning_rate."
+            ) from None
     return {
         "dataset": config["dataset"],
         "classes": classes,

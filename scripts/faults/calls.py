@@ -42,10 +42,11 @@ JOBS = {
     "a run with pictures": f"{TRAIN} --learning-rate 0.1",
     "--seeds": f"train_binary.py {DATA} --epochs 2 --seeds 5 --no-plots",
     "a sweep": (
-        f"sweep.py {DATA} --epochs 2 --seeds 2 --dropout 0 --learning-rate 1e-3 1e-2 1e-1"
+        f"sweep.py {DATA} --epochs 2 --seeds 2 --dropout 0 --learning-rate 1e-3 1e-2 1e-1 "
+        "--no-plots"
     ),
     "a sweep by halving": (
-        f"sweep.py {DATA} --epochs 6 --seeds 1 --halving --draws 6 "
+        f"sweep.py {DATA} --epochs 6 --seeds 1 --halving --draws 6 --no-plots "
         "--learning-rate log-uniform:1e-3:1e-1 --dropout 0"
     ),
 }

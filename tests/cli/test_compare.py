@@ -16,7 +16,7 @@ from jaxcls.data import load
 from jaxcls.files import digest, read_json, write_json
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
-MANY = "--dataset digits --hidden 6 --epochs 3 --batch-size 32"
+MANY = "--dataset digits --hidden 6 --epochs 3 --batch-size 32 --no-plots"
 FOLDS = f"{MANY} --folds 3 --seeds 2"
 # Learning rates, of which the program that trains is one.
 RUNS = {
@@ -260,6 +260,7 @@ def test_what_is_not_there_is_trained(capsys, monkeypatch):
     ratio = metrics("ab/a")["held_out"]["ratio"]
     found = compare(accuracies("ab/a", 1), accuracies("ab/b", 1), ratio)
     assert entry["difference"] == found.difference
+    assert Path("ab/differences.png").read_bytes().startswith(b"\x89PNG\r\n")
 
     # The second time they are taken as they are.
     monkeypatch.setattr(seeds, "_train", None)
@@ -423,11 +424,11 @@ def test_a_folder_that_holds_no_members_is_refused(here, capsys):
 
 @pytest.mark.slow
 def test_a_single_run_is_refused(here, capsys):
-    assert binary(f"{MANY} --epochs 1 --no-plots --output-dir single") == 0
+    assert binary(f"{MANY} --epochs 1 --output-dir single") == 0
     assert refused(capsys, "a", "single").startswith("single is a single run, which ")
 
 
-SWEPT = "--dataset digits --classes 0 1 --hidden 4 --epochs 2 --learning-rate 1e-3 1e-2 1e30"
+SWEPT = "--dataset digits --classes 0 1 --hidden 4 --epochs 2 --learning-rate 1e-3 1e-2 1e30 --no-plots"
 
 
 def swept(capsys, *flags):

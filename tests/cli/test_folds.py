@@ -32,7 +32,7 @@ from jaxcls.files import read_json, write_json
 from jaxcls.runs import read_blocks
 from jaxcls.scores import accuracy_interval
 
-SCRIPT = ("--dataset", "digits", "--hidden", "6", "--epochs", "3")
+SCRIPT = ("--dataset", "digits", "--hidden", "6", "--epochs", "3", "--no-plots")
 MANY = (*SCRIPT, "--batch-size", "32")
 CONFIG = Config((784, 6, 1), bernoulli, batch_size=32, epochs=3)
 # Folds of 97, 96 and 96 rows, which with dropout on full batches need two programs.

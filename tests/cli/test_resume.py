@@ -468,7 +468,7 @@ def test_a_checkpoint_of_fewer_epochs_planned_is_the_runs_own(straight, monkeypa
 @pytest.mark.slow
 def test_pictures_that_are_not_all_there_are_drawn(straight, capsys):
     shutil.copytree(straight(FULL), "run")
-    names = ("curves.png", "confusion.png", "mistakes.png")
+    names = ("curves.png", "confusion.png", "mistakes.png", "reliability.png")
     assert binary("--resume", "run", "--plots") == 0
     drawn = {name: Path("run", name).read_bytes() for name in names}
     for lost in (names[2:], names[1:], names[:1]):

@@ -17,6 +17,7 @@ from jaxcls.runs import read_blocks
 from jaxcls.study.engine import Runs
 
 MANY = ("--dataset", "digits", "--hidden", "6", "--epochs", "3", "--batch-size", "32")
+MANY += ("--no-plots",)
 
 
 @pytest.fixture(autouse=True)

@@ -166,6 +166,13 @@ def test_what_cannot_be_standardised_is_said(arrays, capsys):
         assert message in told and len(told.splitlines()) == 1
 
 
+def test_a_test_set_that_is_beyond_the_network_is_said(arrays, capsys):
+    np.savez("trees.npz", **arrays | {"x_test": arrays["x_test"] * 1e29})
+    train("--standardize", "--output-dir", "run", code=2)
+    told = capsys.readouterr().err
+    assert "the scores of the test set are not finite, though training was" in told
+
+
 def test_a_damaged_standardization_is_refused(capsys):
     train("--standardize", "--epochs", "1", "--output-dir", "run")
     np.save("new.npy", np.ones((1, 4)))

@@ -21,7 +21,7 @@ from jaxcls.runs import read_blocks
 SCRIPT = Path(__file__).parents[2] / "scripts" / "sweep.py"
 TINY = (
     *("--dataset", "digits", "--classes", "0", "1", "--hidden", "4"),
-    *("--batch-size", "32", "--epochs", "2", "--seeds", "2"),
+    *("--batch-size", "32", "--epochs", "2", "--seeds", "2", "--no-plots"),
 )
 FILES = ("sweep.csv", "members.csv", "winner/model.safetensors")
 
@@ -412,6 +412,7 @@ def test_state_of_another_sweep_is_refused_by_name(swept, monkeypatch, capsys):
 def test_momenta_without_an_optimizer_that_has_one_are_said(capsys):
     flags = ("--dataset", "digits", "--epochs", "1", "--seeds", "1", "--dropout", "0")
     argv = (*flags, "--learning-rate", "1e-3", "--momentum", "0.9", "--output-dir", "s")
+    argv += ("--no-plots",)
     assert main.sweep(argv) == 0
     assert capsys.readouterr().err == (
         "sweep.py: without effect: --momentum 0.9, which is sgd's alone.\n"

@@ -154,7 +154,7 @@ def test_a_sweep_over_folds_of_a_table(capsys):
     """What is held out ranks, and the winner's networks do on it as the sweep's table tells."""
     argv = ("--dataset", "own.csv", "--target", "sort", "--seeds", "2", "--epochs", "5")
     argv += ("--batch-size", "16", "--dropout", "0", "--hidden", "8", "--folds", "3")
-    argv = (*argv, "--learning-rate", "1e-3", "0.05")
+    argv = (*argv, "--no-plots", "--learning-rate", "1e-3", "0.05")
     assert main.sweep([*argv, "--output-dir", "sweep"]) == 0
     with open("sweep/members.csv", newline="") as file:
         told = [row for row in csv.DictReader(file) if row["setting"] == "1"]
@@ -185,6 +185,7 @@ def test_a_sweep_over_folds_of_a_table(capsys):
 def test_a_sweep_of_a_table_ranks_by_a_validation_set():
     argv = ("--dataset", "own.csv", "--target", "sort", "--seeds", "1", "--epochs", "2")
     argv += ("--dropout", "0", "--learning-rate", "1e-3", "1e-2", "--hidden", "8")
+    argv += ("--no-plots",)
     assert main.sweep([*argv, "--output-dir", "sweep"]) == 0
     assert jaxcls.load_run("sweep/winner").predict("own.csv").shape == (60,)
     assert main.evaluate(["sweep/winner"]) == 0

@@ -77,7 +77,8 @@ def test_train_binary_end_to_end():
     assert re.fullmatch(r"runs/\d{8}-\d{6}-digits-0-1", str(folder))
     assert sorted(path.name for path in folder.iterdir()) == [
         *("checkpoints", "config.json", "confusion.png", "curves.png", "history.jsonl"),
-        *("metrics.json", "mistakes.png", "model.safetensors"),
+        *("metrics.json", "mistakes.png", "model.safetensors", "reliability.png"),
+        *("roc.png", "weights.png"),
     ]
     result = metrics(folder)
     assert set(result) == {

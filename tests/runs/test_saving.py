@@ -247,17 +247,24 @@ def test_a_table_is_predicted_with_what_was_learned_of_it(tmp_path, capsys):
             )
 
 
-def test_arrays_are_predicted_as_they_were_standardised(tmp_path):
-    rows = np.random.default_rng(0).normal(1e6, 3, (20, 2))
+def test_arrays_are_predicted_as_they_were_standardised(tmp_path, capsys):
+    rows = np.random.default_rng(0).normal(1e9, 3, (20, 2))
     learned = jaxcls.data.Standardization.of(rows)
     config = Config((2, 3, 1), bernoulli)
     params = mlp.init(jax.random.key(0), (2, 3, 1))
-    jaxcls.save_run(tmp_path / "run", params, config, preparation=learned)
-    train = jaxcls.data.Dataset(rows, np.zeros(20, int), (0, 1), ("0", "1"), None)
+    own = tmp_path / "own.npz"
+    labels = (rows[:, 0] > rows[:, 1]).astype(int)
+    np.savez(own, x_train=rows, y_train=labels, x_test=rows, y_test=labels)
+    train, _ = jaxcls.data.load(own, exact=True)
+    how = {"train": train, "preparation": learned, "dataset": own}
+    jaxcls.save_run(tmp_path / "run", params, config, **how)
     logits = mlp.apply(params, jaxcls.data.to_batch(train, learned).features)
-    got = jaxcls.load_run(tmp_path / "run").predict_proba(rows)
+    got = jaxcls.load_run(tmp_path / "run").predict_proba(train.features)
     want = jaxcls.likelihoods.class_probabilities(logits, bernoulli)
     np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert main.evaluate([str(tmp_path / "run"), "--json"]) == 0
+    right = (got.argmax(axis=1) == train.targets).sum()
+    assert json.loads(capsys.readouterr().out)["train"]["correct"] == right
 
 
 def test_an_array_of_words_is_evaluated(tmp_path, digits, params, capsys):

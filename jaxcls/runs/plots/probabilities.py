@@ -1,0 +1,157 @@
+"""Whether probabilities are what they say, and how well they order: reliability and ROC."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxcls.runs.plots.canvas import (
+    BLUE,
+    COLOURS,
+    GREY,
+    new_figure,
+    short,
+    styled,
+)
+from jaxcls.scores import accuracy_interval, calibration_error, roc_auc
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BINS = 10
+_MOST_CURVES = 6
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
+_CORNER = 0.99  # area from which on the upper left corner alone is shown
+
+
+@styled
+def reliability(
+    probabilities: np.ndarray, labels: np.ndarray, what: str = "test set"
+) -> "Figure":
+    """How often the predicted class is right, for each tenth of its probability.
+
+    Bars are 95% intervals (Wilson's); the counts stand below.
+
+    Args:
+        probabilities: [N, K].
+        labels: [N] true classes.
+        what: the examples are.
+    """
+    from sklearn.calibration import CalibrationDisplay, calibration_curve
+
+    sureness = np.clip(probabilities.max(axis=1).astype(np.float64), 0, 1)
+    right = (probabilities.argmax(axis=1) == labels).astype(int)
+    error = calibration_error(probabilities, labels)
+    figure, ((axes,), (below,)) = new_figure(
+        f"Reliability, {what}: expected calibration error {error:.4f}",
+        *(2, 1),
+        sharex=True,
+        height_ratios=(3, 1),
+    )
+    share_right, mean = calibration_curve(right, sureness, n_bins=_BINS)
+    CalibrationDisplay(share_right, mean, sureness).plot(
+        ax=axes, color=BLUE, marker="o", name="share right, 95% interval"
+    )
+    edges = np.linspace(0, 1, _BINS + 1)
+    bins = np.searchsorted(edges[1:-1], sureness)
+    counts = np.bincount(bins, minlength=_BINS)
+    hits = np.bincount(bins, weights=right, minlength=_BINS).astype(int)
+    for at, place in zip(mean, np.flatnonzero(counts), strict=True):
+        ends = accuracy_interval(int(hits[place]), int(counts[place]))
+        axes.vlines(at, *ends, color=BLUE, linewidth=1, zorder=1)
+    axes.legend(loc="best")
+    least = 1 / probabilities.shape[1]
+    axes.set(xlabel="", ylabel="share right", ylim=(-0.02, 1.04))
+    axes.set_xlim(max(0.0, least - 0.03), 1.02)
+    axes.grid()
+    below.bar(
+        edges[:-1], counts, width=0.1, align="edge", color="0.75", edgecolor="white"
+    )
+    below.set(xlabel="probability of the predicted class", ylabel="examples")
+    if counts.max() > 20 * max(1, counts[counts > 0].min()):
+        below.set_yscale("symlog", linthresh=1)
+        below.yaxis.set_major_formatter("{x:g}")
+        below.yaxis.get_major_locator().set_params(numticks=4)
+    return figure
+
+
+@styled
+def roc(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    what: str = "test set",
+) -> "Figure":
+    """Receiver operating characteristics: of two classes one curve, else each against the rest.
+
+    Of more than 6 classes those with the smallest areas are shown; where all areas are large, the
+    upper left corner. Examples are ordered by log odds, which tell apart what rounds to 1.
+
+    Args:
+        probabilities: [N, K].
+        labels: [N] true classes.
+        class_names: K names.
+        what: the examples are.
+
+    Raises:
+        ValueError: all examples are of one class.
+    """
+    from sklearn.metrics import RocCurveDisplay
+
+    odds = _log_odds(probabilities)
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise ValueError("a ROC curve takes examples of two classes or more")
+    wanted = [1] if len(class_names) == 2 else present.tolist()
+    areas = {each: roc_auc(odds[:, each], labels == each) for each in wanted}
+    worst = sorted(areas, key=lambda each: areas[each])[:_MOST_CURVES]
+    corner = min(areas.values()) > _CORNER
+    title = f"ROC, {what}" + (", upper left corner" if corner else "")
+    if len(wanted) > 1:
+        title += ", each class against the rest"
+    if len(worst) < len(wanted):
+        title += f": the {len(worst)} smallest areas of {len(wanted)}"
+    figure, ((axes,),) = new_figure(title)
+    against = f" against {short(class_names[0])}" if len(wanted) == 1 else ""
+    for place, each in enumerate(worst):
+        display = RocCurveDisplay.from_predictions(
+            labels == each, odds[:, each], ax=axes, name="area"
+        )
+        display.line_.set(
+            color=COLOURS[place],
+            linestyle=_DASHES[place],
+            label=f"{short(class_names[each])}{against}, area {_told(areas[each])}",
+        )
+    _finish(axes, corner)
+    return figure
+
+
+def _told(area: float) -> str:
+    """An area, of which only a whole one is 1."""
+    return ">0.9999" if 0.99995 <= area < 1 else f"{area:.4f}"
+
+
+def _finish(axes: "Axes", corner: bool) -> None:
+    axes.axline((0, 0), slope=1, color=GREY, linestyle=":", linewidth=0.8)
+    axes.set(
+        xlabel="false positive rate",
+        ylabel="true positive rate",
+        aspect="auto",
+        xlim=(-0.002, 0.1) if corner else (-0.02, 1.02),
+        ylim=(0.9, 1.002) if corner else (-0.02, 1.02),
+    )
+    axes.grid()
+    axes.legend(loc="lower right")
+
+
+def _log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """log(p / (1 - p)) [N, K], without loss where a float32 rounds to 1: by the sum of the others."""
+    p = probabilities.astype(np.float64)
+    rows, top = np.arange(len(p)), p.argmax(axis=1)
+    others = 1 - p
+    rest = p.copy()
+    rest[rows, top] = 0
+    others[rows, top] = rest.sum(axis=1)
+    tiny = np.finfo(np.float64).tiny
+    return np.log(np.maximum(p, tiny)) - np.log(np.maximum(others, tiny))
