@@ -159,10 +159,14 @@ class _Source:
 
     @cached_property
     def finite(self) -> list[dict[str, str]] | None:
-        """The rows of `seeds.csv` that did not diverge, each with its place; None of one run."""
-        if self.chosen.get("seeds") is None:
+        """The rows of `seeds.csv` that did not diverge, each with its place.
+
+        None of one run, and of a sweep's winner and ensemble, of which no run diverged.
+        """
+        table = self.path / "seeds.csv"
+        if self.chosen.get("seeds") is None or not table.exists():
             return None
-        rows = enumerate(rows_of(self.path / "seeds.csv"))
+        rows = enumerate(rows_of(table))
         return [row | {"at": str(i)} for i, row in rows if row["status"] == "ok"]
 
     @cached_property
