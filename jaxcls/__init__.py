@@ -4,7 +4,9 @@ import importlib
 from typing import Any
 
 from jaxcls import (
+    calibration,
     comparisons,
+    conformal,
     data,
     ensembles,
     interop,
@@ -12,8 +14,11 @@ from jaxcls import (
     losses,
     metrics,
     mlp,
+    probability_scores,
     regression,
+    reliability,
     scores,
+    thresholds,
 )
 from jaxcls.batches import Batch
 from jaxcls.config import Config, Hyperparams, Keys
@@ -64,10 +69,12 @@ __all__ = [
     "Runs",
     "TrainState",
     "bernoulli",
+    "calibration",
     "categorical",
     "chosen_params",
     "class_probabilities",
     "comparisons",
+    "conformal",
     "data",
     "ensembles",
     "evaluate",
@@ -82,10 +89,13 @@ __all__ = [
     "metrics",
     "mlp",
     "normal",
+    "probability_scores",
     "regression",
+    "reliability",
     "save_run",
     "scores",
     "sweep",
+    "thresholds",
     "train_epochs",
     "train_step",
     "use_compile_cache",

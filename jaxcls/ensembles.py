@@ -19,6 +19,7 @@ from jaxcls.jitting import jitted
 from jaxcls.likelihoods import (
     Likelihood,
     check_likelihood,
+    class_log_probabilities,
     class_probabilities,
     gaussian,
     normal,
@@ -115,6 +116,40 @@ def probabilities(
     return _mean(
         lambda member: _probabilities(member, x, likelihood, activation), params
     )
+
+
+@jitted("likelihood", "activation")
+def log_probabilities(
+    params: Params,
+    x: ArrayLike,
+    likelihood: Likelihood,
+    activation: Activation = "relu",
+) -> Array:
+    """Logarithms [N, K] of `probabilities`, which tell apart what rounds there to 0 or 1.
+
+    Args:
+        params: of S members, every leaf [S, ...].
+        x: [N, D] floats, scaled as in training.
+        likelihood: of class labels; static.
+        activation: of the hidden layers, as of `mlp.apply`; static.
+
+    Raises:
+        TypeError, ValueError: as of `probabilities`.
+
+    >>> from jaxcls import bernoulli
+    >>> bias = jnp.array([[-300.0], [-400.0]])  # probabilities that both are 0 in float32
+    >>> params = {"Dense_0": {"kernel": jnp.zeros((2, 3, 1)), "bias": bias}}
+    >>> log_probabilities(params, jnp.ones((1, 3)), bernoulli).round(2)
+    Array([[   0.  , -300.69]], dtype=float32)
+    """
+    _check("ensembles.log_probabilities", params, x, likelihood)
+    of_members = jax.lax.map(
+        lambda member: class_log_probabilities(
+            mlp.apply(member, x, activation=activation), likelihood
+        ),
+        params,
+    )
+    return logsumexp(of_members, axis=0) - jnp.log(len(params["Dense_0"]["bias"]))
 
 
 @jitted("activation")

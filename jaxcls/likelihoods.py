@@ -111,6 +111,30 @@ def class_probabilities(logits: Array, likelihood: Likelihood) -> Array:
     return jnp.stack([1 - p, p], axis=-1) if p.ndim == 1 else p
 
 
+def class_log_probabilities(logits: Array, likelihood: Likelihood) -> Array:
+    """Logarithms [N, K] of `class_probabilities`, which tell apart what rounds there to 0 or 1.
+
+    Of a likelihood with an activation of one's own they are the logarithms of its rounded numbers.
+
+    Args:
+        logits: [N, outputs].
+        likelihood: one whose activation gives probabilities.
+
+    Raises:
+        TypeError, ValueError: as of `class_probabilities`.
+
+    >>> class_log_probabilities(jnp.array([[-379.0, 0.0]]), categorical)
+    Array([[-379.,    0.]], dtype=float32)
+    """
+    if likelihood.activation is jax.nn.softmax:
+        check_likelihood("class_log_probabilities", likelihood)
+        return jax.nn.log_softmax(logits)
+    if likelihood.activation is _bernoulli_activation:
+        z = _column(logits)
+        return jnp.stack([jax.nn.log_sigmoid(-z), jax.nn.log_sigmoid(z)], axis=-1)
+    return jnp.log(class_probabilities(logits, likelihood))
+
+
 def check_likelihood(caller: str, likelihood: Likelihood) -> None:
     """Raises unless it is a likelihood of classes, which stands behind the arrays."""
     if not isinstance(likelihood, Likelihood):

@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 
 # PyTorch's BCELoss takes log p no lower than this, so that p = 0 costs 100, not infinity.
 _LOWEST_LOG = -100.0
-_LEAST_STD = 1e-6  # in the targets' unit, which are best standardised
+LEAST_STD = 1e-6  # in the targets' unit, which are best standardised
 
 
 def sigmoid_bce(logits: ArrayLike, labels: ArrayLike) -> Array:
@@ -188,7 +188,7 @@ def mean_and_std(outputs: Array) -> tuple[Array, Array]:
     >>> round(float(std), 4)
     1.0
     """
-    return outputs[..., 0], jax.nn.softplus(outputs[..., 1]) + _LEAST_STD
+    return outputs[..., 0], jax.nn.softplus(outputs[..., 1]) + LEAST_STD
 
 
 def _pick(costs: Array, labels: ArrayLike) -> Array:

@@ -84,6 +84,44 @@ def class_scores(counts: ArrayLike) -> ClassScores:
     return ClassScores(precision, recall, f1, support.astype(np.int64))
 
 
+def balanced_accuracy(counts: ArrayLike) -> float:
+    """The mean of the classes' recalls, of those that have examples.
+
+    Args:
+        counts: [K, K] row the label, column the prediction, as of `metrics.confusion`.
+
+    Raises:
+        TypeError, ValueError: as of `class_scores`.
+
+    >>> balanced_accuracy([[1, 1], [0, 2]])
+    0.75
+    """
+    by_class = class_scores(counts)
+    return float(by_class.recall[by_class.support > 0].mean())
+
+
+def matthews(counts: ArrayLike) -> float:
+    """Matthews' correlation of labels and predictions, for K classes (J. Gorodkin, 2004).
+
+    It is 0 where all labels, or all predictions, are one class.
+
+    Args:
+        counts: [K, K] row the label, column the prediction, as of `metrics.confusion`.
+
+    Raises:
+        TypeError, ValueError: as of `class_scores`.
+
+    >>> round(matthews([[1, 1], [0, 2]]), 4)
+    0.5774
+    """
+    class_scores(counts)  # which checks them
+    counts = np.asarray(counts, np.float64)
+    whole, labels, predictions = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
+    spread = (whole**2 - labels @ labels) * (whole**2 - predictions @ predictions)
+    joint = np.trace(counts) * whole - labels @ predictions
+    return float(joint / math.sqrt(spread)) if spread > 0 else 0.0
+
+
 def roc_auc(scores: ArrayLike, labels: ArrayLike) -> float:
     """Area under the ROC curve: how often a 1 outscores a 0, where a tie counts half.
 
@@ -126,19 +164,9 @@ def calibration_error(
     >>> round(calibration_error([[0.9, 0.1], [0.9, 0.1]], [0, 1]), 4)
     0.4
     """
-    num_bins = _integer("calibration_error: num_bins", num_bins, least=1)
-    name = "calibration_error: probabilities"
-    p = _floats(name, probabilities, axes="NK")
-    _check(name, p, (p >= 0) & (p <= 1), "lie in [0, 1]")
-    sums = p.sum(axis=1)
-    _check(name, sums, np.abs(sums - 1) <= 1e-3, "sum to 1 in each row")
-    labels = _labels("calibration_error: labels", labels, *p.shape)
-    guesses = p.argmax(axis=1)
-    top = p[np.arange(len(p)), guesses]
-    inner_edges = np.linspace(0, 1, num_bins + 1)[1:-1]
-    bins = np.searchsorted(inner_edges, top)
-    gaps = np.bincount(bins, weights=top - (guesses == labels))
-    return float(np.abs(gaps).sum() / len(p))
+    top, right, bins = _binned("calibration_error", probabilities, labels, num_bins)
+    gaps = np.bincount(bins, weights=top - right)
+    return float(np.abs(gaps).sum() / len(top))
 
 
 def summary(values: ArrayLike) -> Summary:
@@ -172,6 +200,19 @@ def summary(values: ArrayLike) -> Summary:
         float(values.min()),
         float(values.max()),
     )
+
+
+def _binned(
+    caller: str, probabilities: ArrayLike, labels: ArrayLike, num_bins: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The top class's probability, whether it is right, and the number of its bin, each [N]."""
+    num_bins = _integer(f"{caller}: num_bins", num_bins, least=1)
+    p = _probabilities(f"{caller}: probabilities", probabilities)
+    labels = _labels(f"{caller}: labels", labels, *p.shape)
+    guesses = p.argmax(axis=1)
+    top = p[np.arange(len(p)), guesses]
+    inner_edges = np.linspace(0, 1, num_bins + 1)[1:-1]
+    return top, guesses == labels, np.searchsorted(inner_edges, top)
 
 
 def _student(freedom: int) -> float:
@@ -213,6 +254,15 @@ def _floats(name: str, values: ArrayLike, axes: str) -> np.ndarray:
     values = values.astype(np.float64)
     _check(name, values, np.isfinite(values), "be finite")
     return values
+
+
+def _probabilities(name: str, probabilities: ArrayLike) -> np.ndarray:
+    """[N, K] in float64, checked."""
+    p = _floats(name, probabilities, axes="NK")
+    _check(name, p, (p >= 0) & (p <= 1), "lie in [0, 1]")
+    sums = p.sum(axis=1)
+    _check(name, sums, np.abs(sums - 1) <= 1e-3, "sum to 1 in each row")
+    return p
 
 
 def _labels(name: str, labels: ArrayLike, rows: int, classes: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from PIL import Image
 from jaxcls.cli import main
 from jaxcls.cli.compare import CompareFlags
 from jaxcls.cli.evaluate import EvaluateFlags
+from jaxcls.cli.export import ExportFlags
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, SweepFlags
 from jaxcls.cli.parsing import parse
 from jaxcls.cli.predict import PredictFlags
@@ -25,6 +26,7 @@ FLAGS = {
     "compare.py": CompareFlags,
     "evaluate.py": EvaluateFlags,
     "predict.py": PredictFlags,
+    "export.py": ExportFlags,
     "reproduce.py": ReproduceFlags,
 }
 

@@ -1,5 +1,7 @@
 """scores: numbers by hand, scikit-learn, SciPy, plain loops, and refusals."""
 
+import warnings
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ import scipy.stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     accuracy_score,
+    balanced_accuracy_score,
     confusion_matrix,
+    matthews_corrcoef,
     precision_recall_fscore_support,
     roc_auc_score,
 )
@@ -88,6 +92,29 @@ def test_class_scores_are_scikit_learns(num_classes, unused):
         np.testing.assert_allclose(got_one, want_one, rtol=1e-14, err_msg=name)
     accuracy = accuracy_score(labels, predictions)
     assert got.recall @ got.support / 400 == pytest.approx(accuracy)
+    with warnings.catch_warnings():  # of a prediction that is no label
+        warnings.simplefilter("ignore", UserWarning)
+        balanced = balanced_accuracy_score(labels, predictions)
+    assert scores.balanced_accuracy(counts) == pytest.approx(balanced, rel=1e-12)
+    want = matthews_corrcoef(labels, predictions)
+    assert scores.matthews(counts) == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "counts", [[[5, 0], [3, 0]], [[0, 0], [2, 4]], [[0, 0], [0, 0]]]
+)
+def test_matthews_of_one_class_is_0(counts):
+    assert scores.matthews(counts) == 0
+
+
+def test_balanced_accuracy_and_matthews_of_all_and_none():
+    for function in (scores.balanced_accuracy, scores.matthews):
+        assert function([[3, 0, 0], [0, 1, 0], [0, 0, 2]]) == 1
+    assert scores.matthews([[0, 3], [4, 0]]) == -1
+    assert scores.balanced_accuracy([[0, 3], [4, 0]]) == 0
+    for function in (scores.balanced_accuracy, scores.matthews):
+        with pytest.raises(ValueError, match=r"counts must be \[K, K\]"):
+            function([1, 2])
 
 
 @pytest.mark.parametrize(

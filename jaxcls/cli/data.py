@@ -20,7 +20,9 @@ from jaxcls.data import (
     to_batch,
 )
 from jaxcls.data.labels import are_named, whole_numbers
+from jaxcls.data.npz import load_npz
 from jaxcls.data.table_files import is_table
+from jaxcls.data.table_targets import standardised, target_of
 
 DIABETES = "diabetes"  # the dataset of numbers that has a name
 
@@ -69,7 +71,9 @@ def data_of_flags(flags: TrainFlags) -> Data:
     check_table_flags(flags)
     if isinstance(flags, RegressionFlags):
         _check_numbers(flags)
-        return _table(flags)
+        return (
+            _arrays_of_numbers(flags) if is_npz(flags.dataset or "") else _table(flags)
+        )
     if is_table(flags.dataset or ""):
         return _table(flags)
     binary = isinstance(flags, BinaryFlags)
@@ -118,13 +122,33 @@ def _table(flags: TrainFlags) -> Data:
     return Data(name, None, *sets, origin_of(flags, found))
 
 
+def _arrays_of_numbers(flags: RegressionFlags) -> Data:
+    """Arrays whose `y_train` and `y_test` are predicted, standardised by the training rows."""
+    name = os.path.abspath(flags.dataset or "")
+    train, test = load_npz(name, exact=flags.standardize, regression=True)
+    validation, splits = None, flags.folds is not None or flags.resplit is not None
+    if flags.validation_fraction and not splits:
+        seed = flags.seed if flags.split_seed is None else flags.split_seed
+        train, validation = split(train, flags.validation_fraction, seed)
+    target = target_of(f"{name}: y_train", "y", train.targets)
+
+    def learned(each: Dataset) -> Dataset:
+        return each._replace(targets=standardised(each.targets, target), target=target)
+
+    standardization = Standardization.of(train.features) if flags.standardize else None
+    return Data(
+        *(name, None, learned(train), validation and learned(validation)),
+        *(learned(test), None, standardization),
+    )
+
+
 def _check_numbers(flags: RegressionFlags) -> None:
     """Raises ValueError unless the dataset is one of numbers to predict."""
     name = flags.dataset or DIABETES
-    if name != DIABETES and not is_table(name):
+    if name != DIABETES and not is_table(name) and not is_npz(name):
         raise ValueError(
-            f"--dataset must be {DIABETES} or the path of a .csv or .parquet file here, got {name}; "
-            "for classes take train_multiclass.py."
+            f"--dataset must be {DIABETES} or the path of a .csv, .parquet or .npz file here, got "
+            f"{name}; for classes take train_multiclass.py."
         )
 
 

@@ -14,7 +14,8 @@ from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, RegressionFlags
 from jaxcls.cli.job import load_data
 from jaxcls.cli.number_result import band_lines, number_line
 from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
-from jaxcls.cli.parsing import read_flags
+from jaxcls.cli.parsing import read_flags, resolved
+from jaxcls.cli.probability_lines import probability_lines
 from jaxcls.cli.screen import ensemble_lines, hand_out, printable
 from jaxcls.data import select_classes
 from jaxcls.data.npz import load_npz
@@ -78,7 +79,7 @@ def run(flags: EvaluateFlags) -> None:
         hand_out(*(line for part in of_sets.items() for line in _number_lines(*part)))
         return
     for name, each in scores.items():
-        hand_out(*_lines(name, each, list(map(printable, trained.class_names))))
+        hand_out(*_lines(name, each, trained))
         if ensemble is not None:
             hand_out(*ensemble_lines(ensemble[name]))
 
@@ -97,7 +98,8 @@ def data_of(
         raise ValueError(
             f"the run was made by {script}, whose data are not known here."
         )
-    flags = read_flags(_KINDS[script], record)
+    # A study keeps its flags as they were given, without what hangs on others.
+    flags = resolved(read_flags(_KINDS[script], record))
     if data_dir is not None:
         flags = dataclasses.replace(flags, data_dir=data_dir)
     if dataset is not None:
@@ -149,15 +151,14 @@ def _number_lines(part: str, scores: dict) -> list[str]:
     return ["", number_line(part, scores), *band_lines(scores)]
 
 
-def _lines(part: str, scores: dict, class_names: list[str]) -> list[str]:
+def _lines(part: str, scores: dict, run: Run) -> list[str]:
     low, high = scores["accuracy_interval"]
-    auc = scores["roc_auc"]
+    class_names = list(map(printable, run.class_names))
     lines = [
         "",
         f"{part}: {scores['correct']:,} of {scores['count']:,} right, accuracy "
         f"{scores['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f})",
-        ("" if auc is None else f"ROC AUC {auc:.4f}, ")
-        + f"expected calibration error {scores['calibration_error']:.4f}",
+        *probability_lines(scores, run, class_names),
     ]
     width = max(5, *map(len, class_names))
     lines.append(f"{'class':>{width}} precision recall     f1   count | confusion")

@@ -114,6 +114,18 @@ class TrainFlags:
     resplit: int | None = None
     """Hold out a fifth of the training set so many times, each drawn class by class by itself; else
     as --folds."""
+    calibrate: bool = False
+    """Fit one number, a temperature, that makes probabilities as sure as they are right, on the
+    validation set or on the rows that --folds hold out; labels stay as they are."""
+    threshold: Literal["accuracy", "f1", "balanced"] | float | None = None
+    """Of two classes: the probability of the second from which on it is the answer; or what the
+    one that is chosen on the validation set is best for. By default the likelier class is."""
+    costs: tuple[float, float] | None = None
+    """In place of --threshold: what it costs to take the first class for the second, and the second
+    for the first; chosen is what costs least on the validation set."""
+    conformal: float | None = None
+    """Have predict.py tell sets of classes of which this share, such as 0.1, may lack the right one;
+    the validation set says how large they must be."""
     report_every: int | None = None
     """Epochs between two reports; a tenth of the epochs by default."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -167,7 +179,8 @@ class RegressionFlags(TrainFlags):
     SCRIPT: ClassVar[str] = "train_regression.py"
 
     dataset: str | None = None
-    """diabetes, by default; or the path of a table, .csv or .parquet, with --target."""
+    """diabetes, by default; or the path of a table, .csv or .parquet, with --target, or of an .npz
+    file with x_train, y_train, x_test and y_test."""
     target: str | None = None
     """Of a table: the column of numbers to predict. They are standardised by the training rows,
     and scores are told in their unit."""
@@ -186,6 +199,10 @@ class RegressionFlags(TrainFlags):
     class_weights: _Left[Literal["balanced"] | tuple[float, ...] | None] = None
     label_smoothing: _Left[float] = 0.0
     monitor: _Left[MonitorName] = "loss"
+    calibrate: _Left[bool] = False
+    threshold: _Left[Literal["accuracy", "f1", "balanced"] | float | None] = None
+    costs: _Left[tuple[float, float] | None] = None
+    conformal: _Left[float | None] = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxcls import mlp
 from jaxcls.batches import Batch
 from jaxcls.checks import check_hyperparams, problem_of_scale
+from jaxcls.cli.calibrating import check_calibration_flags, check_threshold_classes
 from jaxcls.cli.data import Data, data_digest, data_of_flags, is_npz
 from jaxcls.cli.device import machine, versions
 from jaxcls.cli.flags import (
@@ -66,6 +67,7 @@ def prepare(flags: TrainFlags, data: Data) -> Job:
         batch_size = None
     for each in _notes(flags, data):
         note(each)
+    check_threshold_classes(flags, data.train.class_names)
     layer_sizes = (
         data.train.features.shape[1],
         *flags.hidden,
@@ -103,6 +105,7 @@ def _check_flags(flags: TrainFlags) -> None:
         raise ValueError(
             f"patience {flags.patience} needs a validation set; give a validation_fraction above 0."
         )
+    check_calibration_flags(flags)
     # Of one input and of two classes; what hangs on the data is checked beside them.
     batch_size = None if flags.batch_size == "full" else flags.batch_size
     layer_sizes = (1, *(1 for _ in flags.hidden), _likelihood(flags).num_outputs(2))

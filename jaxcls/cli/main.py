@@ -71,6 +71,16 @@ def predict(argv: Sequence[str] | None = None, called: str = "predict.py") -> in
     )
 
 
+def export(argv: Sequence[str] | None = None, called: str = "export.py") -> int:
+    """Writes a trained run for ONNX or PyTorch; returns the exit code."""
+    from jaxcls.cli import export as command
+
+    return _main(
+        called,
+        lambda: command.run(parse(command.ExportFlags, called, argv)),
+    )
+
+
 def compare(argv: Sequence[str] | None = None, called: str = "compare.py") -> int:
     """Compares trainings by the same splits and seeds; returns the exit code."""
     from jaxcls.cli import compare as command
@@ -104,6 +114,7 @@ COMMANDS = {
     "compare": compare,
     "evaluate": evaluate,
     "predict": predict,
+    "export": export,
     "reproduce": reproduce,
 }
 

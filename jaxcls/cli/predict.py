@@ -11,6 +11,13 @@ import jax
 import numpy as np
 from tyro.conf import Positional, arg
 
+from jaxcls.cli.answers import (
+    check_abstain,
+    set_in_words,
+    unfinished,
+    with_sets,
+    withheld,
+)
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.screen import bounded, hand_out, note
 from jaxcls.files import write_csv
@@ -35,6 +42,8 @@ class PredictFlags:
     """Where to compute: a GPU if there is one, by default."""
     json: bool = False
     """Print everything as JSON."""
+    abstain: float | None = None
+    """Answer unsure where the probability of the answer is below this, such as 0.9."""
     output: Path | None = None
     """File for a table, a .csv, of each example's label and probabilities, or its number."""
 
@@ -59,12 +68,15 @@ def run(flags: PredictFlags) -> int:
     with jax.default_device(choose_device(flags.device, preallocate=False)):
         trained = load_run(flags.run)
         if trained.source.name != MODEL:
-            note(f"the run is not finished; it is taken as of {trained.source}.")
+            note(unfinished(trained))
+        check_abstain(flags.abstain, trained)
         for found in (each for path in flags.files for each in _told(trained, path)):
             if isinstance(found, str):
                 note(found)
                 failed = True
                 continue
+            if flags.abstain is not None:
+                found = withheld(found, flags.abstain)
             if flags.output is not None:
                 table += map(_table_row, found)
             if flags.json:
@@ -143,7 +155,7 @@ def _entries(trained: Run, given: Input, start: int) -> list[dict]:
     probabilities = trained.predict_proba(features)
     labels = trained.predict(features)
     unsure = trained.uncertainty(features)
-    return [
+    entries = [
         {
             **given.named(row),
             "class": trained.class_names[trained.labels.index(label)],
@@ -164,6 +176,9 @@ def _entries(trained: Run, given: Input, start: int) -> list[dict]:
             start,
         )
     ]
+    if trained.conformal is None:
+        return entries
+    return with_sets(trained, features, entries)
 
 
 def _table_row(entry: dict) -> dict:
@@ -178,6 +193,7 @@ def _table_row(entry: dict) -> dict:
             for name, each in entry["probabilities"].items()
         },
         "uncertainty": entry["uncertainty"],
+        **({"set": ";".join(entry["set"])} if "set" in entry else {}),
     }
 
 
@@ -190,11 +206,13 @@ def _line(entry: dict) -> str:
     if "std" in entry:
         spread = f"  std {bounded(entry['std'])}" if entry["std"] else ""
         return f"{entry['input']}{row}  {bounded(entry['prediction'])}{spread}  {entry['done']}"
-    probability = entry["probabilities"][entry["class"]]
-    all_of_them = " ".join(
-        f"{name} {each:.4f}" for name, each in entry["probabilities"].items()
-    )
+    probabilities = entry["probabilities"]
+    if entry["label"] is None:
+        probability = max(probabilities.values())
+    else:
+        probability = probabilities[entry["class"]]
+    all_of_them = " ".join(f"{name} {each:.4f}" for name, each in probabilities.items())
     return (
         f"{entry['input']}{row}  {entry['class']}  {probability:.4f}  ({all_of_them})"
-        f"  uncertainty {entry['uncertainty']:.3f}  {entry['done']}"
+        f"  uncertainty {entry['uncertainty']:.3f}{set_in_words(entry)}  {entry['done']}"
     )

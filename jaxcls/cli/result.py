@@ -5,6 +5,7 @@ import dataclasses
 import jax
 
 from jaxcls.batches import Batch
+from jaxcls.cli.calibrating import as_kept
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.number_result import band_lines, number_line
 from jaxcls.cli.recorder import Training
@@ -67,7 +68,9 @@ def score_lines(scores: dict[str, dict]) -> list[str]:
     return lines + band_lines(scores["test"])
 
 
-def metrics_of(this: Training, chosen: dict, scores: dict[str, dict]) -> dict:
+def metrics_of(
+    this: Training, chosen: dict, scores: dict[str, dict], calibration: dict | None
+) -> dict:
     """The content of `metrics.json`."""
     data = this.job.data
     return metrics_record(
@@ -78,6 +81,7 @@ def metrics_of(this: Training, chosen: dict, scores: dict[str, dict]) -> dict:
         scores,
         this.seconds,
         this.environment,
+        as_kept(calibration),
     )
 
 

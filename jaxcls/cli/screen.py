@@ -266,11 +266,13 @@ def ensemble_lines(scores: dict) -> list[str]:
     ensemble of 32  0.7500 (3 of 4), calibration error 0.0100; alone 0.9857 and 0.0120 on average
     uncertainty     0.012 nats where it is right (0.001 by disagreement)
     """
-    alone = scores["alone"]
+    alone, before = scores["alone"], ""
+    if "before" in scores:
+        before = f" ({scores['before']['calibration_error']:.4f} uncalibrated)"
     line = (
         f"{'ensemble of ' + str(scores['num_networks']):15} {scores['accuracy']:.4f} "
         f"({scores['correct']:,} of {scores['count']:,}), calibration error "
-        f"{scores['calibration_error']:.4f}; alone {alone['accuracy']:.4f} and "
+        f"{scores['calibration_error']:.4f}{before}; alone {alone['accuracy']:.4f} and "
         f"{alone['calibration_error']:.4f} on average"
     )
     unsure = ", ".join(

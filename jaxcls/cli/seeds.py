@@ -190,7 +190,9 @@ def _write(
     lines = rows(seeds, runs, _num_steps(study), data.train.target)
     if plan is None:
         folder.write_table("seeds.csv", lines)
-        metrics = write_result(folder, config, environment, data, seeds, runs, seconds)
+        metrics = write_result(
+            *(folder, config, environment, data, seeds, runs, seconds), flags=flags
+        )
         told = result_lines(metrics)
     else:
         table = [

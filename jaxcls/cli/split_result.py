@@ -1,7 +1,7 @@
 """What came of runs over folds or resplits: predictions of rows held out, scores, spread."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -9,6 +9,13 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from jaxcls.cli.calibrating import (
+    HeldOut,
+    as_kept,
+    asks_for_examples,
+    calibration_lines,
+    calibration_record,
+)
 from jaxcls.cli.data import Data
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.number_result import (
@@ -81,10 +88,15 @@ def write_split_result(
         OSError: a file can't be written.
     """
     model, finite = model_of(config, seeds, runs)
-    guesses = _predictions(model, data.train, plan, finite, pool)
+    guesses, log_p = [], []
+    for own, features in _of_splits(model, data.train, plan, finite, pool):
+        guesses.append(_guesses(own, features))
+        if asks_for_examples(flags):
+            log_p.append(own.predict_log_proba(features))
+    record = _calibration(flags, guesses, log_p, data.train, plan)
     if pool is not None:
-        of_splits = [plan.split_of(row) for row in finite.tolist()]
-        one = with_one_preparation(model.params, pool, of_splits)
+        splits = [plan.split_of(row) for row in finite.tolist()]
+        one = with_one_preparation(model.params, pool, splits)
         model = dataclasses.replace(model, params=one)
     folder.write_table(
         "predictions.csv", _lines(guesses, data.train, plan, flags, pool)
@@ -100,18 +112,14 @@ def write_split_result(
         *(folder, config, environment, data, seeds, runs, seconds),
         model=model,
         scores=scores,
-        more={"held_out": held_out(guesses, data.train, plan, runs)},
+        more={"held_out": held_out(guesses, data.train, plan, runs)} | as_kept(record),
     )
 
 
-def _predictions(
+def _of_splits(
     model: Run, data: Dataset, plan: Plan, finite: np.ndarray, pool: Pool | None
-) -> list[np.ndarray]:
-    """For each split what its members say of its rows together.
-
-    Class probabilities [N, K]; or, of numbers, mean and standard deviation [N, 2].
-    """
-    found = []
+) -> Iterator[tuple[Run, np.ndarray]]:
+    """For each split its members, as one model, and the features of the rows that it held out."""
     if pool is not None:  # whose features are prepared already
         model = dataclasses.replace(model, standardization=None, takes_bytes=False)
     for split, rows in enumerate(plan.splits.test):
@@ -126,15 +134,32 @@ def _predictions(
             params=jax.tree.map(lambda leaf, at=places: leaf[at], model.params),
             seeds=tuple((model.seeds or ())[place] for place in places),
         )
-        features = data.features[rows]
-        if pool is not None:
-            features = pool.features(split, rows)
-        if model.target is None:
-            found.append(own.predict_proba(features))
-        else:
-            moments = own.moments(features)
-            found.append(np.stack([moments.mean, moments.std], axis=1))
-    return found
+        yield own, data.features[rows] if pool is None else pool.features(split, rows)
+
+
+def _guesses(own: Run, features: np.ndarray) -> np.ndarray:
+    """Class probabilities [N, K]; or, of numbers, mean and standard deviation [N, 2]."""
+    if own.target is None:
+        return own.predict_proba(features)
+    moments = own.moments(features)
+    return np.stack([moments.mean, moments.std], axis=1)
+
+
+def _calibration(
+    flags: TrainFlags,
+    guesses: list[np.ndarray],
+    log_p: list[np.ndarray],
+    data: Dataset,
+    plan: Plan,
+) -> dict | None:
+    """What is learned of all rows that were held out."""
+    held = None
+    if log_p:
+        labels = data.targets[np.concatenate(plan.splits.test)]
+        held = HeldOut(
+            "rows held out", np.concatenate(guesses), np.concatenate(log_p), labels
+        )
+    return calibration_record(flags, held, data.class_names)
 
 
 def _lines(
@@ -275,6 +300,7 @@ def split_lines(metrics: dict) -> list[str]:
         f"{'rows held out':20} {pooled['accuracy']:.4f} ({pooled['correct']:,} of "
         f"{pooled['count']:,}), {_BY_OTHERS}"
     )
+    lines += calibration_lines(metrics.get("calibration"), metrics["classes"])
     return lines + diverged_lines(metrics)
 
 

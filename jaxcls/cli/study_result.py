@@ -7,7 +7,14 @@ from typing import cast
 import jax
 import numpy as np
 
+from jaxcls.cli.calibrating import (
+    as_kept,
+    calibrated,
+    calibration_lines,
+    calibration_of_validation,
+)
 from jaxcls.cli.data import Data
+from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
 from jaxcls.cli.numbers import numbers, scores_of, status, summaries, table
 from jaxcls.cli.screen import ensemble_lines
@@ -57,6 +64,8 @@ def write_result(
     seeds: range | list[int],
     runs: Runs,
     seconds: dict[str, float],
+    *,
+    flags: TrainFlags | None = None,
 ) -> dict:
     """Writes the history, the ensemble of the runs that did not diverge, and `metrics.json`.
 
@@ -68,6 +77,7 @@ def write_result(
         seeds: S of them.
         runs: leaves [S, ...], with histories and params.
         seconds: how long the parts took.
+        flags: by which the ensemble's probabilities are calibrated; None of a sweep.
 
     Returns:
         The content of `metrics.json`.
@@ -83,9 +93,13 @@ def write_result(
     }
     if config["flags"].get("folds") or config["flags"].get("resplit"):
         without_intervals(scores)
+    record = None
+    if flags is not None:
+        record = calibration_of_validation(flags, model, data.validation)
+        model = calibrated(model, record)
     test = data.test
     together = ensemble_scores(model, test.features, test.targets)
-    more = {"ensemble": {"test": together}}
+    more = {"ensemble": {"test": together}} | as_kept(record)
     return write_all(
         *(folder, config, environment, data, seeds, runs, seconds),
         model=model,
@@ -199,6 +213,7 @@ def result_lines(metrics: dict) -> list[str]:
         together = metrics["ensemble"]["test"]
         of_classes = "accuracy" in together
         lines += (ensemble_lines if of_classes else number_ensemble_lines)(together)
+    lines += calibration_lines(metrics.get("calibration"), metrics["classes"])
     return lines + diverged_lines(metrics)
 
 

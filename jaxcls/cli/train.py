@@ -1,5 +1,6 @@
 """A job, done: trained, scored, saved, and then drawn; begun, or resumed."""
 
+import dataclasses
 import threading
 import time
 
@@ -7,6 +8,7 @@ import jax
 
 from jaxcls.batches import Batch
 from jaxcls.cli import seeds
+from jaxcls.cli.calibrating import calibration_lines, calibration_of_validation
 from jaxcls.cli.compile_clock import CompileClock
 from jaxcls.cli.device import choose_device, describe
 from jaxcls.cli.flags import TrainFlags
@@ -43,6 +45,7 @@ from jaxcls.config import Keys
 from jaxcls.fitting import fit, is_over
 from jaxcls.runs import (
     RunFolder,
+    described,
     new_run_path,
     prune_checkpoints,
     remove_checkpoints_after,
@@ -166,11 +169,15 @@ def _train_and_score(
     this.seconds |= {"compile": clock.seconds(), "total": time.perf_counter() - start}
     chosen = chosen_epoch(this, flags)
     last = this.state.params if "validation" in batches else None
-    metrics = metrics_of(this, chosen, scores)
+    data = this.job.data
+    model = dataclasses.replace(described(this.config), params=params)
+    calibration = calibration_of_validation(flags, model, data.validation)
+    metrics = metrics_of(this, chosen, scores, calibration)
     this.folder.write_result(metrics, chosen["epoch"], params, last)
     if chosen["by"] is not None:
         show(chosen_line(chosen))
     show(*score_lines(scores))
+    show(*calibration_lines(calibration, data.train.class_names))
     show(f"run folder      {this.folder.path}")
     draw_run(this.folder, this.job.data, flags)
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxcls.data.arrays import readable
 from jaxcls.data.dataset import Dataset, check_classes, names_called
 from jaxcls.data.table_columns import MISSING, quoted
-from jaxcls.data.table_kinds import spelling
+from jaxcls.data.table_kinds import LARGEST, spelling
 
 _WHOLE = 2.0**53  # up to which a float64 holds each integer
 
@@ -64,6 +64,34 @@ def read_labels(what: str, y: np.ndarray) -> Labels:
     if is_words:
         return _of_words(what, y)
     return _of_numbers(what, y)
+
+
+def read_numbers(what: str, y: np.ndarray) -> np.ndarray:
+    """Numbers to be predicted [N] float64, out of [N] or [N, 1].
+
+    Args:
+        what: how a message begins.
+        y: of any type of numbers.
+
+    Raises:
+        ValueError: they are none, or not finite.
+
+    >>> read_numbers("y_train", np.array([[1], [3]]))
+    array([1., 3.])
+    """
+    if y.dtype.kind not in "biuf" or y.shape[1:] not in ((), (1,)) or y.ndim == 0:
+        raise ValueError(
+            f"{what} must be numbers to be predicted, [N] or [N, 1], got {y.dtype} {list(y.shape)}; "
+            "for classes take train_multiclass.py."
+        )
+    numbers = y.reshape(len(y)).astype(np.float64)
+    wrong = np.flatnonzero(~(np.abs(numbers) <= LARGEST))
+    if len(wrong):
+        raise ValueError(
+            f"{what}: row {wrong[0]} has {numbers[wrong[0]]:g}, and finite numbers up to "
+            f"{LARGEST:g} are taken; correct it, or leave the row out."
+        )
+    return numbers
 
 
 def classes_of(what: str, train: Labels, test: Labels) -> Classes:

@@ -8,13 +8,13 @@ import numpy as np
 from jaxcls.checks import check_finite
 from jaxcls.data.arrays import read_npz
 from jaxcls.data.dataset import Dataset
-from jaxcls.data.labels import classes_of, read_labels
+from jaxcls.data.labels import Classes, classes_of, read_labels, read_numbers
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load_npz(
-    path: str | os.PathLike, *, exact: bool = False
+    path: str | os.PathLike, *, exact: bool = False, regression: bool = False
 ) -> tuple[Dataset, Dataset]:
     """Training and test set from an .npz file; nothing in it is ever unpickled.
 
@@ -26,6 +26,8 @@ def load_npz(
             used; `y_train`, `y_test`: numbers or words [N] or [N, 1], or one-hot rows [N, K]. Words
             are names of classes, and so are floats unless all are whole numbers.
         exact: keep in float64 what float32 would round, for what is standardised.
+        regression: whether `y_train` and `y_test` are numbers that are predicted, and no classes;
+            targets are then [N] float64 in their unit.
 
     Raises:
         ValueError: the file is not such a file; the message says what is wrong with which
@@ -38,13 +40,12 @@ def load_npz(
     x_train, x_test = (
         _features(path, name, arrays.pop(name), exact) for name in ("x_train", "x_test")
     )
-    classes = classes_of(
-        str(path),
-        *(
-            read_labels(f"{path}: {name}", arrays[name])
-            for name in ("y_train", "y_test")
-        ),
-    )
+    y_train, y_test = ((f"{path}: {name}", arrays[name]) for name in _NAMES[1::2])
+    if regression:
+        targets = [read_numbers(*y_train), read_numbers(*y_test)]
+        classes = Classes((), (), targets)
+    else:
+        classes = classes_of(str(path), read_labels(*y_train), read_labels(*y_test))
     if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):
         raise ValueError(
             f"{path}: x_train and x_test must both be uint8, which is divided by 255, or both be "

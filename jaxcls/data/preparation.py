@@ -253,15 +253,24 @@ def apply(preparation: Preparation, columns: Mapping[str, Column]) -> np.ndarray
     return out
 
 
+def word_places(learned: Categorical) -> dict[str, int]:
+    """By word, the place of its feature among the column's, however false and true are written.
+
+    >>> word_places(Categorical("wet", ("False", "True"), False, True))["TRUE"]
+    1
+    """
+    exact = {word: place for place, word in enumerate(learned.categories)}
+    others = {}
+    for word, place in exact.items():
+        if word.lower() in ("false", "true"):
+            written = (word.lower(), word.capitalize(), word.upper())
+            others |= dict.fromkeys(written, place)
+    return others | exact
+
+
 def _codes(learned: Categorical, column: Column) -> np.ndarray:
     """The place [N] of each row's category among its features, or -1 where it has none."""
-    places = {word: place for place, word in enumerate(learned.categories)}
-    for word in learned.categories:  # however false and true are written
-        if word.lower() in ("false", "true"):
-            places = {
-                word.lower(): places[word],
-                word.capitalize(): places[word],
-            } | places
+    places = word_places(learned)
     found = [places.get(word, -1) for word in column.words or ()]
     of_missing = len(learned.categories) if learned.missing else -1
     return np.array([*found, of_missing])[column.values]

@@ -124,6 +124,11 @@ def number_targets(table: Table, target: str, least: int, notes: list[str]) -> T
     return Targets(rows, column.values[rows])
 
 
+def standardised(values: np.ndarray, target: Target) -> np.ndarray:
+    """Targets [N] float32 as a network learns them."""
+    return ((values - target.mean) / target.scale).astype(np.float32)
+
+
 def target_of(what: str, name: str, values: np.ndarray) -> Target:
     """How numbers are standardised, of those of the training rows.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.data.dataset import Dataset, Target, held_out
+from jaxcls.data.dataset import Dataset, held_out
 from jaxcls.data.preparation import Preparation, apply, learn, surprises
 from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_files import Table, read_table
@@ -15,6 +15,7 @@ from jaxcls.data.table_targets import (
     class_targets,
     number_targets,
     same_class_targets,
+    standardised,
     target_of,
 )
 
@@ -221,11 +222,6 @@ def _learned(
             "the classes apart."
         )
     return preparation
-
-
-def standardised(values: np.ndarray, target: Target) -> np.ndarray:
-    """Targets [N] float32 as a network learns them."""
-    return ((values - target.mean) / target.scale).astype(np.float32)
 
 
 def _test_set(

@@ -18,6 +18,7 @@ from jaxcls.files import load_arrays, restore
 from jaxcls.likelihoods import Likelihood
 from jaxcls.mlp import Params
 from jaxcls.optimizers import OwnOptimizer
+from jaxcls.runs.calibrations import calibration_of
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
 from jaxcls.runs.configs import NO_OWN, Own, config_of
 from jaxcls.runs.folder import read_metrics
@@ -71,7 +72,12 @@ def load_run(
         seeds = tuple(seeds)
     params = whole_params(arrays, run.config, seeds, path / MODEL)
     return dataclasses.replace(
-        run, params=params, seeds=seeds, epoch=chosen["epoch"], source=path / MODEL
+        run,
+        params=params,
+        seeds=seeds,
+        epoch=chosen["epoch"],
+        source=path / MODEL,
+        **calibration_of(metrics, path / METRICS, len(run.labels)),
     )
 
 

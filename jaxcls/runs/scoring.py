@@ -4,6 +4,7 @@ import numpy as np
 
 from jaxcls.metrics import confusion
 from jaxcls.runs.number_scoring import number_ensemble_scores, number_scores
+from jaxcls.runs.probability_scoring import probability_scores
 from jaxcls.runs.trained import Run
 from jaxcls.scores import (
     accuracy_interval,
@@ -25,7 +26,8 @@ def score(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
     Returns:
         `count`, `correct`, `accuracy` and its 95% `accuracy_interval` (Wilson's); by class
         `precision`, `recall`, `f1` and `support`; `roc_auc` of two classes, else None;
-        `calibration_error`; and `confusion` [K, K], rows the right classes.
+        `calibration_error`; `confusion` [K, K], rows the right classes; and what
+        `probability_scores` tells.
 
     Raises:
         ValueError: as of `Run.predict_proba`.
@@ -34,7 +36,7 @@ def score(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
         return number_scores(run, features, targets)
     probabilities = run.predict_proba(features)
     labels = run.labels
-    predictions = _places(run, run.predict(features))
+    predictions = run.predict_places(features)
     counts = confusion(predictions, targets, len(labels))
     correct, count = int(np.trace(counts)), int(counts.sum())
     by_class = class_scores(counts)
@@ -53,22 +55,23 @@ def score(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
         ),
         "calibration_error": calibration_error(probabilities, targets),
         "confusion": counts.tolist(),
-    }
+    } | probability_scores(run, features, targets, predictions)
 
 
 def ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
     """An ensemble's scores beside those of its networks, each alone; see `score`.
 
     Returns:
-        `count`, `correct`, `accuracy`, `calibration_error`, `num_networks`; `alone`: means over
-        the networks; `uncertainty`: means in nats over what is `right` and what is `wrong`.
+        `count`, `correct`, `accuracy`, `calibration_error`, `num_networks`; `before`: the same
+        as it was trained, of an ensemble with a temperature; `alone`: means over the
+        networks; `uncertainty`: means in nats over what is `right` and what is `wrong`.
     """
     if run.target is not None:
         return number_ensemble_scores(run, features, targets)
     together = _in_short(run, features, targets)
     alone = [_in_short(member, features, targets) for member in run.members()]
     unsure = run.uncertainty(features)
-    right = _places(run, run.predict(features)) == targets
+    right = run.predict_places(features) == targets
 
     def mean_uncertainty(rows: np.ndarray) -> dict | None:
         if not rows.any():
@@ -78,6 +81,8 @@ def ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict
             for name, values in unsure._asdict().items()
         }
 
+    if run.temperature != 1:
+        together["before"] = _in_short(run.as_trained(), features, targets)
     return together | {
         "num_networks": len(alone),
         "alone": {
@@ -93,17 +98,13 @@ def ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict
 
 def _in_short(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
     probabilities = run.predict_proba(features)
-    correct = int((probabilities.argmax(axis=1) == targets).sum())
+    places = probabilities.argmax(axis=1)
+    if run.threshold is not None:
+        places = run.predict_places(features)
+    correct = int((places == targets).sum())
     return {
         "count": len(targets),
         "correct": correct,
         "accuracy": correct / len(targets),
         "calibration_error": calibration_error(probabilities, targets),
     }
-
-
-def _places(run: Run, predicted: np.ndarray) -> np.ndarray:
-    """Places of predicted labels among the classes, which stand in the order that the user gave."""
-    labels = np.asarray(run.labels)
-    order = np.argsort(labels)
-    return order[np.searchsorted(labels, predicted, sorter=order)]

@@ -12,20 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls import ensembles, mlp
+from jaxcls import ensembles
+from jaxcls.calibration import tempered
 from jaxcls.checks import check_finite
 from jaxcls.config import Config
+from jaxcls.conformal import Conformal, prediction_sets
 from jaxcls.data.dataset import Target
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.standardization import Standardization, network_features
 from jaxcls.ensembles import Moments, Uncertainty
-from jaxcls.jitting import jitted
-from jaxcls.likelihoods import (
-    Likelihood,
-    class_probabilities,
-    log_odds,
-)
-from jaxcls.mlp import Activation, Params
+from jaxcls.mlp import Params
+from jaxcls.runs import outputs
 
 # Examples that are scaled and put through the network at once, so that memory stays small. Fewer
 # are filled up to a power of two, so that any mix of batches needs 14 programs at most.
@@ -62,6 +59,11 @@ class Run:
         standardization: of a run of arrays whose features were standardised; it is given them as
             they were before.
         target: the number that is predicted, and how it was standardised; None of classes.
+        temperature: T of probabilities p ** (1 / T), divided by their sum, where p are the
+            network's, or the mean of the ensemble's; 1 leaves them as they are.
+        threshold: of two classes, the probability from which on the second is the answer; None
+            answers with the more likely one.
+        conformal: which classes a set of `predict_sets` holds; None of a run without.
     """
 
     config: Config
@@ -80,6 +82,9 @@ class Run:
     preparation: Preparation | None = None
     standardization: Standardization | None = None
     target: Target | None = None
+    temperature: float = 1.0
+    threshold: float | None = None
+    conformal: Conformal | None = None
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.config.layer_sizes))
@@ -106,28 +111,71 @@ class Run:
                 network's numbers are beyond float32, or the run predicts no classes.
         """
         self._check_classes("predict_proba")
+        if self.temperature == 1:
+            return self._uncalibrated(features)
+        return np.exp(self.predict_log_proba(features)).astype(np.float32)
+
+    def _uncalibrated(self, features: Features) -> np.ndarray:
+        """Probabilities [N, K] without the temperature."""
         one = self.seeds is None
         found = self._in_chunks(
-            _probabilities if one else ensembles.probabilities, features
+            outputs.probabilities if one else ensembles.probabilities, features
         )
         if not np.isfinite(found).all():
             raise ValueError(_NOT_FINITE)
         return found
 
+    def predict_log_proba(self, features: Features) -> np.ndarray:
+        """Logarithms [N, K] of the probabilities in float64, which tell apart what `predict_proba`
+        rounds to 0 or 1; see there."""
+        self._check_classes("predict_log_proba")
+        one = self.seeds is None
+        found = self._in_chunks(
+            outputs.log_probabilities if one else ensembles.log_probabilities, features
+        )
+        if np.isnan(found).any():
+            raise ValueError(_NOT_FINITE)
+        return tempered(found, self.temperature)
+
     def predict(self, features: Features) -> np.ndarray:
-        """The most likely label [N] of each example, one of `labels`; see `predict_proba`.
+        """The label [N] of each example, one of `labels`; see `predict_places`.
 
         With a `target` the mean [N] float64, in its unit; see `moments`.
         """
         if self.target is not None:
             return np.asarray(self.moments(features).mean)
-        if self.seeds is None:
-            places = self._in_chunks(_predictions, features)
-            if places.min() < 0:
-                raise ValueError(_NOT_FINITE)
-        else:
-            places = self.predict_proba(features).argmax(axis=1)
-        return np.asarray(self.labels)[places]
+        return np.asarray(self.labels)[self.predict_places(features)]
+
+    def predict_places(self, features: Features) -> np.ndarray:
+        """The place [N] in `labels` of the most likely class, or of two classes of the one that
+        the threshold says; see `predict_proba`."""
+        self._check_classes("predict_places")
+        if self.threshold is not None:
+            second = np.float64(self.predict_proba(features)[:, 1])
+            return (second >= self.threshold).astype(int)
+        if self.seeds is not None:
+            # The temperature changes no order, but may round two to one.
+            return self._uncalibrated(features).argmax(axis=1)
+        places = self._in_chunks(outputs.predictions, features)
+        if places.min() < 0:
+            raise ValueError(_NOT_FINITE)
+        return places
+
+    def predict_sets(self, features: Features) -> np.ndarray:
+        """For each example the set of classes, bool [N, K], that holds the right one as often as
+        `conformal` says; see `jaxcls.conformal` and `predict_proba`.
+
+        They are of the probabilities without the temperature, which was fitted on the examples
+        that tell how large a set must be.
+
+        Raises:
+            ValueError: the run was trained without, or as of `predict_proba`.
+        """
+        if self.conformal is None:
+            raise ValueError(
+                f"{self.source}: the run keeps no sets; train it with --conformal 0.1."
+            )
+        return prediction_sets(self._uncalibrated(features), self.conformal.least)
 
     def moments(self, features: Features) -> Moments:
         """Mean and spread of the numbers that are predicted, leaves [N] float64.
@@ -154,21 +202,29 @@ class Run:
         """log(P(1) / P(0)) [N] of two classes, which orders also what `predict_proba` rounds to
         0 or 1; see there."""
         self._check_classes("log_odds")
-        return self._in_chunks(
-            _log_odds if self.seeds is None else _log_odds_of_mean, features
+        found = self._in_chunks(
+            outputs.log_odds if self.seeds is None else outputs.log_odds_of_mean,
+            features,
         )
+        return found if self.temperature == 1 else found / self.temperature
 
     def uncertainty(self, features: Features) -> Uncertainty:
         """How unsure each prediction is, leaves [N] in nats, and how much of that is the
-        networks' disagreement (0 for one alone); see `predict_proba`."""
+        networks' disagreement (0 for one alone), without the temperature; see `predict_proba`."""
         self._check_classes("uncertainty")
         return self._stacked()._in_chunks(ensembles.uncertainty, features)
 
+    def as_trained(self) -> Self:
+        """The run without its temperature, threshold and sets, which were learned afterwards."""
+        return dataclasses.replace(
+            self, temperature=1.0, threshold=None, conformal=None
+        )
+
     def members(self) -> list[Self]:
-        """The networks of an ensemble, each alone."""
+        """The networks of an ensemble, each alone and `as_trained`."""
         return [
             dataclasses.replace(
-                self,
+                self.as_trained(),
                 seeds=None,
                 params=jax.tree.map(lambda leaf, i=i: leaf[i], self.params),
             )
@@ -288,39 +344,3 @@ def scaled_back(found: Moments, target: Target) -> Moments:
 
 def _in_unit(features: np.ndarray) -> bool:
     return bool(features.min() >= 0 and features.max() <= 1)
-
-
-_of_network = jitted("likelihood", "activation")
-
-
-@_of_network
-def _probabilities(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    logits = mlp.apply(params, features, activation=activation)
-    return class_probabilities(logits, likelihood)
-
-
-@_of_network
-def _log_odds(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    del likelihood
-    return log_odds(mlp.apply(params, features, activation=activation))
-
-
-def _log_odds_of_mean(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    del likelihood
-    return ensembles.log_odds(params, features, activation)
-
-
-@_of_network
-def _predictions(
-    params: Params, features: np.ndarray, likelihood: Likelihood, activation: Activation
-) -> jax.Array:
-    """The place [N] of the most likely class, or -1 where a logit is not finite."""
-    logits = mlp.apply(params, features, activation=activation)
-    is_finite = jnp.isfinite(logits).reshape(len(logits), -1).all(axis=1)
-    return jnp.where(is_finite, likelihood.predict(logits), -1)

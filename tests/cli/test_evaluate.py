@@ -65,8 +65,39 @@ def test_scores_are_those_of_scikit_learn(runs, name, classes, capsys):
         probabilities = run.predict_proba(test.features)[:, 1]
         auc = sklearn.metrics.roc_auc_score(true == classes[1], probabilities)
         assert got["roc_auc"] == pytest.approx(auc, rel=1e-12)
+        precision = sklearn.metrics.average_precision_score(
+            true == classes[1], probabilities
+        )
+        assert got["average_precision"] == pytest.approx(precision, rel=1e-12)
+        brier = sklearn.metrics.brier_score_loss(true == classes[1], probabilities)
+        assert got["one_against_rest"] is None
     else:
-        assert got["roc_auc"] is None
+        assert got["roc_auc"] is None and got["average_precision"] is None
+        p = run.predict_proba(test.features).astype(np.float64)
+        p /= p.sum(axis=1, keepdims=True)
+        one_hot = np.eye(len(classes))[test.targets]
+        for average in ("macro", "weighted"):
+            for key, peer in (
+                ("roc_auc", sklearn.metrics.roc_auc_score),
+                ("average_precision", sklearn.metrics.average_precision_score),
+            ):
+                score_of = got["one_against_rest"][key][average]
+                # Which ranks by log odds, and those here by rounded probabilities.
+                want = peer(one_hot, p, average=average)
+                assert score_of == pytest.approx(want, abs=1e-4)
+        brier = sklearn.metrics.brier_score_loss(test.targets, p)
+    assert got["brier"] == pytest.approx(brier, rel=1e-5)
+    log_p = run.predict_log_proba(test.features)
+    want = sklearn.metrics.log_loss(test.targets, np.exp(log_p))
+    assert got["log_loss"] == pytest.approx(want, rel=1e-9)
+    for key, peer in (
+        ("balanced_accuracy", sklearn.metrics.balanced_accuracy_score),
+        ("matthews", sklearn.metrics.matthews_corrcoef),
+    ):
+        assert got[key] == pytest.approx(peer(true, predicted), rel=1e-12)
+    assert got["before"] is None and got["sets"] is None
+    assert got["coverage"][0]["accuracy"] == got["accuracy"]
+    assert sum(each["count"] for each in got["calibration_bins"]) == got["count"]
     assert found["class_names"] == [str(label) for label in classes]
 
 
@@ -77,7 +108,9 @@ def test_a_table_for_people(runs, capsys):
         count = read_json(runs / "three" / "metrics.json")[part]
         assert f"{part}: {count['correct']:,} of {count['count']:,} right" in shown
     assert "95% interval" in shown and "expected calibration error" in shown
-    assert "ROC AUC" not in shown
+    assert "\nROC AUC" not in shown
+    assert "each class against the rest: ROC AUC 0." in shown
+    assert "accuracy of the surest answers: 100% 0." in shown
 
 
 def test_nothing_in_the_folder_changes(runs, capsys):
@@ -194,3 +227,13 @@ def test_probabilities_that_are_not_finite_are_not_counted(runs, capsys, monkeyp
     rows = np.ones((3, run.config.layer_sizes[0]), np.float32)
     with pytest.raises(ValueError, match="give numbers that are not finite"):
         run.predict(rows)
+
+
+def test_seeds_that_stopped_by_patience_are_scored_on_their_own_split(tmp_path, capsys):
+    path = tmp_path / "seeds"
+    argv = ("--dataset", "digits", "--epochs", "2", "--seeds", "2", "--patience", "1")
+    assert main.train_binary([*argv, "--no-plots", "--output-dir", str(path)]) == 0
+    capsys.readouterr()
+    counts = evaluated(path, capsys)
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert counts["validation"]["count"] == metrics["num_validation"] > 0

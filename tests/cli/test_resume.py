@@ -263,6 +263,7 @@ OTHERS = {
     **{"seed": 5, "seeds": 2, "split_seed": 3, "likelihood": "categorical"},
     **{"recipe": "a", "activation": "gelu", "ema_decay": 0.9},
     **{"folds": 3, "repeats": 2, "resplit": 4},
+    **{"calibrate": True, "threshold": 0.3, "costs": (1.0, 2.0), "conformal": 0.1},
     **{"target": "x", "categorical": ("x",), "numeric": ("x",), "drop": ("x",)},
 }
 

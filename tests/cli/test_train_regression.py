@@ -308,3 +308,52 @@ def test_a_score_that_few_rows_do_not_tell_is_none(capsys, argv):
     assert told is None or set(told.values()) == {None}
     assert scores["rmse"] is not None
     assert "R squared" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", ["straight", "--seeds", "--folds"])
+def test_arrays_of_numbers_are_learned_and_told_in_their_unit(how, capsys):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 3)) * (1, 1_000, 1e-3) + (0, 1e6, 0)
+    y = 1e4 + x @ (10, 0.05, 1e4) + rng.normal(size=150)
+    parts = {"x_train": x[:120], "y_train": y[:120], "x_test": x[120:]}
+    np.savez("own.npz", **parts, y_test=y[120:, None])
+    argv = () if how == "straight" else (how, 3)
+    train(
+        *(
+            "--standardize",
+            "--learning-rate",
+            0.01,
+            "--epochs",
+            60,
+            "--no-plots",
+            *argv,
+        ),
+        dataset=("--dataset", "own.npz"),
+    )
+    run = jaxcls.load_run("run")
+    got = run.predict(x[120:])
+    assert r2_score(y[120:], got) > 0.9
+    if how == "straight":
+        rmse = root_mean_squared_error(y[120:], got)
+        assert metrics()["test"]["rmse"] == pytest.approx(rmse, rel=1e-4)
+    assert main.evaluate(["run"]) == 0
+    assert "test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (
+            np.array(["a", "b"] * 5),
+            "must be numbers to be predicted, [N] or [N, 1], got <U1",
+        ),
+        (np.full(10, 3.0), "y_train is 3 in every training row"),
+        (np.array([np.nan, *range(9)]), "row 0 has nan, and finite numbers"),
+        (np.eye(10), "[N] or [N, 1], got float64 [10, 10]"),
+    ],
+)
+def test_arrays_that_hold_no_numbers_to_predict_are_one_sentence(capsys, y, message):
+    x = np.random.default_rng(0).normal(size=(10, 2))
+    np.savez("own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    train(dataset=("--dataset", "own.npz"), code=2)
+    assert message in capsys.readouterr().err

@@ -223,6 +223,10 @@ def small_programs(mesh):
             *(ensembles.probabilities, (stacked, few["T"].features)),
             {"likelihood": categorical},
         ),
+        "ensembles.log_probabilities": Program(
+            *(ensembles.log_probabilities, (stacked, few["T"].features)),
+            {"likelihood": categorical},
+        ),
         "ensembles.uncertainty": Program(
             *(ensembles.uncertainty, (stacked, few["T"].features)),
             {"likelihood": categorical},

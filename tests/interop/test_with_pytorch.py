@@ -1,5 +1,6 @@
 """jaxcls beside PyTorch itself: the same weights, logits and, step by step, the same losses."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -13,11 +14,20 @@ from jaxcls import (
     bernoulli,
     categorical,
     data,
+    ensembles,
     fit,
+    gaussian,
     init_state,
+    load_run,
     mlp,
+    normal,
 )
+from jaxcls.cli import main
+from jaxcls.files import save_arrays
 from jaxcls.interop import pytorch
+from jaxcls.interop.answers import Classes, Target
+from jaxcls.interop.torch_code import loading_code
+from jaxcls.runs import save_run
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
@@ -178,3 +188,79 @@ def check_losses(
     state = init_state(KEYS, config, pytorch.init(seed, sizes))
     _, history = fit(KEYS, config, Hyperparams(), train, state=state)
     np.testing.assert_allclose(history.loss, want, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "likelihood, count, activation",
+    [
+        (bernoulli, 1, "relu"),
+        (bernoulli, 3, "tanh"),
+        (categorical, 1, "logistic"),
+        (categorical, 3, "gelu"),
+        (bernoulli, 1, "silu"),
+        (categorical, 1, "identity"),
+    ],
+    ids=lambda each: getattr(each, "name", None),
+)
+def test_the_lines_of_an_export_load_it(
+    likelihood, count, activation, tmp_path, capsys
+):
+    sizes = (7, 5, 4, likelihood.num_outputs(3))
+    config = Config(sizes, likelihood, activation=activation)
+    nets = [pytorch.init(seed, sizes) for seed in range(count)]
+    params, seeds = (
+        (nets[0], None) if count == 1 else (ensembles.stack(nets), [4, 5, 6])
+    )
+    save_run(tmp_path / "run", params, config, seeds=seeds)
+    path = tmp_path / "it's.safetensors"
+    argv = ("--format", "torch", "--output", str(path))
+    assert main.export([str(tmp_path / "run"), *argv]) == 0
+    x = np.random.default_rng(0).uniform(-3, 3, (9, 7)).astype(np.float32)
+    names: dict = {}
+    exec(capsys.readouterr().out, names)
+    got = names["probabilities"](torch.tensor(x)).numpy()
+    run = load_run(tmp_path / "run")
+    np.testing.assert_allclose(got, run.predict_proba(x), rtol=0, atol=1e-6)
+
+    classes = Classes(run.class_names, temperature=2.5)
+    code = loading_code(
+        str(path), config, classes, "", num_networks=len(run.seeds or ()) or None
+    )
+    exec("\n".join(code), names)
+    got = names["probabilities"](torch.tensor(x)).numpy()
+    want = dataclasses.replace(run, temperature=2.5).predict_proba(x)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("likelihood", [gaussian, normal], ids=lambda each: each.name)
+def test_the_lines_of_a_target_tell_its_mean_and_spread(likelihood, count, tmp_path):
+    sizes = (7, 5, likelihood.num_outputs(0))
+    nets = [pytorch.init(seed, sizes) for seed in range(count)]
+    arrays = [pytorch.to_state_dict(net) for net in nets]
+    first = [""] if count == 1 else [f"{place}." for place in range(count)]
+    path = tmp_path / "own.safetensors"
+    save_arrays(
+        path,
+        {
+            f"{a}{name}": each
+            for a, one in zip(first, arrays, strict=True)
+            for name, each in one.items()
+        },
+        {"format": "pt"},
+    )
+    target = Target("crop", 50.0, 3.0)
+    code = loading_code(
+        *(str(path), Config(sizes, likelihood), target, "of a test"),
+        num_networks=None if count == 1 else count,
+    )
+    names: dict = {}
+    exec("\n".join(code), names)
+    x = np.random.default_rng(0).uniform(-3, 3, (9, 7)).astype(np.float32)
+    want = ensembles.moments(ensembles.stack(nets), x, likelihood)
+    if count == 1 and likelihood is gaussian:
+        got = [names["mean"](torch.tensor(x))]
+    else:
+        got = names["mean_and_std"](torch.tensor(x))
+        np.testing.assert_allclose(got[1] / 3, want.std, rtol=0, atol=1e-6)
+    np.testing.assert_allclose((got[0] - 50) / 3, want.mean, rtol=0, atol=1e-6)
