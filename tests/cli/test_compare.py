@@ -14,6 +14,7 @@ from jaxcls.cli import keeping, main, seeds
 from jaxcls.comparisons import compare, holm, mcnemar
 from jaxcls.data import load
 from jaxcls.files import digest, read_json, write_json
+from jaxcls.runs import plots
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
 MANY = "--dataset digits --hidden 6 --epochs 3 --batch-size 32 --no-plots"
@@ -227,6 +228,20 @@ def test_the_test_set_is_asked_by_mcnemar(here, capsys):
 def test_a_picture_is_drawn(here):
     assert compared("a", "b", "c", "--plot", "differences.png") == 0
     assert Path("differences.png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert compared("a", "b", "--plot", "none.png", "--no-plots") == 0
+    assert not Path("none.png").exists()
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_the_result(here, monkeypatch, capsys):
+    def failing(*_, **__):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(plots, "differences", failing)
+    assert compared("a", "b", "--plot", "differences.png") == 0
+    printed = capsys.readouterr()
+    assert "A - B" in printed.out
+    told = "differences.png could not be drawn, the result stands: no ink\n"
+    assert printed.err.endswith(told)
 
 
 def stop_within(monkeypatch, name):
