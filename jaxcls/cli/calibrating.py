@@ -42,7 +42,9 @@ def check_calibration_flags(flags: TrainFlags) -> None:
     if isinstance(flags.threshold, float) and not 0 <= flags.threshold <= 1:
         raise ValueError(f"--threshold must lie in [0, 1], got {flags.threshold}.")
     if flags.costs is not None and not (
-        all(0 <= each < np.inf for each in flags.costs) and any(flags.costs)
+        len(flags.costs) == 2
+        and all(0 <= each < np.inf for each in flags.costs)
+        and any(flags.costs)
     ):
         raise ValueError(
             "--costs must be two numbers of at least 0, not both 0, got "

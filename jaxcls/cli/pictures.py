@@ -126,12 +126,14 @@ class _Judged(NamedTuple):
         what: they are, such as "test set".
         guesses: probabilities [N, K]; of numbers mean and standard deviation [N, 2], in their
             unit.
+        answers: [N] classes that were answered, or the means.
         targets: [N] right classes, or numbers in their unit.
         features: [N, ...], of images.
     """
 
     what: str
     guesses: np.ndarray
+    answers: np.ndarray
     targets: np.ndarray
     features: np.ndarray
 
@@ -159,10 +161,14 @@ class _Source:
 
     @cached_property
     def finite(self) -> list[dict[str, str]] | None:
-        """The rows of `seeds.csv` that did not diverge, each with its place; None of one run."""
-        if self.chosen.get("seeds") is None:
+        """The rows of `seeds.csv` that did not diverge, each with its place.
+
+        None of one run, and of a sweep's winner and ensemble, of which no run diverged.
+        """
+        table = self.path / "seeds.csv"
+        if self.chosen.get("seeds") is None or not table.exists():
             return None
-        rows = enumerate(rows_of(self.path / "seeds.csv"))
+        rows = enumerate(rows_of(table))
         return [row | {"at": str(i)} for i, row in rows if row["status"] == "ok"]
 
     @cached_property
@@ -173,31 +179,36 @@ class _Source:
         test, target = self.data.test, self.data.test.target
         if target is None:
             guesses = self.run.predict_proba(test.features)
-            return _Judged("test set", guesses, test.targets, test.features)
+            answers = self.run.predict_places(test.features)
+            return _Judged("test set", guesses, answers, test.targets, test.features)
         moments = self.run.moments(test.features)
         guesses = np.stack([moments.mean, moments.std], axis=1)
         wanted = in_unit(test.targets, target)
-        return _Judged("test set", guesses, wanted, test.features)
+        return _Judged("test set", guesses, guesses[:, 0], wanted, test.features)
 
     def _held_out(self) -> _Judged:
         rows, data = rows_of(self.path / "predictions.csv"), self.data.train
-        names = data.class_names
         if data.target is not None:
-            columns, places = ("prediction", "std"), None
-        else:
-            columns = tuple(f"probability_of_{name}" for name in names)
-            places = {name: place for place, name in enumerate(names)}
-        guesses = np.array([[float(row[name]) for name in columns] for row in rows])
-        targets = np.array(
-            [
-                float(row["value"]) if places is None else places[row["label"]]
+            read = [
+                [float(row[name]) for name in ("prediction", "std", "value")]
                 for row in rows
             ]
+            table = np.array(read)
+            mean, wanted = table[:, 0], table[:, 2]
+            return _Judged("rows held out", table[:, :2], mean, wanted, table[:0])
+        names = data.class_names
+        guesses = np.array(
+            [[float(row[f"probability_of_{name}"]) for name in names] for row in rows]
+        )
+        places = {name: place for place, name in enumerate(names)}
+        answers, targets = (
+            np.array([places[row[column]] for row in rows])
+            for column in ("prediction", "label")
         )
         features = data.features[:0]
         if data.image_shape is not None:  # a table's rows are numbered as in its file
             features = data.features[[int(row["row"]) for row in rows]]
-        return _Judged("rows held out", guesses, targets, features)
+        return _Judged("rows held out", guesses, answers, targets, features)
 
 
 def _due(source: _Source) -> Due:
@@ -239,8 +250,7 @@ def _curves(source: _Source) -> "Figure":
 
 def _confusion(source: _Source) -> "Figure":
     judged, names = source.judged, source.run.class_names
-    predicted = judged.guesses.argmax(axis=1)
-    counts = confusion(predicted, judged.targets, len(names))
+    counts = confusion(judged.answers, judged.targets, len(names))
     return plots.confusion(counts, names, judged.what)
 
 
@@ -249,7 +259,8 @@ def _mistakes(source: _Source) -> "Figure":
     images = judged.features.reshape(-1, *shape)
     what = "test images" if not source.is_split else "images held out"
     names = source.run.class_names
-    return plots.mistakes(images, judged.targets, judged.guesses, names, what)
+    seen = (images, judged.targets, judged.guesses, names, what)
+    return plots.mistakes(*seen, judged.answers)
 
 
 def _weights(source: _Source) -> "Figure":
@@ -281,7 +292,7 @@ def _predicted(source: _Source) -> "Figure":
 
 def _residuals(source: _Source) -> "Figure":
     judged, name = source.judged, _name_of_target(source)
-    return plots.residuals(judged.targets, judged.guesses[:, 0], name, judged.what)
+    return plots.residuals(judged.targets, judged.answers, name, judged.what)
 
 
 def _name_of_target(source: _Source) -> str:

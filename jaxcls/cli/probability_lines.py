@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from jaxcls.runs import Run
 
+_SHOWN = (1.0, 0.99, 0.95, 0.9, 0.8, 0.5)  # of the curve's shares
+
 
 def probability_lines(scores: dict, run: Run, class_names: Sequence[str]) -> list[str]:
     """Lines of what `runs.score` found on one set.
@@ -26,6 +28,7 @@ def probability_lines(scores: dict, run: Run, class_names: Sequence[str]) -> lis
         + ", ".join(
             f"{each['coverage']:.0%} {each['accuracy']:.4f} (from {each['from']:.4f} on)"
             for each in scores["coverage"]
+            if each["coverage"] in _SHOWN
         ),
         *_sets(scores),
     ]

@@ -88,12 +88,7 @@ def write_split_result(
         OSError: a file can't be written.
     """
     model, finite = model_of(config, seeds, runs)
-    guesses, log_p = [], []
-    for own, features in _of_splits(model, data.train, plan, finite, pool):
-        guesses.append(_guesses(own, features))
-        if asks_for_examples(flags):
-            log_p.append(own.predict_log_proba(features))
-    record = _calibration(flags, guesses, log_p, data.train, plan)
+    guesses, record = _predictions(flags, model, data.train, plan, finite, pool)
     if pool is not None:
         splits = [plan.split_of(row) for row in finite.tolist()]
         one = with_one_preparation(model.params, pool, splits)
@@ -145,21 +140,27 @@ def _guesses(own: Run, features: np.ndarray) -> np.ndarray:
     return np.stack([moments.mean, moments.std], axis=1)
 
 
-def _calibration(
+def _predictions(
     flags: TrainFlags,
-    guesses: list[np.ndarray],
-    log_p: list[np.ndarray],
+    model: Run,
     data: Dataset,
     plan: Plan,
-) -> dict | None:
-    """What is learned of all rows that were held out."""
+    finite: np.ndarray,
+    pool: Pool | None,
+) -> tuple[list[np.ndarray], dict | None]:
+    """`_guesses` of each split, and what is learned of all of them, where the flags ask for it."""
+    guesses, log_p = [], []
+    for own, features in _of_splits(model, data, plan, finite, pool):
+        guesses.append(_guesses(own, features))
+        if asks_for_examples(flags):
+            log_p.append(own.predict_log_proba(features))
     held = None
     if log_p:
         labels = data.targets[np.concatenate(plan.splits.test)]
         held = HeldOut(
             "rows held out", np.concatenate(guesses), np.concatenate(log_p), labels
         )
-    return calibration_record(flags, held, data.class_names)
+    return guesses, calibration_record(flags, held, data.class_names)
 
 
 def _lines(

@@ -13,7 +13,7 @@ from jaxcls.reliability import (
 from jaxcls.runs.trained import Run
 from jaxcls.scores import balanced_accuracy, calibration_error, matthews, roc_auc
 
-_COVERAGES = (1.0, 0.99, 0.95, 0.9, 0.8, 0.5)
+_COVERAGES = [percent / 100 for percent in range(100, 0, -1)]
 
 
 def probability_scores(
@@ -93,7 +93,7 @@ def _finite(odds: np.ndarray) -> np.ndarray:
 
 
 def _coverage(p: np.ndarray, targets: np.ndarray, places: np.ndarray) -> list[dict]:
-    """Of some shares of the examples, the surest ones, how many answers are right."""
+    """Of each per cent of the examples, the surest ones, how many answers are right."""
     curve = coverage_curve(p[np.arange(len(p)), places], places == targets)
     found = []
     for share in _COVERAGES:

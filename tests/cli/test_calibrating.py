@@ -22,7 +22,6 @@ from jaxcls.thresholds import choose_threshold
 SMALL = ("--hidden", "4", "--epochs", "4", "--batch-size", "32", "--no-plots")
 RUNS = {
     "one": ("three", "--calibrate", "--conformal", "0.1"),
-    "many": ("three", "--calibrate", "--seeds", "3"),
     "costs": ("two", "--calibrate", "--costs", "1", "5", "--conformal", "0.3"),
     "aim": ("two", "--calibrate", "--threshold", "balanced", "--seeds", "3"),
     "folds": ("two", "--calibrate", "--threshold", "f1", "--folds", "3"),
@@ -81,7 +80,7 @@ def in_a_new_folder(tmp_path, monkeypatch):
         yield
 
 
-@pytest.mark.parametrize("name", ["one", "many", "costs", "aim"])
+@pytest.mark.parametrize("name", ["one", "costs", "aim"])
 def test_what_is_kept_is_what_the_validation_set_says(run_of, name):
     path = run_of(name)
     run, kept = load_run(path), read_json(path / "metrics.json")["calibration"]
@@ -165,7 +164,9 @@ def test_a_number_needs_no_validation_set(run_of):
     assert metrics(run_of("number"))["calibration"] == {"threshold": 0.25}
 
 
-@pytest.mark.parametrize("name", ["costs", "aim", "folds"])
+@pytest.mark.parametrize(
+    "name", ["costs", "aim", pytest.param("folds", marks=pytest.mark.slow)]
+)
 def test_a_run_cut_off_learns_the_same_bits(own, run_of, name, monkeypatch, capsys):
     with monkeypatch.context() as patched:
         if name == "costs":

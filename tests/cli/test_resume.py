@@ -265,6 +265,7 @@ OTHERS = {
     **{"folds": 3, "repeats": 2, "resplit": 4},
     **{"calibrate": True, "threshold": 0.3, "costs": (1.0, 2.0), "conformal": 0.1},
     **{"target": "x", "categorical": ("x",), "numeric": ("x",), "drop": ("x",)},
+    "standardize": True,
 }
 
 

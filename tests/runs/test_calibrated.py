@@ -5,9 +5,13 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 import jaxcls
 from jaxcls.calibration import tempered
+from jaxcls.probability_scores import one_against_rest
+from jaxcls.runs import score
+from jaxcls.scores import roc_auc
 
 X = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
 
@@ -95,3 +99,35 @@ def test_what_rounds_to_0_has_a_logarithm(runs, kind):
         of_members.append(tempered(z if z.shape[1] > 1 else np.hstack([0 * z, z]), 1))
     want = np.logaddexp.reduce(of_members) - np.log(len(of_members))
     np.testing.assert_allclose(log_p, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_of_logits_near_minus_379_are_those_of_the_logits(runs, kind):
+    """There each probability of a class is 0 in float32: ranked by it, all examples would tie."""
+    run = runs[kind]
+    params = jax.tree.map(np.array, run.params)
+    params["Dense_1"]["bias"][..., -1] -= 379
+    run = dataclasses.replace(run, params=params)
+    targets = np.arange(len(X)) % len(run.labels)
+    assert (run.predict_proba(X)[:, -1] == 0).all()
+    rank = np.logaddexp.reduce(
+        [
+            tempered(z if z.shape[1] > 1 else np.hstack([0 * z, z]), 1)[:, -1]
+            for member in run.members()
+            for z in [np.float64(jaxcls.mlp.apply(member.params, X))]
+        ]
+    )
+    last = targets == len(run.labels) - 1
+    found = score(run, X, targets)
+    if len(run.labels) == 2:
+        assert found["roc_auc"] == pytest.approx(roc_auc_score(last, rank), abs=5e-3)
+        precision = average_precision_score(last, rank)
+        assert found["average_precision"] == pytest.approx(precision, abs=5e-3)
+    else:
+        log_p = run.predict_log_proba(X)
+        got = roc_auc(one_against_rest(log_p)[:, -1], last)
+        assert got == pytest.approx(roc_auc_score(last, rank), abs=5e-3)
+        macro = found["one_against_rest"]["roc_auc"]["macro"]
+        each = [roc_auc(one_against_rest(log_p)[:, k], targets == k) for k in range(3)]
+        assert macro == pytest.approx(np.mean(each), rel=1e-12)
+    assert found["log_loss"] > 100

@@ -24,6 +24,7 @@ def mistakes(
     probabilities: np.ndarray,
     class_names: Sequence[str],
     what: str = "test images",
+    predictions: np.ndarray | None = None,
 ) -> "Figure":
     """The images that were most surely taken for another class, 25 at most, of long names 15.
 
@@ -33,9 +34,11 @@ def mistakes(
         probabilities: [N, K].
         class_names: K names.
         what: the images are.
+        predictions: [N] classes that they were taken for; by default the most likely.
     """
-    predictions = probabilities.argmax(axis=1)
-    sureness = probabilities.max(axis=1)
+    if predictions is None:
+        predictions = probabilities.argmax(axis=1)
+    sureness = probabilities[np.arange(len(labels)), predictions]
     wrong = np.flatnonzero(predictions != labels)
     long = max(map(len, class_names)) > _SHORT
     caption, grids = _WIDE if long else _NARROW

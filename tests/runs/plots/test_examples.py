@@ -55,6 +55,13 @@ def test_long_names_have_more_room():
     assert figure.get_suptitle() == title and len(figure.axes) == 15
 
 
+def test_what_a_threshold_answers_is_what_was_wrong():
+    p = np.array([[0.6, 0.4], [0.9, 0.1]])
+    images, labels = np.zeros((2, 3, 3)), np.array([0, 0])
+    figure = mistakes(images, labels, p, NAMES, predictions=np.array([1, 0]))
+    assert [each.get_text() for each in figure.texts[1:]] == ["zero\nas one\n40%"]
+
+
 @pytest.mark.parametrize("names", [NAMES, ("T-shirt/top", "Ankle boot")])
 @pytest.mark.parametrize("count", [1, 2, 3, 6, 7, 12, 13, 45])
 def test_nothing_overlaps_and_all_is_within(count, names):
