@@ -201,7 +201,8 @@ def _run(told: Told, many: bool) -> str:
         ]
     if told.pictures:
         parts.append(f"<h{level}>Pictures</h{level}>")
-        parts += [_picture(*each) for each in told.pictures.items()]
+        pictures = "\n".join(_picture(*each) for each in told.pictures.items())
+        parts.append(f'<div class="pictures">\n{pictures}\n</div>')
     parts.append(f"<h{level}>To repeat and to use it</h{level}>")
     parts += [
         f"<p>{escape(what)}</p>\n<pre><code>{escape(command)}</code></pre>"

@@ -67,7 +67,8 @@ def test_the_default_run(runs, tmp_path, capsys):
         f"scripts/predict.py {runs / 'two'} picture.png",
     ):
         assert each in content, each
-    assert content.count("data:image/png;base64,") == 3
+    pictures = [*(runs / "two").glob("*.png")]
+    assert content.count("data:image/png;base64,") == len(pictures) >= 3
 
 
 def test_several_side_by_side(runs, tmp_path):
@@ -86,7 +87,8 @@ def test_a_damaged_picture_is_left_out(runs, tmp_path, capsys):
     shutil.copytree(runs / "two", path)
     (path / "curves.png").write_bytes(b"")
     content = reported([path], tmp_path / "report.html")
-    assert content.count("data:image/png;base64,") == 2
+    left = len([*path.glob("*.png")]) - 1
+    assert content.count("data:image/png;base64,") == left
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "curves.png: not a whole PNG file" in said
 
