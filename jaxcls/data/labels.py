@@ -126,8 +126,7 @@ def classes_of(what: str, train: Labels, test: Labels) -> Classes:
         raise ValueError(
             f"{what}: y_train names {len(train.values):,} classes in {len(train.places):,} "
             f"examples, such as {quoted(_name(train.values[0]))}, and each needs two or more; put "
-            "classes together, or write numbers to predict as a table for "
-            "train_regression.py."
+            "classes together, or predict numbers as numbers by train_regression.py."
         )
     return Classes(tuple(range(len(values))), tuple(map(_name, values)), targets)
 

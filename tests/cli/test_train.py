@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxcls.cli import job, main, train
+from jaxcls.cli import data as loading
+from jaxcls.cli import main, train
 from jaxcls.cli.flags import RECIPES, BinaryFlags, MulticlassFlags
 from jaxcls.cli.parsing import parse
 from jaxcls.files import read_json
@@ -257,7 +258,7 @@ def test_a_users_arrays_are_trained_on(capsys):
     np.savez("own.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 0])
     flags = ("--dataset", "own.npz", "--learning-rate", "0.05", "--output-dir", "run")
     assert binary(*flags) == 2
-    assert "y_train must be whole numbers" in capsys.readouterr().err
+    assert "y_train names 90 classes in 90 examples" in capsys.readouterr().err
     y = np.where(x[:, 0] > 0, 30, 20)
     np.savez("own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     assert binary(*flags) == 0
@@ -648,7 +649,7 @@ def test_a_wrong_flag_is_refused_before_the_data_are_looked_for(
     def looked_for(*_, **__):
         raise AssertionError("the data were looked for")
 
-    monkeypatch.setattr(job, "load", looked_for)
-    monkeypatch.setattr(job, "load_mnist_or_digits", looked_for)
+    monkeypatch.setattr(loading, "load", looked_for)
+    monkeypatch.setattr(loading, "load_mnist_or_digits", looked_for)
     assert binary(*flags) == 2
     assert capsys.readouterr().err.count("\n") == 1
