@@ -155,9 +155,9 @@ def _fitted(
         if how not in prepared:
             prepared[how] = training.prepare(model, problem)
         config = training.config_of(model, problem, prepared[how])
-        group = how, config, int(model.max_iter)
+        group = how, config
         groups.setdefault(group, []).append(_Candidate(place, model))
-    for (how, config, _), members in groups.items():
+    for (how, config), members in groups.items():
         yield from _trained(members, problem, prepared[how], config)
 
 
@@ -173,8 +173,11 @@ def _trained(
     counts = [len(each) for each in seeds]
     hyperparams = training.hyperparams_of(models, [m._factors(problem) for m in models])
     hyperparams = jax.tree.map(lambda leaf: np.repeat(leaf, counts, 0), hyperparams)
+    of_members = [
+        m for m, count in zip(models, counts, strict=True) for _ in range(count)
+    ]
     runs = training.train(
-        models[0], prepared, config, np.concatenate(seeds), hyperparams
+        of_members, prepared, config, np.concatenate(seeds), hyperparams
     )
     ends = np.cumsum(counts)
     for (place, model), own, end in zip(candidates, seeds, ends, strict=True):
