@@ -59,27 +59,24 @@ def first_params(key: np.ndarray, layer_sizes: Sequence[int]) -> Params:
     return cast(Params, params)
 
 
-def orders_of(key: np.ndarray, epochs: range, count: int, size: int) -> np.ndarray:
-    """The order [E, size] int32 of `count` examples in each epoch, and behind them the others.
+def order_of(key: np.ndarray, epoch: int, count: int, size: int) -> np.ndarray:
+    """The order [size] int32 of `count` examples in an epoch, and behind them the others.
 
-    They are those in which `jaxcls.fit` takes its mini-batches.
+    It is that in which `jaxcls.fit` takes its mini-batches.
 
     Args:
         key: for shuffling.
-        epochs: their numbers.
+        epoch: its number.
         count: of the examples.
         size: to which they are filled up.
 
-    >>> orders_of(keys_of(0).shuffle, range(1), 3, 4).shape
-    (1, 4)
+    >>> int(order_of(keys_of(0).shuffle, 5, 3, 4)[3])
+    3
     """
-    orders = np.empty((len(epochs), size), np.int32)
-    orders[:, count:] = np.arange(count, size)
-    for row, epoch in enumerate(epochs):
-        high, low = _bits(_folded(key, epoch), 2 * count).reshape(2, count)
-        numbers = high.astype(np.uint64) << np.uint64(32) | low
-        orders[row, :count] = np.argsort(numbers)
-    return orders
+    high, low = _bits(_folded(key, epoch), 2 * count).reshape(2, count)
+    order = np.arange(size, dtype=np.int32)
+    order[:count] = np.argsort(high.astype(np.uint64) << np.uint64(32) | low)
+    return order
 
 
 def _folded(key: np.ndarray, data: int) -> np.ndarray:

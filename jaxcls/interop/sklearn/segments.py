@@ -42,7 +42,7 @@ class Member(NamedTuple):
     hyperparams: Hyperparams
     rows: Rows
     orders: np.ndarray | None = None
-    until: np.ndarray | None = None
+    until: Any = None
 
 
 @jitted("config")
@@ -191,11 +191,12 @@ def train_side_by_side(
 def _run_of(course: Course, state: TrainState) -> Runs:
     history = jax.tree.map(lambda *parts: np.concatenate(parts), *course.parts)
     best, first = state.progress.best, state.progress.first_nonfinite_step
+    done = np.array(course.done, np.int32)
     finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
     return Runs(
-        epochs=np.int32(course.done),
-        chosen_epoch=np.int32(course.done) if best is None else best.epoch,
-        finite=np.bool_(finite and first < 0),
+        epochs=done,
+        chosen_epoch=done if best is None else best.epoch,
+        finite=np.array(finite and first < 0),
         first_nonfinite_step=first,
         scores={},
         history=history,

@@ -1,7 +1,8 @@
 """A fit: what the examples become, and the members of it, all by one program."""
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -174,7 +175,21 @@ def train(
     hyperparams: Hyperparams,
     params: Params | None = None,
 ) -> Runs:
-    """Trains S members on the same examples, by one program.
+    """Trains S members on the same examples, by one program; args as of `train_each`."""
+    trained = dict(train_each(estimators, prepared, config, seeds, hyperparams, params))
+    return stacked([trained[number] for number in range(len(seeds))])
+
+
+def train_each(
+    estimators: Sequence[Any],
+    prepared: Prepared,
+    config: Config,
+    seeds: np.ndarray,
+    hyperparams: Hyperparams,
+    params: Params | None = None,
+    is_compiled: bool = False,
+) -> Iterator[tuple[int, Runs]]:
+    """Trains S members by one program, and gives each with its number as it is done.
 
     On a CPU members are trained one by one, as many at a time as there are cores, so that what comes
     of one does not hang on the others; on a GPU side by side.
@@ -186,49 +201,57 @@ def train(
         seeds: [S] of the members.
         hyperparams: leaves [S, ...].
         params: what they start from, leaves [S, ...]; drawn from the seeds by default.
+        is_compiled: whether members were trained with this config and as many rows before.
     """
     if params is None:
         params = segments.drawn_params(seeds, config)
-    keys = [drawing.keys_of(seed) for seed in seeds]
     members = Member(
-        np.stack([each.dropout for each in keys]),
+        np.stack([drawing.keys_of(seed).dropout for seed in seeds]),
         hyperparams,
         _rows(estimators[0], prepared, seeds),
     )
-    counts: Any = members.rows.train.counts
-    size = prepared.size
-
-    # Members of one seed see their rows in the same order.
-    @lru_cache(max(size.steps, _MOST_ORDERED // size.rows))
-    def order_of(seed: int, epoch: int) -> np.ndarray:
-        key = drawing.keys_of(seed).shuffle
-        return drawing.orders_of(key, range(epoch, epoch + 1), count, size.rows)[0]
-
-    count = int(counts[0])  # of all: a share of the same rows
     devices = jax.devices()
     devices = devices[:1] if layouts.on_cpu(devices) else devices
     places = [_sets_on(device, prepared) for device in devices]
+    order_of = _orders(prepared.size, members)
 
-    def train_some(chunk: int, numbers: np.ndarray) -> list[Runs]:
-        own = jax.tree.map(lambda leaf: leaf[numbers], (members, params))
-        return segments.train_side_by_side(
+    def train_some(chunk: int, numbers: np.ndarray) -> Iterator[tuple[int, Runs]]:
+        own, begun = jax.tree.map(lambda leaf: leaf[numbers], (members, params))
+        runs = segments.train_side_by_side(
             [_course(estimators[number]) for number in numbers],
             seeds[numbers],
-            *own,
+            own,
+            begun,
             places[chunk % len(places)],
             config,
-            None if size.batch_size is None else order_of,
+            order_of,
         )
+        return zip(numbers.tolist(), runs, strict=True)
 
-    chunks = _chunks(seeds, prepared, config, devices)
+    chunks = list(enumerate(_chunks(seeds, prepared, config, devices)))
     # The first one alone, which compiles the program for all.
-    parts = [train_some(0, chunks[0])]
-    if len(chunks) > 1:
+    alone = 0 if is_compiled and len(chunks) > 1 else 1
+    for chunk in chunks[:alone]:
+        yield from train_some(*chunk)
+    if len(chunks) > alone:
         with ThreadPoolExecutor(max(_num_cores(), len(devices))) as pool:
-            parts += pool.map(train_some, range(1, len(chunks)), chunks[1:])
-    runs = _stacked([run for part in parts for run in part])
-    back = np.argsort(np.concatenate(chunks))
-    return jax.tree.map(lambda leaf: leaf[back], runs)
+            for part in pool.map(lambda chunk: train_some(*chunk), chunks[alone:]):
+                yield from part
+
+
+def _orders(size: Size, members: Member) -> Callable[[int, int], np.ndarray] | None:
+    """The order of a seed's rows in an epoch, kept for other members of it; None in full batches."""
+    if size.batch_size is None:
+        return None
+    counts: Any = members.rows.train.counts
+    count = int(counts[0])  # of all: they have the same share of the same examples
+
+    @lru_cache(_MOST_ORDERED // size.rows)
+    def order_of(seed: int, epoch: int) -> np.ndarray:
+        key = drawing.keys_of(seed).shuffle
+        return drawing.order_of(key, epoch, count, size.rows)
+
+    return order_of
 
 
 def _chunks(
@@ -245,7 +268,9 @@ def _chunks(
             num_runs=len(seeds),
             devices=devices,
             memory=usual_memory(devices),
-            copied=len(prepared.pool.targets),
+            # With the orders of a segment, as if they were columns.
+            copied=len(prepared.pool.targets)
+            * math.ceil(1 + segments.SEGMENT / config.layer_sizes[0]),
         )
     return np.split(order, range(width, len(order), width))
 
@@ -262,7 +287,7 @@ def _sets_on(device: jax.Device, prepared: Prepared) -> Sets:
     return Sets(pool, None, {"train": pool}, steps)
 
 
-def _stacked(runs: Sequence[Runs]) -> Runs:
+def stacked(runs: Sequence[Runs]) -> Runs:
     """Of runs of any number of epochs, whose histories are filled up with NaN, or with 0."""
     longest = max(int(run.epochs) for run in runs)
 
