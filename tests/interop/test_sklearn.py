@@ -9,12 +9,13 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse
+import sklearn.neural_network
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_wine
 from sklearn.ensemble import VotingClassifier
 from sklearn.inspection import permutation_importance
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
@@ -33,6 +34,7 @@ from jaxcls import (
     mlp,
 )
 from jaxcls.batches import epoch_rows
+from jaxcls.comparisons import compare
 from jaxcls.interop.sklearn import drawing, rows, segments
 from jaxcls.interop.sklearn.networks import outputs
 from jaxcls.interop.sklearn.sizes import held_out_size, size_of
@@ -359,6 +361,21 @@ def test_it_stands_where_scikit_learns_own_does(wine):
     assert importance.importances_mean.max() > 0.01
     assert clone(model).get_params() == model.get_params()
     assert set(fitted[-1].classes_) == set(names)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # scikit-learn's own
+def test_it_scores_as_scikit_learns_own_with_the_same_settings(wine):
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    mine, theirs = (
+        [
+            cross_val_score(kind(random_state=seed), *wine, cv=folds).mean()
+            for seed in range(8)
+        ]
+        for kind in (MLPClassifier, sklearn.neural_network.MLPClassifier)
+    )
+    # The folds are the same for all, so that the seeds share nothing.
+    assert compare(mine, theirs, ratio=0).low > -0.005
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

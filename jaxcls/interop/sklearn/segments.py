@@ -107,8 +107,8 @@ class Course:
 
     Args:
         max_iter: epochs at most.
-        tol: by how much the training loss must fall below the least one before, or 0 epochs count.
-        patience: epochs in a row that may not, or None where training loss ends nothing.
+        tol: by how much an epoch's training loss must be below the least one before it.
+        patience: epochs in a row that need not, or None where the training loss ends nothing.
     """
 
     def __init__(self, max_iter: int, tol: float, patience: int | None):
