@@ -91,6 +91,7 @@ def epoch_rows(
     data: Batch,
     config: Config,
     count: Array | np.ndarray | None = None,
+    order: Array | None = None,
 ) -> tuple[Array, Array]:
     """Rows [T, B] of each step's examples, and which [T, B] count.
 
@@ -99,7 +100,7 @@ def epoch_rows(
     beginning, with examples that have counted already.
 
     Of the first `count` examples alone, traced and at least a step's, they are as of data that
-    have no others.
+    have no others. An `order` [N] that was drawn already is taken as it is.
     """
     size = step_size(data, config)
     real = num_examples(data) if count is None else count
@@ -107,7 +108,8 @@ def epoch_rows(
     places = jnp.minimum(starts, real - size) + jnp.arange(size, dtype=jnp.int32)
     rows = places
     if config.shuffle:
-        order = _new_order(key, num_examples(data), count)
+        if order is None:
+            order = _new_order(key, num_examples(data), count)
         rows = order[places]
     return rows, places >= starts
 

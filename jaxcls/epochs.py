@@ -164,6 +164,7 @@ def run_epochs(
     judge: Callable[[Params], Metrics] | None,
     count: Array | np.ndarray | None = None,
     steps: Array | np.ndarray | None = None,
+    orders: Array | np.ndarray | None = None,
     apply: Callable[..., Array] = mlp.apply,
     optimizer_of: OptimizerOf = make_optimizer,
 ) -> tuple[TrainState, History]:
@@ -176,6 +177,7 @@ def run_epochs(
             up mini-batches' data; None if all do.
         steps: [] how many steps those that count make, which are all that are done; None if as
             many as all. Only under a constant schedule, which asks for no total.
+        orders: [E, N] the order of the examples in each of these epochs; None draws them.
         apply: the network, as `mlp.apply`.
         optimizer_of: as `make_optimizer`.
     """
@@ -209,6 +211,7 @@ def run_epochs(
             mean_weight,
             count,
             steps,
+            None if orders is None else jnp.asarray(orders)[epoch - first],
         )
         state = state._replace(epoch=epoch + 1)
         scores = None
@@ -253,11 +256,12 @@ def _train_epoch(
     mean_weight: Array | None,
     count: Array | np.ndarray | None,
     steps: Array | np.ndarray | None,
+    order: Array | None,
 ) -> tuple[TrainState, Array]:
     """One epoch: the state after it, and the sum of its losses.
 
-    The mean weight is that of the whole set, or None where nothing is weighed; the count and the
-    steps as of `run_epochs`.
+    The mean weight is that of the whole set, or None where nothing is weighed; the count, the steps
+    and this epoch's order as of `run_epochs`.
     """
     num_steps = steps_per_epoch(data, config)
     # A schedule follows the epochs; their steps so far may have been of data of another size.
@@ -292,7 +296,8 @@ def _train_epoch(
         # Summed in the carry: XLA on CPU rewrites small stacked outputs whole at each step.
         return (state, loss_sum + batch_loss_sum), None
 
-    batches = epoch_rows(jax.random.fold_in(keys.shuffle, epoch), data, config, count)
+    key = jax.random.fold_in(keys.shuffle, epoch)
+    batches = epoch_rows(key, data, config, count, order)
     zero = jnp.zeros((), _loss_dtype(state, data, hyperparams))
     if steps is None:
         carry, _ = jax.lax.scan(step, (state, zero), (batches, masks))

@@ -117,10 +117,10 @@ def train_epochs(
     check_for_epochs(state, hyperparams, validation, config, num_epochs)
     if isinstance(data.features, Padded) and steps_per_epoch(data, config) > 1:
         data = data._replace(features=data.features.features)
-    layout, count, steps = layout_of(data, config), None, None
+    layout, count, steps, orders = layout_of(data, config), None, None, None
     if isinstance(data.features, Chosen):
         # A step takes numbers of rows, by which the layout takes the features.
-        count, steps = data.features.count, data.features.steps
+        _, _, count, steps, orders = data.features
         data = data._replace(features=data.features.rows)
     elif isinstance(data.features, Narrowed):
         data = data._replace(features=data.features.features)
@@ -149,6 +149,7 @@ def train_epochs(
         judge=None if validation is None else judge,
         count=count,
         steps=steps,
+        orders=orders,
         apply=apply,
         optimizer_of=partial(_laid, layout) if own else make_optimizer,
     )

@@ -100,12 +100,15 @@ class Chosen(NamedTuple):
         rows: [M] int32, those that are meant; the batch's targets and weights are theirs.
         count: [] int32, how many count, before others that only fill up; None if all do.
         steps: [] int32, how many steps those that count make; None if as many as all.
+        orders: [E, M] int32, the order of M of each epoch of a segment, where it was drawn before;
+            None has each epoch draw its own.
     """
 
     features: Array | np.ndarray | Narrowed
     rows: Array | np.ndarray
     count: Array | np.ndarray | None
     steps: Array | np.ndarray | None = None
+    orders: Array | np.ndarray | None = None
 
     def plain(self) -> Array | np.ndarray:
         """The numbers [N, D] of which a step takes rows."""

@@ -32,6 +32,11 @@ def common(benchmark):
 
 
 @pytest.fixture(scope="module")
+def tables(benchmark):
+    return sys.modules["peers.tables"]
+
+
+@pytest.fixture(scope="module")
 def with_jaxcls():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS / "peers")
@@ -186,22 +191,22 @@ def test_images_of_the_classes_come_one_class_after_the_other(common, tmp_path):
         ([None], "-"),
     ],
 )
-def test_a_median_comes_with_its_range(benchmark, values, want):
+def test_a_median_comes_with_its_range(tables, values, want):
     records = [{"round": i, "seconds": each} for i, each in enumerate(values)]
-    assert benchmark.spread(records, "seconds") == want
+    assert tables.spread(records, "seconds") == want
 
 
-def test_a_ratio_is_the_median_of_the_rounds(benchmark):
+def test_a_ratio_is_the_median_of_the_rounds(tables):
     mine = [record(i, s=each) for i, each in enumerate([1.0, 2.0, 1.0, None])]
     theirs = [record(i, s=each) for i, each in enumerate([3.0, 4.0, 9.0, 5.0])]
-    assert benchmark.ratio(theirs, mine, "s") == "3.00x"
-    assert benchmark.ratio(theirs[:1], mine[1:], "s") == "-"
+    assert tables.ratio(theirs, mine, "s") == "3.00x"
+    assert tables.ratio(theirs[:1], mine[1:], "s") == "-"
 
 
 @pytest.mark.parametrize("other, want", [(0.91, True), (0.889, False), (0.911, False)])
-def test_times_are_compared_within_one_point_of_accuracy(benchmark, other, want):
+def test_times_are_compared_within_one_point_of_accuracy(tables, other, want):
     mine = [record(1), record(2)]
-    assert benchmark.agree(mine, [record(1), record(2, test_accuracy=other)]) is want
+    assert tables.agree(mine, [record(1), record(2, test_accuracy=other)]) is want
 
 
 def test_the_table_says_where_accuracies_differ(benchmark):
@@ -235,7 +240,6 @@ def test_the_contestants_take_turns(benchmark, tmp_path):
         ("sweep", ["jaxcls", "torch", "torchfunc"]),
         ("D", ["jaxcls", "torch", "sklearn", "nnx"]),
         ("folds", ["jaxcls", "sklearn"]),
-        ("estimator", ["jaxcls", "sklearn"]),
     ],
 )
 def test_who_trains_many_models_and_who_one(benchmark, tmp_path, job, want):
@@ -245,6 +249,59 @@ def test_who_trains_many_models_and_who_one(benchmark, tmp_path, job, want):
     processes = {run.about["who"] for run in runs if run.about["section"] == "process"}
     assert trained == want
     assert processes <= {*want, benchmark.COLD} and bool(processes) is (job == "D")
+
+
+def test_estimators_are_timed_on_each_set_in_turn(benchmark, tmp_path):
+    flags = benchmark.Flags(tmp_path, jobs=("estimators", "accuracy"), repeats=2)
+    peers = ("torch", "sklearn")
+    runs = list(benchmark.plan(flags, peers, tmp_path))
+    assert [tuple(run.about.values()) for run in runs[:4]] == [
+        ("estimators", "digits", who, round)
+        for round in (1, 2)
+        for who in ("jaxcls", "sklearn")
+    ]
+    jobs = list(dict.fromkeys(run.about["job"] for run in runs))
+    assert jobs == ["digits", "mnist", "search", "accuracy"]
+    flags = dataclasses.replace(flags, table=Path("my.csv"), target="kind")
+    runs = list(benchmark.plan(flags, peers, tmp_path))
+    (first, *_) = [run for run in runs if run.about["job"] == "table"]
+    assert first.command[-6:-2] == ("--table", "my.csv", "--target", "kind")
+    assert runs[-1].command[-4:] == ("--table", "my.csv", "--target", "kind")
+
+
+def test_a_table_needs_its_target(benchmark, folder, capsys):
+    argv = ["--data-dir", str(folder), "--peers", "--table", "my.csv"]
+    assert benchmark.main(argv) == 2
+    assert "--table and --target belong together" in capsys.readouterr().err
+
+
+def test_estimators_have_tables_of_their_own(benchmark):
+    of_digits = {"section": "estimators", "job": "digits", "cores_of_others": 0.0}
+    measured = [
+        of_digits
+        | {"who": who, "round": 1, "first_seconds": first, "train_seconds": seconds}
+        | {"predict_ms": 2.0, "test_accuracy": 0.9}
+        for who, first, seconds in (("jaxcls", 1.0, 0.1), ("sklearn", 0.3, 0.25))
+    ]
+    wine = {"set": "wine", "jaxcls": 0.98, "sklearn": 0.97}
+    wine |= {"difference": 0.01, "low": -0.002, "high": 0.022}
+    measured.append(
+        {"section": "accuracy", "job": "accuracy", "who": "jaxcls", "round": 1}
+        | {"cores_of_others": 0.0, "seeds": 20, "sets": [wine]}
+    )
+    machine = {"machine": "2 cores", "matmul_gflops": 90.0}
+    machine |= {"versions": {"jax": "1"}, "date": "today", "command": "benchmark.py"}
+    lines = benchmark.report(measured, machine).splitlines()
+    rows = [line for line in lines if line.startswith("| ")]
+    assert rows == [
+        "|  | first s | later s | / jaxcls | predict ms | test acc. |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| jaxcls | 1.00 | 0.100 | 1.00x | 2.00 | 0.9000 |",
+        "| scikit-learn | 0.300 | 0.250 | 2.50x | 2.00 | 0.9000 |",
+        "|  | jaxcls | scikit-learn | difference |",
+        "| --- | --- | --- | --- |",
+        "| wine | 0.9800 | 0.9700 | +1.00 (-0.20 to +2.20) |",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ from jaxcls.study.sets import place
 
 
 def load(folder: Path, job: Job) -> Data:
-    if job.folds or job.estimator:
-        return read_digits(job)
+    if job.folds:
+        return read_digits(all_of_them=True)
     parts = jaxcls.data.load("mnist", data_dir=folder, classes=job.classes)
     train, test = (jaxcls.data.to_batch(part) for part in parts)
     return Data(*map(np.asarray, (*train[:2], *test[:2])))
@@ -61,8 +61,6 @@ def first_params(job: Job, seed: int):
 def train(job: Job, data: Data, seed: int) -> Trained:
     if job.folds:
         return train_folds(job, data, seed)
-    if job.estimator:
-        return train_estimator(job, data, seed)
     if job.scores_only:
         return train_for_scores(job, data, seed)
     return (train_one if job.models == 1 else train_many)(job, data, seed)
@@ -142,18 +140,6 @@ def train_folds(job: Job, data: Data, seed: int) -> Trained:
     )
     mean = float(np.mean(runs.scores["test"].accuracy))
     return Trained([mean], lambda x, y: mean)
-
-
-def train_estimator(job: Job, data: Data, seed: int) -> Trained:
-    net = jaxcls.sklearn.MLPClassifier(
-        job.layer_sizes[1:-1],
-        alpha=0,
-        batch_size=job.batch_size,
-        max_iter=job.epochs,
-        random_state=seed,
-    )
-    net.fit(data.x_train, data.y_train)
-    return Trained([net.score(data.x_train, data.y_train)], net.score)
 
 
 def train_for_scores(

@@ -77,23 +77,7 @@ def train_folds(job: Job, data: Data, seed: int) -> Trained:
     return Trained([mean], lambda x, y: mean)
 
 
-def train_estimator(job: Job, data: Data, seed: int) -> Trained:
-    net = MLPClassifier(
-        hidden_layer_sizes=job.layer_sizes[1:-1],
-        alpha=0,
-        batch_size=job.batch_size,
-        max_iter=job.epochs,
-        tol=0,
-        n_iter_no_change=job.epochs,
-        random_state=seed,
-    )
-    net.fit(data.x_train, data.y_train)
-    return Trained([net.score(data.x_train, data.y_train)], net.score)
-
-
 def train_any(job: Job, data: Data, seed: int) -> Trained:
-    if job.estimator:
-        return train_estimator(job, data, seed)
     return (train_folds if job.folds else train)(job, data, seed)
 
 

@@ -26,6 +26,7 @@ from jaxcls import (
     training,
 )
 from jaxcls.config import split_seed
+from jaxcls.interop.sklearn.segments import SEGMENT, Member, train_segment
 from jaxcls.optimizers import OPTIMIZERS
 from jaxcls.packing import Padded
 from jaxcls.schedules import ScheduleName
@@ -125,11 +126,8 @@ def one_round(config, count, width, mesh, validation=None):
     )
 
 
-def round_of_folds(config, count, width, mesh, steps=False):
-    """The same, of runs that have four fifths of the rows, or one less, and the others.
-
-    With `steps` it takes how many an epoch has, as the estimators' does.
-    """
+def round_of_folds(config, count, width, mesh):
+    """The same, of runs that have four fifths of the rows, or one less, and the others."""
     members = one_round(config, count, width, mesh).args[0]
 
     def which(size):
@@ -137,19 +135,38 @@ def round_of_folds(config, count, width, mesh, steps=False):
         return Which(rows, shape(mesh.size, width, dtype=jnp.int32))
 
     rows = Rows(which(4 * count // 5), None, which(count // 5))
-    pool = examples(count, config, weights=steps)
+    pool = examples(count, config)
     return Program(
         _run_round,
         (
             members._replace(rows=rows),
-            Sets(
-                *(pool, None, {"train": pool}),
-                steps=shape(dtype=jnp.int32) if steps else None,
-            ),
+            Sets(pool, None, {"train": pool}),
             shape(dtype=jnp.int32),
         ),
         {"config": config, "mesh": mesh},
     )
+
+
+def segment_of_estimators(config, count, width):
+    """`width` members of an estimator, of mini-batches, on all of the rows."""
+
+    def each(*sizes, dtype=jnp.int32):
+        return shape(width, *sizes, dtype=dtype)
+
+    states = jax.tree.map(
+        lambda leaf: each(*leaf.shape, dtype=leaf.dtype), state(config)
+    )
+    floats = {"dtype": jnp.float32}
+    members = Member(
+        each(2, dtype=jnp.uint32),
+        Hyperparams(each(**floats), each(**floats), each(**floats)),
+        Rows(Which(each(count), each())),
+        each(SEGMENT, count),
+        each(),
+    )
+    pool = examples(count, config, weights=True)
+    sets = Sets(pool, None, {"train": pool}, shape(dtype=jnp.int32))
+    return Program(train_segment, (states, members, sets), {"config": config})
 
 
 def gradient_of(loss, logits, labels):
@@ -245,8 +262,8 @@ def small_programs(mesh):
         "round of D": one_round(d, n, 8, mesh),
         "round of M": one_round(m, n, 4, mesh),
         "round of D's folds": round_of_folds(replace(d, shuffle=True), n, 4, mesh),
-        "round of an estimator": round_of_folds(
-            replace(t, batch_size=16), n, 4, mesh, steps=True
+        "segment of estimators": segment_of_estimators(
+            replace(t, batch_size=16, epochs=SEGMENT), n, 4
         ),
         "round of T, validation": one_round(held, n, 4, mesh, n),
     }

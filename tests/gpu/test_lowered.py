@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from gpu_programs import small_programs
 
+from jaxcls.interop.sklearn.segments import train_segment
 from jaxcls.study.devices import member_mesh, replicate, spread
 from jaxcls.study.engine import _run_round
+from jaxcls.study.rows import Rows
 
 PROGRAMS = small_programs(member_mesh(jax.devices("cpu")[:1]))
 FAST = {"A", "D", "losses.softmax_ce"}
@@ -59,9 +61,14 @@ def numbers(program):
         args[-1] = np.int32(3)
     if program.function is _run_round:
         mesh = program.static["mesh"]
-        if args[1].steps is not None:
-            args[1] = args[1]._replace(steps=np.array(2, np.int32))
         args[:2] = spread(args[0], mesh), replicate(args[1], mesh)
+    if program.function is train_segment:
+        states, members, sets = args
+        states = states._replace(epoch=0 * states.epoch)
+        three = np.full_like(members.until, 3)
+        train = members.rows.train._replace(counts=10 * three)
+        members = members._replace(until=three, rows=Rows(train))
+        args = [states, members, sets._replace(steps=np.array(2, np.int32))]
     return args
 
 
@@ -90,11 +97,15 @@ def test_the_programs_are_all_that_jaxcls_jits():
     """A jitted function that is new must be among the programs above, or be named here."""
     import jaxcls
     from jaxcls import ensembles, epochs, layouts, mlp, training
+    from jaxcls.interop.sklearn import segments
 
     jitted = type(jax.jit(abs))
     found = {
         value
-        for module in (ensembles, epochs, layouts, mlp, training, jaxcls.config)
+        for module in (
+            *(ensembles, epochs, layouts, mlp, training, jaxcls.config),
+            segments,
+        )
         for value in vars(module).values()
         if isinstance(value, jitted)
     }

@@ -2,17 +2,20 @@
 
 import pickle
 import pickletools
+from typing import get_args
 
+import jax
 import joblib
 import numpy as np
 import pytest
 import scipy.sparse
+import sklearn.neural_network
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_wine
 from sklearn.ensemble import VotingClassifier
 from sklearn.inspection import permutation_importance
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
@@ -30,11 +33,15 @@ from jaxcls import (
     gaussian,
     mlp,
 )
-from jaxcls.interop.sklearn import rows
+from jaxcls.batches import epoch_rows
+from jaxcls.comparisons import compare
+from jaxcls.interop.sklearn import drawing, rows, segments
 from jaxcls.interop.sklearn.networks import outputs
 from jaxcls.interop.sklearn.sizes import held_out_size, size_of
 from jaxcls.mlp import ACTIVATIONS
+from jaxcls.optimizers import OptimizerName
 from jaxcls.sklearn import MLPClassifier, MLPRegressor
+from jaxcls.training import init_state
 
 # Those that Keras 3's wrapper of a classifier expects to fail, and those that weigh.
 EXCUSED_BY_KERAS = (
@@ -245,7 +252,8 @@ def test_partial_fits_are_one_fit(settings, wine):
 def test_a_warm_start_goes_on(wine):
     model = small(random_state=0, warm_start=True).fit(*wine)
     first = coefs(model)
-    model.set_params(learning_rate_init=1e-12, alpha=0).fit(*wine)
+    # So slow that it gains less than tol.
+    model.set_params(learning_rate_init=1e-12, alpha=0, n_iter_no_change=20).fit(*wine)
     np.testing.assert_allclose(coefs(model), first, atol=1e-6)
     assert len(model.loss_curve_) == 40 and model.n_iter_ == 20
     with pytest.raises(
@@ -256,6 +264,57 @@ def test_a_warm_start_goes_on(wine):
         ValueError, match=r"must be theirs, \[0, 1, 2\], got \[1, 2, 3\]"
     ):
         model.fit(wine[0], wine[1] + 1)
+
+
+def test_a_fit_ends_where_the_loss_no_longer_falls_by_tol(wine):
+    model = small(random_state=0, n_seeds=2, tol=0.02, n_iter_no_change=3)
+    model.set_params(max_iter=90).fit(*wine)
+    ends = []
+    for seed, end in enumerate(model.best_epoch_):
+        losses = small(random_state=seed, n_iter_no_change=90)
+        losses = losses.set_params(max_iter=90).fit(*wine).loss_curve_
+        # scikit-learn's rule: more than n_iter_no_change epochs in a row.
+        best, waited = np.inf, 0
+        epoch = 0
+        while waited <= 3:
+            waited = waited + 1 if losses[epoch] > best - 0.02 else 0
+            best, epoch = min(best, losses[epoch]), epoch + 1
+        ends.append(epoch)
+        assert end == epoch < 90
+    assert model.n_iter_ == len(model.loss_curve_) == max(ends)
+    assert ends[0] != ends[1]
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
+def test_numpy_draws_what_jaxcls_draws(seed):
+    keys, bits = Keys.from_seed(seed), drawing.keys_of(seed)
+    for name in keys._fields:
+        wanted = jax.random.key_data(getattr(keys, name))
+        np.testing.assert_array_equal(getattr(bits, name), wanted)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        drawing.first_params(bits.init, (13, 8, 3)),
+        mlp.init(keys.init, (13, 8, 3)),
+    )
+    data = Batch(np.zeros((300, 1), np.float32), np.zeros(300))
+    config = Config((1, 1), gaussian, batch_size=100)
+    wanted, _ = epoch_rows(jax.random.fold_in(keys.shuffle, 3), data, config)
+    order = drawing.order_of(bits.shuffle, 3, 300, 512)
+    np.testing.assert_array_equal(order[:300], wanted.ravel())
+
+
+@pytest.mark.parametrize("solver", get_args(OptimizerName))
+def test_a_state_in_numpy_is_that_of_init_state(solver):
+    for monitor in ("loss", "accuracy", None) if solver == "adam" else (None,):
+        config = Config((3, 2), categorical, solver, monitor=monitor)
+        params = segments.drawn_params(np.array([5]), config)
+        found = segments.first_states(params, config)
+        wanted = init_state(Keys.from_seed(5), config)
+        jax.tree.map(np.testing.assert_array_equal, found, add_axis(wanted))
+
+
+def add_axis(tree):
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[None], tree)
 
 
 def test_standardize_is_a_scaler_before(wine):
@@ -304,6 +363,21 @@ def test_it_stands_where_scikit_learns_own_does(wine):
     assert set(fitted[-1].classes_) == set(names)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # scikit-learn's own
+def test_it_scores_as_scikit_learns_own_with_the_same_settings(wine):
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    mine, theirs = (
+        [
+            cross_val_score(kind(random_state=seed), *wine, cv=folds).mean()
+            for seed in range(8)
+        ]
+        for kind in (MLPClassifier, sklearn.neural_network.MLPClassifier)
+    )
+    # The folds are the same for all, so that the seeds share nothing.
+    assert compare(mine, theirs, ratio=0).low > -0.005
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_frames_go_in_with_their_names(library, wine):
     frames = pytest.importorskip(library, reason=f"{library} comes with the extra test")
@@ -325,6 +399,7 @@ def test_frames_go_in_with_their_names(library, wine):
 BAD = {
     "alpha": ({"alpha": -1}, "alpha must be a number finite and at least 0, got -1"),
     "rate": ({"learning_rate_init": 0}, "learning_rate_init must be a number finite"),
+    "tol": ({"tol": -1.0}, "tol must be a number finite and at least 0, got -1.0"),
     "solver": ({"solver": "lbfgs"}, "solver must be one of sgd, adam, .* got 'lbfgs'"),
     "activation": ({"activation": "swish"}, "activation must be one of relu"),
     "layers": ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes must be whole"),

@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
 import jaxcls
+from jaxcls.interop.sklearn.segments import train_segment
 from jaxcls.sklearn import MLPClassifier, MLPRegressor
-from jaxcls.study.engine import _run_round
 
 
 def digits(count=600):
@@ -121,7 +121,7 @@ def compiled():
 @pytest.mark.parametrize("count", [150, pytest.param(641, marks=pytest.mark.slow)])
 def test_a_grid_search_compiles_two_programs_at_most(count, compiled):
     x, y = digits(count)
-    before, more = _run_round._cache_size(), len(compiled)
+    before, more = train_segment._cache_size(), len(compiled)
     grid = {
         "learning_rate_init": [1e-3, 0.01],
         "alpha": [0.0, 0.1],
@@ -133,7 +133,7 @@ def test_a_grid_search_compiles_two_programs_at_most(count, compiled):
     model = MLPClassifier((7,), batch_size=64, standardize=True)
     searched = GridSearchCV(model, grid, cv=5).fit(x, y)
     searched.predict(x[:123])
-    assert 1 <= _run_round._cache_size() - before <= 2
+    assert 1 <= train_segment._cache_size() - before <= 2
     # Nothing else was compiled on the way, and the listener is one that hears.
     assert 1 <= len(compiled) - more <= 2, compiled[more:]
 
@@ -141,7 +141,7 @@ def test_a_grid_search_compiles_two_programs_at_most(count, compiled):
 def test_predicting_compiles_nothing(compiled):
     x, y = wine()
     model = MLPClassifier((8,), max_iter=8, random_state=0).fit(x, y)
-    assert compiled or _run_round._cache_size()
+    assert compiled or train_segment._cache_size()
     compiled.clear()
     for count in range(1, 30):
         model.predict(x[:count])

@@ -42,6 +42,7 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
         batch_size="auto",
         learning_rate_init=1e-3,
         max_iter=200,
+        tol=1e-4,
         random_state=None,
         warm_start=False,
         momentum=0.9,
@@ -59,6 +60,7 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
+        self.tol = tol
         self.random_state = random_state
         self.warm_start = warm_start
         self.momentum = momentum
@@ -91,7 +93,7 @@ class MLP(BaseEstimator, metaclass=ABCMeta):
         if params is not None:
             seeds = self.seeds_ if self.random_state is None else seeds
         runs = training.train(
-            self,
+            [self] * len(seeds),
             prepared,
             training.config_of(self, problem, prepared),
             seeds,

@@ -19,8 +19,8 @@ class MLPClassifier(ClassifierMixin, MLP):
     The training is jaxcls's: `random_state=7` gives the network that `jaxcls.fit` trains from
     `Keys.from_seed(7)` on these rows. It differs from scikit-learn's own MLP in this:
 
-    - All `max_iter` epochs are done, without a `tol`, unless `early_stopping` ends them: there is no
-      ConvergenceWarning. Then the best epoch's network is kept, by accuracy on what is held out.
+    - There is no ConvergenceWarning where all `max_iter` epochs were done. With `early_stopping` the
+      best epoch's network is kept, by accuracy on what is held out, and any better one counts.
     - `alpha` is jaxcls's `weight_decay`: decoupled, each step takes learning rate * alpha off a
       kernel. scikit-learn divides its alpha by the examples of a step, and with adam passes the
       penalty through the moments: of sgd, its alpha is this one's times the examples of a step.
@@ -34,13 +34,16 @@ class MLPClassifier(ClassifierMixin, MLP):
         alpha: decoupled weight decay, for every solver.
         batch_size: examples a step; "auto" is 200, or all where there are fewer.
         learning_rate_init: step size.
-        max_iter: epochs.
+        max_iter: epochs at most.
+        tol: without `early_stopping`, by how much an epoch's training loss must be below the least one
+            before it; after more than `n_iter_no_change` epochs in a row that are not, training
+            stops, as scikit-learn's does. `n_iter_no_change=max_iter` stops nothing.
         random_state: a seed, a RandomState, or None for another run each time.
         warm_start: whether `fit` goes on from the networks before, with a new optimizer.
         momentum: of sgd.
         early_stopping: whether a share of each class is held out, to choose the best epoch.
         validation_fraction: that share.
-        n_iter_no_change: epochs without a better one after which training stops.
+        n_iter_no_change: epochs without a better one after which training stops; see `tol`.
         dropout: share of hidden units dropped while training.
         n_seeds: networks, whose mean probabilities are predicted. Member i is what `random_state`
             + i gives alone, with its own split where there is early stopping.
@@ -76,6 +79,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         batch_size="auto",
         learning_rate_init=1e-3,
         max_iter=200,
+        tol=1e-4,
         random_state=None,
         warm_start=False,
         momentum=0.9,
@@ -95,6 +99,7 @@ class MLPClassifier(ClassifierMixin, MLP):
             batch_size=batch_size,
             learning_rate_init=learning_rate_init,
             max_iter=max_iter,
+            tol=tol,
             random_state=random_state,
             warm_start=warm_start,
             momentum=momentum,

@@ -23,6 +23,7 @@ from jaxcls.config import Config
 from jaxcls.interop.sklearn import settings, training
 from jaxcls.interop.sklearn.base import MLP
 from jaxcls.interop.sklearn.training import Prepared, Problem
+from jaxcls.study.engine import Runs
 
 # The settings on which it hangs how examples are prepared.
 _PREPARING = ("standardize", "batch_size", "early_stopping", "validation_fraction")
@@ -100,10 +101,11 @@ def search(
     scorer = check_scoring(estimator, scoring)
     splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
     scores = np.full((len(grid), len(splits), int(seeds)), np.nan)
+    compiled: set[tuple] = set()
     for fold, (train, test) in enumerate(splits):
         given, held = _part(data, train), _part(data, test)
         weights = {} if held[2] is None else {"sample_weight": held[2]}
-        for (setting, seed), fitted in _fitted(candidates, *given):
+        for (setting, seed), fitted in _fitted(candidates, *given, compiled):
             scores[setting, fold, seed] = scorer(fitted, *held[:2], **weights)
     return _results(grid, scores)
 
@@ -139,26 +141,36 @@ def _is_seed(value: Any) -> bool:
 
 
 def _fitted(
-    candidates: Sequence[_Candidate], X: Any, y: Any, sample_weight: Any
+    candidates: Sequence[_Candidate],
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    compiled: set[tuple],
 ) -> Iterator[tuple[tuple[int, int], MLP]]:
-    """Each candidate with its estimator fitted on these rows; not those that diverged."""
+    """Each candidate with its estimator fitted on these rows; not those that diverged.
+
+    The programs that it needs are added to those that are compiled.
+    """
     first = clone(candidates[0].estimator)
     problem = first._problem(X, y, sample_weight, reset=True, learn=True)
     known = {name: value for name, value in vars(first).items() if name.endswith("_")}
     prepared: dict[tuple, Prepared] = {}
     groups: dict[tuple, list[_Candidate]] = {}
     for place, estimator in candidates:
-        model = clone(estimator)
+        model = copy.copy(estimator)
         vars(model).update(known)
         how = tuple(repr(getattr(model, name)) for name in _PREPARING)
         how += (bool(model.dropout > 0),)
         if how not in prepared:
             prepared[how] = training.prepare(model, problem)
         config = training.config_of(model, problem, prepared[how])
-        group = how, config, int(model.max_iter)
-        groups.setdefault(group, []).append(_Candidate(place, model))
-    for (how, config, _), members in groups.items():
-        yield from _trained(members, problem, prepared[how], config)
+        groups.setdefault((how, config), []).append(_Candidate(place, model))
+    for (how, config), members in groups.items():
+        program = config, prepared[how].size.rows, prepared[how].held_out
+        yield from _trained(
+            members, problem, prepared[how], config, program in compiled
+        )
+        compiled.add(program)
 
 
 def _trained(
@@ -166,22 +178,33 @@ def _trained(
     problem: Problem,
     prepared: Prepared,
     config: Config,
+    is_compiled: bool,
 ) -> Iterator[tuple[tuple[int, int], MLP]]:
-    """Candidates of one program, each fitted as it would be alone."""
+    """Candidates of one program, each fitted as it would be alone, as they are done."""
     models = [each.estimator for each in candidates]
     seeds = [settings.seeds_of(each) for each in models]
     counts = [len(each) for each in seeds]
     hyperparams = training.hyperparams_of(models, [m._factors(problem) for m in models])
     hyperparams = jax.tree.map(lambda leaf: np.repeat(leaf, counts, 0), hyperparams)
-    runs = training.train(
-        models[0], prepared, config, np.concatenate(seeds), hyperparams
-    )
-    ends = np.cumsum(counts)
-    for (place, model), own, end in zip(candidates, seeds, ends, strict=True):
-        part = slice(end - len(own), end)
-        some = jax.tree.map(lambda leaf, part=part: leaf[part], runs)
+    owners = np.repeat(np.arange(len(models)), counts)
+    parts: list[dict[int, Runs]] = [{} for _ in models]
+    for number, run in training.train_each(
+        [models[owner] for owner in owners],
+        prepared,
+        config,
+        np.concatenate(seeds),
+        hyperparams,
+        is_compiled=is_compiled,
+    ):
+        owner = owners[number]
+        (place, model), own, part = candidates[owner], seeds[owner], parts[owner]
+        part[number] = run
+        if len(part) < len(own):
+            continue
+        runs = training.stacked([part[each] for each in sorted(part)])
+        part.clear()
         try:
-            model._take(some, own, prepared, problem)
+            model._take(runs, own, prepared, problem)
         except ValueError as error:
             warnings.warn(f"{error} It scores NaN.", FitFailedWarning, stacklevel=4)
             continue

@@ -8,7 +8,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from jaxcls.config import MOST_STEPS, Config
-from jaxcls.interop.sklearn.sizes import Size, epochs_size
+from jaxcls.interop.sklearn.segments import SEGMENT
+from jaxcls.interop.sklearn.sizes import Size
 from jaxcls.likelihoods import Likelihood
 from jaxcls.mlp import ACTIVATIONS
 from jaxcls.optimizers import OptimizerName
@@ -30,7 +31,9 @@ def check_settings(estimator: Any) -> None:
         value = getattr(estimator, each)
         if not isinstance(value, bool | np.bool_):
             raise TypeError(f"{name}: {each} must be True or False, got {value!r}.")
-    _number(name, "alpha", estimator.alpha, "finite and at least 0", lambda x: x >= 0)
+    for each in ("alpha", "tol"):
+        value = getattr(estimator, each)
+        _number(name, each, value, "finite and at least 0", lambda x: x >= 0)
     _number(
         *(name, "learning_rate_init", estimator.learning_rate_init),
         *("finite and above 0", lambda x: x > 0),
@@ -73,7 +76,7 @@ def config_of(
 ) -> Config:
     """The static part; estimators that have the same one share a compiled program.
 
-    The number of epochs is only one that has room for `max_iter`.
+    The number of epochs is that of a segment, whatever `max_iter` is.
     """
     if size.steps * int(estimator.max_iter) > MOST_STEPS:
         raise ValueError(
@@ -90,7 +93,7 @@ def config_of(
         momentum=float(estimator.momentum) if estimator.solver == "sgd" else 0.0,
         batch_size=size.batch_size,
         dropout=bool(estimator.dropout > 0),
-        epochs=epochs_size(int(estimator.max_iter)),
+        epochs=SEGMENT,
         monitor=monitor,
         patience=int(estimator.n_iter_no_change) if monitor else None,
         activation=estimator.activation,

@@ -10,7 +10,6 @@ import math
 from typing import NamedTuple
 
 _FEWEST = 16  # rows; smaller sizes save nothing
-_FEWEST_EPOCHS = 256
 
 
 class Size(NamedTuple):
@@ -51,15 +50,6 @@ def held_out_size(size: Size, fraction: float) -> int:
     229
     """
     return math.ceil((size.rows * fraction + 1) / (1 - fraction))
-
-
-def epochs_size(max_iter: int) -> int:
-    """Epochs for which a program has room; how many are done is a number that it takes.
-
-    >>> epochs_size(200), epochs_size(300)
-    (256, 512)
-    """
-    return max(_FEWEST_EPOCHS, _power_of_two(max_iter))
 
 
 def _power_of_two(count: int) -> int:

@@ -1,6 +1,10 @@
-"""A fit as a study of jaxcls: what is told to the engine, and what it gives back as NumPy arrays."""
+"""A fit: what the examples become, and the members of it, all by one program."""
 
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -9,18 +13,20 @@ import numpy as np
 from jaxcls import layouts
 from jaxcls.batches import Batch
 from jaxcls.config import Config, Hyperparams
+from jaxcls.interop.sklearn import drawing, segments, settings
 from jaxcls.interop.sklearn import rows as preparing
-from jaxcls.interop.sklearn import settings
 from jaxcls.interop.sklearn.rows import Examples, Scaling
+from jaxcls.interop.sklearn.segments import Course, Member
 from jaxcls.interop.sklearn.sizes import Size, held_out_size, size_of
 from jaxcls.likelihoods import Likelihood
 from jaxcls.mlp import Params
-from jaxcls.study.devices import member_mesh, replicate
-from jaxcls.study.engine import Members, Runs, joined, train_members
+from jaxcls.study.engine import Runs
 from jaxcls.study.many import per_member
 from jaxcls.study.planning import plan_width, usual_memory
 from jaxcls.study.rows import Rows, filled
 from jaxcls.study.sets import Sets
+
+_MOST_ORDERED = 2**24  # numbers of rows kept in their orders, 64 MB
 
 
 class Problem(NamedTuple):
@@ -162,51 +168,135 @@ def hyperparams_of(
 
 
 def train(
-    estimator: Any,
+    estimators: Sequence[Any],
     prepared: Prepared,
     config: Config,
     seeds: np.ndarray,
     hyperparams: Hyperparams,
     params: Params | None = None,
 ) -> Runs:
-    """Trains S members on the same examples, as one program.
+    """Trains S members on the same examples, by one program; args as of `train_each`."""
+    trained = dict(train_each(estimators, prepared, config, seeds, hyperparams, params))
+    return stacked([trained[number] for number in range(len(seeds))])
 
-    On a CPU members are trained one by one on each device, so that what comes of one does not hang
-    on the others; on a GPU side by side.
+
+def train_each(
+    estimators: Sequence[Any],
+    prepared: Prepared,
+    config: Config,
+    seeds: np.ndarray,
+    hyperparams: Hyperparams,
+    params: Params | None = None,
+    is_compiled: bool = False,
+) -> Iterator[tuple[int, Runs]]:
+    """Trains S members by one program, and gives each with its number as it is done.
+
+    On a CPU members are trained one by one, as many at a time as there are cores, so that what comes
+    of one does not hang on the others; on a GPU side by side.
 
     Args:
-        estimator: whose `max_iter`, and whose split of the examples, hold for all.
+        estimators: of each member, whose `validation_fraction` is the same.
         prepared: the examples.
         config: static.
         seeds: [S] of the members.
         hyperparams: leaves [S, ...].
         params: what they start from, leaves [S, ...]; drawn from the seeds by default.
+        is_compiled: whether members were trained with this config and as many rows before.
     """
-    devices = jax.devices()[: len(seeds)]
-    mesh = member_mesh(devices)
-    pool = replicate(prepared.pool, mesh)
-    steps = np.array(prepared.size.steps, np.int32)
-    sets = Sets(pool, None, {"train": pool}, replicate(steps, mesh))
-    own = _rows(estimator, prepared, seeds)
-    width = 1
+    if params is None:
+        params = segments.drawn_params(seeds, config)
+    members = Member(
+        np.stack([drawing.keys_of(seed).dropout for seed in seeds]),
+        hyperparams,
+        _rows(estimators[0], prepared, seeds),
+    )
+    devices = jax.devices()
+    devices = devices[:1] if layouts.on_cpu(devices) else devices
+    places = [_sets_on(device, prepared) for device in devices]
+    order_of = _orders(prepared.size, members)
+
+    def train_some(chunk: int, numbers: np.ndarray) -> Iterator[tuple[int, Runs]]:
+        own, begun = jax.tree.map(lambda leaf: leaf[numbers], (members, params))
+        runs = segments.train_side_by_side(
+            [_course(estimators[number]) for number in numbers],
+            seeds[numbers],
+            own,
+            begun,
+            places[chunk % len(places)],
+            config,
+            order_of,
+        )
+        return zip(numbers.tolist(), runs, strict=True)
+
+    chunks = list(enumerate(_chunks(seeds, prepared, config, devices)))
+    # The first one alone, which compiles the program for all.
+    alone = 0 if is_compiled and len(chunks) > 1 else 1
+    for chunk in chunks[:alone]:
+        yield from train_some(*chunk)
+    if len(chunks) > alone:
+        with ThreadPoolExecutor(max(_num_cores(), len(devices))) as pool:
+            for part in pool.map(lambda chunk: train_some(*chunk), chunks[alone:]):
+                yield from part
+
+
+def _orders(size: Size, members: Member) -> Callable[[int, int], np.ndarray] | None:
+    """The order of a seed's rows in an epoch, kept for other members of it; None in full batches."""
+    if size.batch_size is None:
+        return None
+    counts: Any = members.rows.train.counts
+    count = int(counts[0])  # of all: they have the same share of the same examples
+
+    @lru_cache(_MOST_ORDERED // size.rows)
+    def order_of(seed: int, epoch: int) -> np.ndarray:
+        key = drawing.keys_of(seed).shuffle
+        return drawing.order_of(key, epoch, count, size.rows)
+
+    return order_of
+
+
+def _chunks(
+    seeds: np.ndarray,
+    prepared: Prepared,
+    config: Config,
+    devices: Sequence[jax.Device],
+) -> list[np.ndarray]:
+    """The numbers of the members that are trained side by side, those of a seed together."""
+    width, order = 1, np.argsort(seeds, kind="stable")
     if not layouts.on_cpu(devices):
         width = plan_width(
             *(config, prepared.pool, None, None),
             num_runs=len(seeds),
             devices=devices,
             memory=usual_memory(devices),
-            copied=len(prepared.pool.targets),
+            # With the orders of a segment, as if they were columns.
+            copied=len(prepared.pool.targets)
+            * math.ceil(1 + segments.SEGMENT / config.layer_sizes[0]),
         )
-    return joined(
-        train_members(
-            Members(seeds, hyperparams, params, own),
-            width,
-            sets,
-            int(estimator.max_iter),
-            config=config,
-            mesh=mesh,
-        )
+    return np.split(order, range(width, len(order), width))
+
+
+def _course(estimator: Any) -> Course:
+    patience = None if estimator.early_stopping else int(estimator.n_iter_no_change)
+    return Course(int(estimator.max_iter), float(estimator.tol), patience)
+
+
+def _sets_on(device: jax.Device, prepared: Prepared) -> Sets:
+    pool, steps = jax.device_put(
+        (prepared.pool, np.array(prepared.size.steps, np.int32)), device
     )
+    return Sets(pool, None, {"train": pool}, steps)
+
+
+def stacked(runs: Sequence[Runs]) -> Runs:
+    """Of runs of any number of epochs, whose histories are filled up with NaN, or with 0."""
+    longest = max(int(run.epochs) for run in runs)
+
+    def filled_up(leaf: np.ndarray) -> np.ndarray:
+        blank = np.nan if np.issubdtype(leaf.dtype, np.floating) else 0
+        return np.pad(leaf, (0, longest - len(leaf)), constant_values=blank)
+
+    runs = [run._replace(history=jax.tree.map(filled_up, run.history)) for run in runs]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
 
 
 def _rows(estimator: Any, prepared: Prepared, seeds: np.ndarray) -> Rows:
@@ -222,3 +312,10 @@ def _rows(estimator: Any, prepared: Prepared, seeds: np.ndarray) -> Rows:
         filled([train for train, _ in parts], prepared.size.rows),
         filled([held for _, held in parts], prepared.held_out),
     )
+
+
+def _num_cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
