@@ -124,6 +124,7 @@ def test_an_optimizer_of_ones_own_trains_as_one_of_the_table():
 
 
 @pytest.mark.parametrize("optimizer", [like_adam, by_position])
+@pytest.mark.slow
 def test_traced_hyperparams_reach_it_in_many_runs(optimizer):
     config = dataclasses.replace(CONFIG, optimizer=optimizer)
     rates = np.float32([0.01, 0.1])
@@ -182,6 +183,7 @@ def test_updates_of_other_shapes_are_said():
         fit(Keys.from_seed(0), config, RATES, TRAIN)
 
 
+@pytest.mark.slow
 def test_one_that_counts_on_a_decay_trains_in_many_runs():
     def decayed(hyperparams):
         return optax.chain(

@@ -73,6 +73,7 @@ def test_links_lead_somewhere(path):
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
+@pytest.mark.slow
 def test_snippets_of_python_run(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for snippet in re.findall(r"```python\n(.*?)```", path.read_text(), re.S):

@@ -81,6 +81,7 @@ def in_a_new_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["one", "costs", "aim"])
+@pytest.mark.slow
 def test_what_is_kept_is_what_the_validation_set_says(run_of, name):
     path = run_of(name)
     run, kept = load_run(path), read_json(path / "metrics.json")["calibration"]
@@ -112,6 +113,7 @@ def test_what_is_kept_is_what_the_validation_set_says(run_of, name):
         np.testing.assert_array_equal(run.predict(x), plain.predict(x))
 
 
+@pytest.mark.slow
 def test_folds_teach_by_the_rows_that_they_hold_out(run_of):
     path = run_of("folds")
     run, kept = load_run(path), read_json(path / "metrics.json")["calibration"]

@@ -460,6 +460,7 @@ def of_settings(num_seeds):
     return [np.array(each).reshape(-1, num_seeds) for each in found.values()]
 
 
+@pytest.mark.slow
 def test_settings_of_a_sweep_are_paired_over_its_splits(here, capsys):
     swept(capsys, "--folds", "3", "--seeds", "2")
     first, other, _ = of_settings(2)

@@ -229,6 +229,7 @@ def test_probabilities_that_are_not_finite_are_not_counted(runs, capsys, monkeyp
         run.predict(rows)
 
 
+@pytest.mark.slow
 def test_seeds_that_stopped_by_patience_are_scored_on_their_own_split(tmp_path, capsys):
     path = tmp_path / "seeds"
     argv = ("--dataset", "digits", "--epochs", "2", "--seeds", "2", "--patience", "1")

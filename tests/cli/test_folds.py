@@ -252,6 +252,7 @@ def test_the_folder_is_read_by_the_other_scripts(crossed, capsys):
     np.testing.assert_allclose(got, shares[:4], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_folds_that_were_stopped_go_on_to_the_same_files(monkeypatch, capsys):
     assert binary(*TWO_PROGRAMS, "--output-dir", "straight") == 0
     with monkeypatch.context() as patched:
@@ -321,6 +322,7 @@ def test_a_damaged_block_of_splits_is_trained_again(monkeypatch, capsys):
         assert Path("cut", name).read_bytes() == Path("straight", name).read_bytes()
 
 
+@pytest.mark.slow
 def test_resplits_hold_out_a_fifth_each_time(capsys):
     assert binary(*MANY, "--resplit", "3", "--output-dir", "many") == 0
     train, lines = digits()[0], table("many")
@@ -360,6 +362,7 @@ def validated(targets, train, seed):
     return train[~judges], train[judges]
 
 
+@pytest.mark.slow
 def test_patience_has_rows_of_its_own_to_judge_by():
     argv = ("--patience", "1", "--folds", "3", "--split-seed", "4", "--seeds", "2")
     assert binary(*MANY, *argv, "--epochs", "5", "--output-dir", "many") == 0
@@ -551,6 +554,7 @@ def test_what_the_data_do_not_allow_is_one_sentence(argv, told, capsys):
     assert not any(Path.cwd().iterdir())
 
 
+@pytest.mark.slow
 def test_other_splits_than_it_began_with_are_refused(monkeypatch, capsys):
     # As another version of scikit-learn might draw them.
     with monkeypatch.context() as patched:

@@ -103,6 +103,7 @@ def test_a_picture_that_cannot_be_drawn_is_told(titles, trained, monkeypatch, ca
     assert drawn() == ["curves", "mistakes", "reliability", "weights"]
 
 
+@pytest.mark.slow
 def test_seeds_have_bands_and_their_ensembles(titles):
     argv = (*FLAGS, "--seeds", "3", "--validation-fraction", "0.2")
     assert main.train_multiclass([*argv, "--output-dir", "run"]) == 0

@@ -108,6 +108,7 @@ def test_it_resumes_to_the_same_bits(capsys):
     assert "--no-standardize: the run began with True" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_picture_is_standardised_as_the_images_were(capsys):
     argv = ("--dataset", "digits", "--classes", "0", "1", "--standardize")
     train(*argv, "--epochs", "8", "--output-dir", "run")

@@ -419,6 +419,7 @@ def test_momenta_without_an_optimizer_that_has_one_are_said(capsys):
     )
 
 
+@pytest.mark.slow
 def test_folds_rank_and_a_sweep_of_them_goes_on(monkeypatch, capsys):
     argv = (*TINY, "--dropout", "0", "--learning-rate", "1e-3", "1e-2", "--folds", "3")
     assert main.sweep([*argv, "--output-dir", "straight"]) == 0

@@ -68,6 +68,7 @@ def test_a_table_is_trained_and_its_run_says_how(capsys):
 @pytest.mark.parametrize(
     "flags", [(), ("--validation-fraction", "0.2", "--patience", "4")]
 )
+@pytest.mark.slow
 def test_it_resumes_to_the_same_bits(flags):
     run_of(*flags, folder="whole")
     run_of(*flags, "--epochs", "3", folder="part")

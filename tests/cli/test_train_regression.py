@@ -169,6 +169,7 @@ def test_a_stopped_run_resumes_to_the_same_bits():
     assert metrics("half")["test"] == metrics()["test"]
 
 
+@pytest.mark.slow
 def test_a_study_resumes_from_its_blocks(capsys):
     train(*SHORT, "--epochs", 4, "--seeds", 3)
     before = metrics()
@@ -283,6 +284,7 @@ def test_airfoil_like_noise_is_learned_by_ten_deep_networks():
     assert 0.88 < result["coverage"]["share"] < 0.99
 
 
+@pytest.mark.slow
 def test_two_studies_are_compared_by_their_r_squared(capsys):
     same = (*SHORT, "--folds", 3, "--patience", "None")
     train(*same, "--epochs", 30)
@@ -299,6 +301,7 @@ def test_two_studies_are_compared_by_their_r_squared(capsys):
 
 
 @pytest.mark.parametrize("argv", [[], ["--seeds", 2], ["--folds", 4]])
+@pytest.mark.slow
 def test_a_score_that_few_rows_do_not_tell_is_none(capsys, argv):
     lines = ["a,y", *(f"{i},{i * i}" for i in range(5))]
     Path("crops.csv").write_text("\n".join(lines))
@@ -311,6 +314,7 @@ def test_a_score_that_few_rows_do_not_tell_is_none(capsys, argv):
 
 
 @pytest.mark.parametrize("how", ["straight", "--seeds", "--folds"])
+@pytest.mark.slow
 def test_arrays_of_numbers_are_learned_and_told_in_their_unit(how, capsys):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 3)) * (1, 1_000, 1e-3) + (0, 1e6, 0)

@@ -223,6 +223,7 @@ def test_devices_and_widths_change_nothing(num_devices, width, one_by_one):
             assert_is_alone(taken(runs, row), one_by_one[row], 1e-6)
 
 
+@pytest.mark.slow
 def test_one_that_diverges_says_so_and_touches_no_other():
     good = patient(5, 2, 2)
     assert good.finite.all()

@@ -116,6 +116,7 @@ def test_examples_keep_their_weights():
             np.testing.assert_allclose(runs.history.loss[seed], history.loss, 1e-6)
 
 
+@pytest.mark.slow
 def test_rows_of_its_own_judge_each_epoch():
     train, test = folds()
     # A fifth of the rows trained on, whose number differs, too.
@@ -147,6 +148,7 @@ def test_rows_of_narrowed_data(monkeypatch):
         np.testing.assert_allclose(runs.history.loss[seed], history.loss, 1e-6)
 
 
+@pytest.mark.slow
 def test_rows_may_be_drawn_twice():
     train = [np.array([0, 0, 1, 2, 3, 3, 3, 4] * 4), np.arange(40)]
     test = [np.arange(50, 60), np.arange(60, 70)]
