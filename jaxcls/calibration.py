@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls.scores import _floats, _labels
+from jaxcls.score_inputs import as_floats, as_labels
 
 
 def tempered(log_probabilities: ArrayLike, temperature: float) -> np.ndarray:
@@ -46,10 +46,10 @@ def fit_temperature(log_probabilities: ArrayLike, labels: ArrayLike) -> float:
     """
     from scipy.optimize import brentq  # which takes a while to import
 
-    z = _floats("fit_temperature: log_probabilities", log_probabilities, axes="NK")
+    z = as_floats("fit_temperature: log_probabilities", log_probabilities, axes="NK")
     rows, labels = (
         np.arange(len(z)),
-        _labels("fit_temperature: labels", labels, *z.shape),
+        as_labels("fit_temperature: labels", labels, *z.shape),
     )
     z -= z.max(axis=1, keepdims=True)
     right = z[rows, labels.astype(int)]

@@ -6,13 +6,13 @@ p values by Student's t allow for that (C. Nadeau and Y. Bengio, 2003).
 
 import math
 from bisect import bisect_left
-from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls.scores import _check, _floats, _integer, _student
+from jaxcls.score_inputs import as_floats, as_integer, check_fits, check_number
+from jaxcls.scores import student_95
 
 _ROUNDING = float(np.finfo(np.float32).eps)  # of its size, as scores may be float32
 _MOST_SPLITS = 100_000  # that `needed` goes to
@@ -156,7 +156,7 @@ def compare(a: ArrayLike, b: ArrayLike, ratio: float, seed: int = 0) -> Comparis
     if a.shape != b.shape:
         raise ValueError(f"compare: b must be {[*a.shape]} as a, got {[*b.shape]}.")
     _check_ratio("compare: ratio", ratio)
-    seed = _integer("compare: seed", seed, least=0)
+    seed = as_integer("compare: seed", seed, least=0)
     differences = (a - b).mean(axis=1)
     rounding = _ROUNDING * float(max(np.abs(a).max(), np.abs(b).max()))
     mean, std = _mean_and_std(differences)
@@ -217,8 +217,10 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     if given.dtype.kind == "f":
         missing = np.isnan(given)
         given = np.where(missing, 1, given)
-    adjusted = _floats("holm: p_values", given, axes="M")
-    _check("holm: p_values", adjusted, adjusted == adjusted.clip(0, 1), "lie in [0, 1]")
+    adjusted = as_floats("holm: p_values", given, axes="M")
+    check_fits(
+        "holm: p_values", adjusted, adjusted == adjusted.clip(0, 1), "lie in [0, 1]"
+    )
     adjusted[missing] = np.nan
     order = np.argsort(adjusted)[: np.sum(~missing)]  # which puts NaN last
     factors = np.arange(len(order), 0, -1)
@@ -249,9 +251,9 @@ def honest_interval(
     >>> honest_interval(0.5, 0.5, 0.5, count=100)
     (0.495, 0.505)
     """
-    count = _integer("honest_interval: count", count, least=1)
+    count = as_integer("honest_interval: count", count, least=1)
     for name, value in (("low", low), ("high", high), ("mean", mean)):
-        _check_number(f"honest_interval: {name}", value)
+        check_number(f"honest_interval: {name}", value)
     if not 0 <= mean <= 1:
         raise ValueError(f"honest_interval: mean must lie in [0, 1], got {mean}.")
     if low > mean or high < mean:
@@ -301,7 +303,7 @@ def _needed(mean: float, std: float, ratio: float) -> int | None:
 
 def _half_width(num_splits: int, ratio: float, std: float) -> float:
     # For one split std is NaN, and so is the half width.
-    return _student(num_splits - 1) * std * math.sqrt(1 / num_splits + ratio)
+    return student_95(num_splits - 1) * std * math.sqrt(1 / num_splits + ratio)
 
 
 def _mean_and_std(values: np.ndarray) -> tuple[float, float]:
@@ -327,7 +329,7 @@ def _sign_flips(differences: np.ndarray, rounding: float, seed: int) -> float:
 def _split_scores(name: str, values: ArrayLike) -> np.ndarray:
     values = np.asarray(values)
     one_seed = values.ndim == 1 and values.size > 0
-    return _floats(name, values[:, None] if one_seed else values, axes="JS")
+    return as_floats(name, values[:, None] if one_seed else values, axes="JS")
 
 
 def _booleans(name: str, values: ArrayLike) -> np.ndarray:
@@ -340,11 +342,6 @@ def _booleans(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def _check_ratio(name: str, ratio: float) -> None:
-    _check_number(name, ratio)
+    check_number(name, ratio)
     if not 0 <= ratio < math.inf:
         raise ValueError(f"{name} must be finite and at least 0, got {ratio}.")
-
-
-def _check_number(name: str, value: float) -> None:
-    if not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")

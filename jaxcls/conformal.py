@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls.scores import _labels, _probabilities
+from jaxcls.score_inputs import as_labels, as_probabilities
 
 
 class Conformal(NamedTuple):
@@ -45,8 +45,8 @@ def least_probability(
     0.8
     """
     check_error("least_probability: error", error)
-    p = _probabilities("least_probability: probabilities", probabilities)
-    labels = _labels("least_probability: labels", labels, *p.shape)
+    p = as_probabilities("least_probability: probabilities", probabilities)
+    labels = as_labels("least_probability: labels", labels, *p.shape)
     right = p[np.arange(len(p)), labels.astype(int)]
     # The (n + 1)(1 - error)-th largest, rounded up but for what 1 - error lost of its last bits.
     place = math.ceil((len(p) + 1) * (1 - error) - 1e-9)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls.scores import _check, _floats, _labels, _probabilities
+from jaxcls.score_inputs import as_floats, as_labels, as_probabilities, check_fits
 
 
 class Averages(NamedTuple):
@@ -39,7 +39,7 @@ def log_loss(log_probabilities: ArrayLike, labels: ArrayLike) -> float:
     0.3993
     """
     log_p = _logarithms("log_loss: log_probabilities", log_probabilities)
-    labels = _labels("log_loss: labels", labels, *log_p.shape)
+    labels = as_labels("log_loss: labels", labels, *log_p.shape)
     return float(-log_p[np.arange(len(log_p)), labels.astype(int)].mean())
 
 
@@ -59,8 +59,8 @@ def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
     >>> round(brier([[0.9, 0.1], [0.5, 0.5]], [0, 1]), 4)
     0.13
     """
-    p = _probabilities("brier: probabilities", probabilities)
-    labels = _labels("brier: labels", labels, *p.shape)
+    p = as_probabilities("brier: probabilities", probabilities)
+    labels = as_labels("brier: labels", labels, *p.shape)
     errors = (p - np.eye(p.shape[1])[labels.astype(int)]) ** 2
     return float(errors.sum(axis=1).mean() / (2 if p.shape[1] == 2 else 1))
 
@@ -78,8 +78,8 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     >>> round(average_precision([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]), 4)
     0.8333
     """
-    scores = _floats("average_precision: scores", scores, axes="N")
-    labels = _labels("average_precision: labels", labels, len(scores), classes=2)
+    scores = as_floats("average_precision: scores", scores, axes="N")
+    labels = as_labels("average_precision: labels", labels, len(scores), classes=2)
     if not labels.any():
         raise ValueError("average_precision: labels must hold a 1, got none.")
     _, places, counts = np.unique(-scores, return_inverse=True, return_counts=True)
@@ -131,7 +131,7 @@ def over_classes(
     Averages(macro=1.0, weighted=1.0)
     """
     log_p = _logarithms("over_classes: log_probabilities", log_probabilities)
-    labels = _labels("over_classes: labels", labels, *log_p.shape)
+    labels = as_labels("over_classes: labels", labels, *log_p.shape)
     counts = np.bincount(labels.astype(int), minlength=log_p.shape[1])
     if not counts.all():
         raise ValueError(
@@ -151,7 +151,9 @@ def _logarithms(name: str, log_probabilities: ArrayLike) -> np.ndarray:
     if log_p.ndim != 2 or log_p.size == 0:
         raise ValueError(f"{name} must be [N, K] and not empty, got {[*log_p.shape]}.")
     log_p = log_p.astype(np.float64)
-    _check(name, log_p, ~np.isnan(log_p), "be numbers")
+    check_fits(name, log_p, ~np.isnan(log_p), "be numbers")
     sums = np.exp(np.minimum(log_p, 1)).sum(axis=1)
-    _check(name, sums, np.abs(sums - 1) <= 1e-3, "be logarithms of rows that sum to 1")
+    check_fits(
+        name, sums, np.abs(sums - 1) <= 1e-3, "be logarithms of rows that sum to 1"
+    )
     return log_p

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls.scores import _binned, _check, _floats, _integer, _labels
+from jaxcls.score_inputs import as_floats, as_integer, as_labels, check_fits
+from jaxcls.scores import binned
 
 _RESAMPLES = 500
 
@@ -30,7 +31,7 @@ class Bins(NamedTuple):
     accuracy: np.ndarray
 
 
-class Coverage(NamedTuple):
+class CoverageCurve(NamedTuple):
     """How accurate answers are where the least sure ones are withheld, each [M].
 
     Attributes:
@@ -54,7 +55,7 @@ def calibration_bins(
     >>> calibration_bins([[0.9, 0.1], [0.6, 0.4]], [0, 1], num_bins=2).accuracy
     array([nan, 0.5])
     """
-    top, right, bins = _binned("calibration_bins", probabilities, labels, num_bins)
+    top, right, bins = binned("calibration_bins", probabilities, labels, num_bins)
     edges = np.linspace(0, 1, num_bins + 1)
     count = np.bincount(bins, minlength=num_bins)
     with np.errstate(invalid="ignore"):  # 0/0 of bins without examples
@@ -89,24 +90,25 @@ def calibration_interval(
     >>> calibration_interval([[1.0, 0.0]] * 9, [0] * 9)
     (0.0, 0.0)
     """
-    top, right, bins = _binned("calibration_interval", probabilities, labels, num_bins)
-    resamples = _integer("calibration_interval: resamples", resamples, least=1)
+    top, right, bins = binned("calibration_interval", probabilities, labels, num_bins)
+    resamples = as_integer("calibration_interval: resamples", resamples, least=1)
     size, draws = len(top), np.random.default_rng(0)
 
     def error(bins: np.ndarray, gaps: np.ndarray) -> float:
         return float(np.abs(np.bincount(bins, weights=gaps)).sum() / size)
 
+    gaps = top - right
+    found = error(bins, gaps)
     again, if_true = [], []
     for _ in range(resamples):
         rows = draws.integers(0, size, size)
-        again.append(error(bins[rows], (top - right)[rows]))
+        again.append(error(bins[rows], gaps[rows]))
         if_true.append(error(bins, top - (draws.random(size) < top)))
-    found = error(bins, top - right)
     low, high = np.maximum(2 * found - np.quantile(again, [0.975, 0.025]), 0)
     return 0.0 if found <= np.quantile(if_true, 0.975) else float(low), float(high)
 
 
-def coverage_curve(probabilities: ArrayLike, right: ArrayLike) -> Coverage:
+def coverage_curve(probabilities: ArrayLike, right: ArrayLike) -> CoverageCurve:
     """Accuracy against coverage, with a point for each probability that an answer has.
 
     Args:
@@ -119,16 +121,16 @@ def coverage_curve(probabilities: ArrayLike, right: ArrayLike) -> Coverage:
     >>> coverage_curve([0.9, 0.6, 0.8], [1, 0, 1]).accuracy.round(2)
     array([1.  , 1.  , 0.67])
     """
-    p = _floats("coverage_curve: probabilities", probabilities, axes="N")
-    _check("coverage_curve: probabilities", p, (p >= 0) & (p <= 1), "lie in [0, 1]")
-    right = _labels("coverage_curve: right", right, len(p), classes=2)
+    p = as_floats("coverage_curve: probabilities", probabilities, axes="N")
+    check_fits("coverage_curve: probabilities", p, (p >= 0) & (p <= 1), "lie in [0, 1]")
+    right = as_labels("coverage_curve: right", right, len(p), classes=2)
     values, places, counts = np.unique(-p, return_inverse=True, return_counts=True)
     answered = np.cumsum(counts)
     hits = np.cumsum(np.bincount(places, weights=right))
-    return Coverage(-values, answered / len(p), hits / answered)
+    return CoverageCurve(-values, answered / len(p), hits / answered)
 
 
-def accuracy_at(curve: Coverage, coverage: float) -> tuple[float, float]:
+def accuracy_at(curve: CoverageCurve, coverage: float) -> tuple[float, float]:
     """The least probability that answers this share of the examples or more, and the accuracy.
 
     >>> accuracy_at(coverage_curve([0.9, 0.6, 0.8], [1, 0, 1]), 0.5)

@@ -1,13 +1,20 @@
 """Scores on the host in float64: intervals, scores by class, ranking, calibration, summary."""
 
 import math
-import operator
 from typing import NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
 
-_Z = 1.959963984540054  # 95% of a standard normal lies within this of 0
+from jaxcls.score_inputs import (
+    as_floats,
+    as_integer,
+    as_labels,
+    as_probabilities,
+    check_fits,
+)
+
+Z_95 = 1.959963984540054  # 95% of a standard normal lies within this of 0
 
 
 class ClassScores(NamedTuple):
@@ -55,8 +62,8 @@ def accuracy_interval(correct: int, count: int) -> tuple[float, float]:
     >>> [round(end, 4) for end in accuracy_interval(9, 10)]
     [0.5958, 0.9821]
     """
-    count = _integer("accuracy_interval: count", count, least=1)
-    correct = _integer("accuracy_interval: correct", correct, least=0)
+    count = as_integer("accuracy_interval: count", count, least=1)
+    correct = as_integer("accuracy_interval: correct", correct, least=0)
     if correct > count:
         raise ValueError(f"accuracy_interval: correct {correct} exceeds count {count}.")
     # The upper end by way of the errors, so that no error gives 1 exactly.
@@ -75,9 +82,9 @@ def class_scores(counts: ArrayLike) -> ClassScores:
     >>> class_scores([[1, 1], [0, 2]]).recall.tolist()
     [0.5, 1.0]
     """
-    counts = _floats("class_scores: counts", counts, axes="KK")
+    counts = as_floats("class_scores: counts", counts, axes="KK")
     whole = (counts >= 0) & (counts == np.floor(counts))
-    _check("class_scores: counts", counts, whole, "be whole numbers of at least 0")
+    check_fits("class_scores: counts", counts, whole, "be whole numbers of at least 0")
     hits, predicted, support = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     precision, recall = _share(hits, predicted), _share(hits, support)
     f1 = _share(2 * hits, predicted + support)
@@ -135,8 +142,8 @@ def roc_auc(scores: ArrayLike, labels: ArrayLike) -> float:
     >>> roc_auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
     0.75
     """
-    scores = _floats("roc_auc: scores", scores, axes="N")
-    labels = _labels("roc_auc: labels", labels, len(scores), classes=2)
+    scores = as_floats("roc_auc: scores", scores, axes="N")
+    labels = as_labels("roc_auc: labels", labels, len(scores), classes=2)
     ones, zeros = int(labels.sum()), int((1 - labels).sum())
     if ones == 0 or zeros == 0:
         raise ValueError(f"roc_auc: labels must hold both 0 and 1, got {ones} ones.")
@@ -164,7 +171,7 @@ def calibration_error(
     >>> round(calibration_error([[0.9, 0.1], [0.9, 0.1]], [0, 1]), 4)
     0.4
     """
-    top, right, bins = _binned("calibration_error", probabilities, labels, num_bins)
+    top, right, bins = binned("calibration_error", probabilities, labels, num_bins)
     gaps = np.bincount(bins, weights=top - right)
     return float(np.abs(gaps).sum() / len(top))
 
@@ -184,14 +191,14 @@ def summary(values: ArrayLike) -> Summary:
     >>> [round(number, 3) for number in summary([1, 2, 3])]
     [2.0, 1.0, -0.484, 4.484, 1.0, 3.0]
     """
-    values = _floats("summary: values", values, axes="N")
+    values = as_floats("summary: values", values, axes="N")
     # Counted from the first, so that equal values have a std of exactly 0.
     offsets = values - values[0]
     mean = float(values[0] + offsets.mean())
     std = half_width = math.nan
     if len(values) > 1:
         std = float(offsets.std(ddof=1))
-        half_width = _student(len(values) - 1) * std / math.sqrt(len(values))
+        half_width = student_95(len(values) - 1) * std / math.sqrt(len(values))
     return Summary(
         mean,
         std,
@@ -202,20 +209,20 @@ def summary(values: ArrayLike) -> Summary:
     )
 
 
-def _binned(
+def binned(
     caller: str, probabilities: ArrayLike, labels: ArrayLike, num_bins: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The top class's probability, whether it is right, and the number of its bin, each [N]."""
-    num_bins = _integer(f"{caller}: num_bins", num_bins, least=1)
-    p = _probabilities(f"{caller}: probabilities", probabilities)
-    labels = _labels(f"{caller}: labels", labels, *p.shape)
+    num_bins = as_integer(f"{caller}: num_bins", num_bins, least=1)
+    p = as_probabilities(f"{caller}: probabilities", probabilities)
+    labels = as_labels(f"{caller}: labels", labels, *p.shape)
     guesses = p.argmax(axis=1)
     top = p[np.arange(len(p)), guesses]
     inner_edges = np.linspace(0, 1, num_bins + 1)[1:-1]
     return top, guesses == labels, np.searchsorted(inner_edges, top)
 
 
-def _student(freedom: int) -> float:
+def student_95(freedom: int) -> float:
     """95% of Student's t with so many degrees of freedom lies within this of 0."""
     from scipy.special import stdtrit  # scipy.stats would take longer to import
 
@@ -224,56 +231,9 @@ def _student(freedom: int) -> float:
 
 def _wilson_low(correct: int, count: int) -> float:
     """Lower root p of (correct / count - p)**2 = z**2 * p * (1 - p) / count."""
-    spread = _Z * math.sqrt(_Z**2 + 4 * correct * (count - correct) / count)
-    return (2 * correct + _Z**2 - spread) / (2 * (count + _Z**2))
+    spread = Z_95 * math.sqrt(Z_95**2 + 4 * correct * (count - correct) / count)
+    return (2 * correct + Z_95**2 - spread) / (2 * (count + Z_95**2))
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
-
-
-def _integer(name: str, value: int, least: int) -> int:
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}.")
-    return value
-
-
-def _floats(name: str, values: ArrayLike, axes: str) -> np.ndarray:
-    """`values` in float64; axes of the same letter must have the same length."""
-    values = np.asarray(values)
-    if not np.can_cast(values.dtype, np.float64, "same_kind"):
-        raise TypeError(f"{name} must be numbers, got {values.dtype}.")
-    lengths = dict(zip(axes, values.shape, strict=False))
-    if values.size == 0 or tuple(map(lengths.get, axes)) != values.shape:
-        want, got = ", ".join(axes), [*values.shape]
-        raise ValueError(f"{name} must be [{want}] and not empty, got {got}.")
-    values = values.astype(np.float64)
-    _check(name, values, np.isfinite(values), "be finite")
-    return values
-
-
-def _probabilities(name: str, probabilities: ArrayLike) -> np.ndarray:
-    """[N, K] in float64, checked."""
-    p = _floats(name, probabilities, axes="NK")
-    _check(name, p, (p >= 0) & (p <= 1), "lie in [0, 1]")
-    sums = p.sum(axis=1)
-    _check(name, sums, np.abs(sums - 1) <= 1e-3, "sum to 1 in each row")
-    return p
-
-
-def _labels(name: str, labels: ArrayLike, rows: int, classes: int) -> np.ndarray:
-    labels = _floats(name, labels, axes="N")
-    if len(labels) != rows:
-        raise ValueError(f"{name} must be [{rows}], got [{len(labels)}].")
-    whole = (labels >= 0) & (labels < classes) & (labels == np.floor(labels))
-    _check(name, labels, whole, f"be whole numbers in 0..{classes - 1}")
-    return labels
-
-
-def _check(name: str, values: np.ndarray, fits: np.ndarray, want: str) -> None:
-    if not fits.all():
-        raise ValueError(f"{name} must {want}, got {values[~fits][0]}.")

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxcls.scores import _check, _floats, _labels
+from jaxcls.score_inputs import as_floats, as_labels, check_fits
 
 Aim = Literal["accuracy", "f1", "balanced"]
 
@@ -33,9 +33,9 @@ def choose_threshold(
     0.25
     """
     name = "choose_threshold: probabilities"
-    p = _floats(name, probabilities, axes="N")
-    _check(name, p, (p >= 0) & (p <= 1), "lie in [0, 1]")
-    labels = _labels("choose_threshold: labels", labels, len(p), classes=2)
+    p = as_floats(name, probabilities, axes="N")
+    check_fits(name, p, (p >= 0) & (p <= 1), "lie in [0, 1]")
+    labels = as_labels("choose_threshold: labels", labels, len(p), classes=2)
     if not 0 < labels.sum() < len(labels):
         raise ValueError(
             f"choose_threshold: labels must hold both 0 and 1, got {int(labels.sum())} ones of "
@@ -80,7 +80,7 @@ def _merit(
             f"{aim!r}."
         )
     fits = np.isfinite(costs) & (costs >= 0)
-    _check("choose_threshold: costs", costs, fits, "be finite and at least 0")
+    check_fits("choose_threshold: costs", costs, fits, "be finite and at least 0")
     if not costs.any():
         raise ValueError("choose_threshold: costs must not both be 0.")
     return -(costs[0] * false_ones + costs[1] * misses) / costs.max()

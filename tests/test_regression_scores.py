@@ -1,11 +1,13 @@
 """`regression.py` beside scikit-learn and SciPy, and intervals that hold what they promise."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from jaxcls.regression import Coverage, coverage, regression_scores
+from jaxcls.regression import Coverage, coverage, regression_scores, values_alone
 
 
 def _example(count=200, seed=0, offset=0.0):
@@ -64,12 +66,23 @@ def test_interval_holds_the_true_error_about_95_times_of_100():
     assert 175 <= inside <= 198
 
 
-def test_many_rows_are_drawn_in_parts(monkeypatch):
-    predictions, targets = _example(50)
-    whole = regression_scores(predictions, targets)
-    monkeypatch.setattr("jaxcls.regression._AT_ONCE", 50 * 7)
-    parts = regression_scores(predictions, targets)
-    assert parts.rmse == whole.rmse
+def test_many_rows_take_the_memory_of_a_few_copies_of_them(monkeypatch):
+    predictions, targets = _example(100_000)
+    monkeypatch.setattr("jaxcls.regression._RESAMPLES", 20)
+    tracemalloc.start()
+    try:
+        regression_scores(predictions, targets)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 16 * targets.nbytes
+
+
+@pytest.mark.parametrize("targets", [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]])
+def test_values_alone_are_those_that_have_intervals(targets):
+    scores = regression_scores([1.0, 2.0, 4.0], targets)
+    wanted = [each.value for each in scores]
+    np.testing.assert_array_equal(values_alone([1.0, 2.0, 4.0], targets), wanted)
 
 
 def test_alike_targets_have_no_r_squared():

@@ -9,6 +9,7 @@ import numpy as np
 from jaxcls.calibration import fit_temperature, tempered
 from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.screen import note
+from jaxcls.cli.splits import num_splits
 from jaxcls.conformal import check_error, least_probability
 from jaxcls.data import Dataset
 from jaxcls.probability_scores import log_loss
@@ -36,7 +37,7 @@ class HeldOut(NamedTuple):
 
 def check_calibration_flags(flags: TrainFlags) -> None:
     """Raises ValueError for flags that are wrong whatever the data are."""
-    splits = flags.folds is not None or flags.resplit is not None
+    splits = num_splits(flags) is not None
     if flags.threshold is not None and flags.costs is not None:
         raise ValueError("--threshold and --costs are two ways to choose; give one.")
     if isinstance(flags.threshold, float) and not 0 <= flags.threshold <= 1:

@@ -237,8 +237,7 @@ def _on_test(first: Side, other: Side, flags: CompareFlags) -> McNemar:
                     f"--test counts right answers, and {side.path} predicts numbers; leave it out."
                 )
             test = data_of(trained).test
-            predicted = trained.predict_proba(test.features).argmax(axis=1)
-            right.append(predicted == test.targets)
+            right.append(trained.predict_places(test.features) == test.targets)
     return mcnemar(*right)
 
 

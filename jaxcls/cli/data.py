@@ -9,6 +9,7 @@ import numpy as np
 from jaxcls.batches import Batch
 from jaxcls.cli.flags import BinaryFlags, RegressionFlags, TrainFlags
 from jaxcls.cli.screen import note
+from jaxcls.cli.splits import num_splits, seed_of_splits
 from jaxcls.cli.table_data import Origin, check_table_flags, load_tabled, origin_of
 from jaxcls.data import (
     Dataset,
@@ -95,10 +96,7 @@ def data_of_flags(flags: TrainFlags) -> Data:
         if notice is not None:
             note(notice)
     _check_two(flags, train)
-    validation, splits = None, flags.folds is not None or flags.resplit is not None
-    if flags.validation_fraction and not splits:
-        seed = flags.seed if flags.split_seed is None else flags.split_seed
-        train, validation = split(train, flags.validation_fraction, seed)
+    train, validation = _with_validation(flags, train)
     standardization = Standardization.of(train.features) if flags.standardize else None
     return Data(
         *(name, data_folder(name, flags.data_dir), train, validation, test),
@@ -106,12 +104,22 @@ def data_of_flags(flags: TrainFlags) -> Data:
     )
 
 
+def _fraction(flags: TrainFlags) -> float:
+    """Share of the training rows for validation; none where splits hold out rows in turn."""
+    return 0.0 if num_splits(flags) is not None else flags.validation_fraction or 0.0
+
+
+def _with_validation(
+    flags: TrainFlags, train: Dataset
+) -> tuple[Dataset, Dataset | None]:
+    """The training set, and what of it is held out for validation, if anything is."""
+    fraction = _fraction(flags)
+    return split(train, fraction, seed_of_splits(flags)) if fraction else (train, None)
+
+
 def _table(flags: TrainFlags) -> Data:
     """The table that the flags ask for, prepared by what its training rows taught."""
-    splits = flags.folds is not None or flags.resplit is not None
-    seed = flags.seed if flags.split_seed is None else flags.split_seed
-    fraction = 0.0 if splits else flags.validation_fraction or 0.0
-    found = load_tabled(flags, fraction, seed)
+    found = load_tabled(flags, _fraction(flags), seed_of_splits(flags))
     _check_two(flags, found.train)
     for each in found.notes:
         note(each)
@@ -126,10 +134,7 @@ def _arrays_of_numbers(flags: RegressionFlags) -> Data:
     """Arrays whose `y_train` and `y_test` are predicted, standardised by the training rows."""
     name = os.path.abspath(flags.dataset or "")
     train, test = load_npz(name, exact=flags.standardize, regression=True)
-    validation, splits = None, flags.folds is not None or flags.resplit is not None
-    if flags.validation_fraction and not splits:
-        seed = flags.seed if flags.split_seed is None else flags.split_seed
-        train, validation = split(train, flags.validation_fraction, seed)
+    train, validation = _with_validation(flags, train)
     target = target_of(f"{name}: y_train", "y", train.targets)
 
     def learned(each: Dataset) -> Dataset:

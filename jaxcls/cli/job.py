@@ -22,6 +22,7 @@ from jaxcls.cli.flags import (
 )
 from jaxcls.cli.free_memory import check_memory
 from jaxcls.cli.screen import note
+from jaxcls.cli.splits import num_splits
 from jaxcls.cli.table_data import classes_kept
 from jaxcls.config import Config, Hyperparams, Keys
 from jaxcls.data import Dataset
@@ -226,7 +227,7 @@ def _notes(flags: TrainFlags, data: Data) -> list[str]:
     if data.standardization is None and data.origin is None:
         problem = problem_of_scale(data.train.features)
     without_validation = not flags.validation_fraction
-    splits = flags.folds is not None or flags.resplit is not None
+    splits = num_splits(flags) is not None
     idle = {
         f"--dropout {flags.dropout}, as there is no hidden layer to drop units of": (
             flags.dropout > 0 and not flags.hidden

@@ -280,7 +280,12 @@ def _reliability(source: _Source) -> "Figure":
 
 def _roc(source: _Source) -> "Figure":
     judged, names = source.judged, source.run.class_names
-    return plots.roc(judged.guesses, judged.targets, names, judged.what)
+    if source.is_split:  # of which the table of predictions has no logarithms
+        with np.errstate(divide="ignore"):
+            log_p = np.log(judged.guesses)
+    else:
+        log_p = source.run.predict_log_proba(source.data.test.features)
+    return plots.roc(log_p, judged.targets, names, judged.what)
 
 
 def _predicted(source: _Source) -> "Figure":

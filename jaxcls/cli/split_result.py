@@ -40,9 +40,9 @@ from jaxcls.data import Dataset
 from jaxcls.data.dataset import Target
 from jaxcls.data.splits import Splits
 from jaxcls.metrics import confusion
-from jaxcls.regression import regression_scores
+from jaxcls.regression import values_alone
 from jaxcls.runs import Run, RunFolder
-from jaxcls.runs.number_scoring import in_unit
+from jaxcls.runs.number_scoring import SCORES, in_unit
 from jaxcls.scores import accuracy_interval
 from jaxcls.study.engine import Runs
 
@@ -227,7 +227,7 @@ def _held_out_numbers(
     losses = _by_split(runs.scores["test"].loss, plan, runs)
     over_splits = partial(split_summary, ratio=ratio)
     wanted = in_unit(data.targets[np.concatenate(plan.splits.test)], target)
-    pooled = regression_scores(np.concatenate(guesses)[:, 0], wanted)
+    pooled = values_alone(np.concatenate(guesses)[:, 0], wanted)
     return {
         "ratio": ratio,
         "loss": summary_json(over_splits(losses)),
@@ -237,10 +237,7 @@ def _held_out_numbers(
         },
         "predictions": {
             "count": len(wanted),
-            **{
-                name: finite_or_none(each.value)
-                for name, each in pooled._asdict().items()
-            },
+            **dict(zip(SCORES, map(finite_or_none, pooled), strict=True)),
         },
     }
 

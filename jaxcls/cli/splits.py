@@ -54,6 +54,11 @@ def num_splits(flags: TrainFlags | SweepFlags) -> int | None:
     return flags.resplit
 
 
+def seed_of_splits(flags: TrainFlags) -> int:
+    """The seed from which it is drawn which rows are held out."""
+    return flags.seed if flags.split_seed is None else flags.split_seed
+
+
 def plan_splits(flags: TrainFlags, data: Dataset) -> Plan | None:
     """The splits that the flags ask for, of the training set.
 
@@ -63,7 +68,7 @@ def plan_splits(flags: TrainFlags, data: Dataset) -> Plan | None:
     if num_splits(flags) is None:
         return None
     _check_enough(flags, data)
-    seed = flags.seed if flags.split_seed is None else flags.split_seed
+    seed = seed_of_splits(flags)
     if flags.folds is not None:
         splits = folds(data.targets, flags.folds, seed, repeats=flags.repeats)
     else:

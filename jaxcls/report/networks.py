@@ -3,9 +3,11 @@
 import base64
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from jaxcls.mlp import Activation, Params
 
 # Of `network.js`; its activations are named there.
 ACTIVATIONS = ("relu", "tanh", "logistic", "gelu", "silu", "identity")
@@ -34,9 +36,9 @@ class Network(NamedTuple):
             None of pixels that were not standardised.
     """
 
-    params: Any
+    params: Params
     layer_sizes: tuple[int, ...]
-    activation: Any
+    activation: Activation
     likelihood: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int]

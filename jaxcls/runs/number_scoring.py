@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxcls.data.dataset import Target
 from jaxcls.ensembles import Moments
-from jaxcls.regression import Estimate, coverage, regression_scores
+from jaxcls.regression import Estimate, coverage, regression_scores, values_alone
 from jaxcls.runs.trained import Run
 from jaxcls.scores import accuracy_interval
 
@@ -50,12 +50,13 @@ def number_ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) 
         `number_scores` of all together, `num_networks`, and `alone`: means over the networks.
     """
     members = run.members()
-    alone = [number_scores(member, features, targets) for member in members]
+    wanted = in_unit(targets, cast(Target, run.target))
+    alone = [values_alone(each.moments(features).mean, wanted) for each in members]
     return number_scores(run, features, targets) | {
         "num_networks": len(members),
         "alone": {
-            name: _mean([each[name] for each in alone if each[name] is not None])
-            for name in SCORES
+            name: _mean([each for each in of_all if not np.isnan(each)])
+            for name, of_all in zip(SCORES, zip(*alone, strict=True), strict=True)
         },
     }
 

@@ -1,5 +1,6 @@
 """`scripts/compare.py`: what it says of two trainings is `comparisons.compare` of their tables."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -223,6 +224,20 @@ def test_the_test_set_is_asked_by_mcnemar(here, capsys):
     assert entry["test"] == alone._asdict() | {"p_holm": alone.p_value}
     assert compared("a", "c", "--test") == 0
     assert f"McNemar's p {entry['test']['p_value']:.3g}" in capsys.readouterr().out
+
+
+def test_the_test_set_is_answered_by_a_runs_threshold(here, capsys, monkeypatch):
+    def with_threshold(path):
+        return dataclasses.replace(load_run(path), threshold=1.0)
+
+    monkeypatch.setattr("jaxcls.cli.compare.load_run", with_threshold)
+    (entry,) = told(capsys, "a", "c", "--test")
+    test = load("digits", classes=(0, 1))[1]
+    plain = load_run("a").predict_places(test.features)
+    places = [with_threshold(name).predict_places(test.features) for name in "ac"]
+    assert (places[0] != plain).any()
+    alone = mcnemar(*(each == test.targets for each in places))
+    assert entry["test"] == alone._asdict() | {"p_holm": alone.p_value}
 
 
 def test_a_picture_is_drawn(here):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxcls.probability_scores import one_against_rest
 from jaxcls.runs.plots.canvas import (
     BLUE,
     COLOURS,
@@ -78,7 +79,7 @@ def reliability(
 
 @styled
 def roc(
-    probabilities: np.ndarray,
+    log_probabilities: np.ndarray,
     labels: np.ndarray,
     class_names: Sequence[str],
     what: str = "test set",
@@ -86,10 +87,10 @@ def roc(
     """Receiver operating characteristics: of two classes one curve, else each against the rest.
 
     Of more than 6 classes those with the smallest areas are shown; where all areas are large, the
-    upper left corner. Examples are ordered by log odds, which tell apart what rounds to 1.
+    upper left corner. Examples are ordered by log odds, which tell apart what rounds to 0 or 1.
 
     Args:
-        probabilities: [N, K].
+        log_probabilities: [N, K] logarithms of rows that sum to 1.
         labels: [N] true classes.
         class_names: K names.
         what: the examples are.
@@ -99,7 +100,7 @@ def roc(
     """
     from sklearn.metrics import RocCurveDisplay
 
-    odds = _log_odds(probabilities)
+    odds = one_against_rest(log_probabilities)
     present = np.unique(labels)
     if len(present) < 2:
         raise ValueError("a ROC curve takes examples of two classes or more")
@@ -143,15 +144,3 @@ def _finish(axes: "Axes", corner: bool) -> None:
     )
     axes.grid()
     axes.legend(loc="lower right")
-
-
-def _log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """log(p / (1 - p)) [N, K], without loss where a float32 rounds to 1: by the sum of the others."""
-    p = probabilities.astype(np.float64)
-    rows, top = np.arange(len(p)), p.argmax(axis=1)
-    others = 1 - p
-    rest = p.copy()
-    rest[rows, top] = 0
-    others[rows, top] = rest.sum(axis=1)
-    tiny = np.finfo(np.float64).tiny
-    return np.log(np.maximum(p, tiny)) - np.log(np.maximum(others, tiny))

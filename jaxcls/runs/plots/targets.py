@@ -6,11 +6,11 @@ import numpy as np
 
 from jaxcls.regression import coverage
 from jaxcls.runs.plots.canvas import BLUE, GREY, SKY, new_figure, short, styled
+from jaxcls.scores import Z_95
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_Z = 1.959963984540054  # 95% of a standard normal lies within this of 0
 _FEW = 300  # points that are drawn whole; more are paler
 
 
@@ -38,7 +38,7 @@ def predicted(
     figure, ((axes,),) = new_figure(title)
     alpha = min(1.0, max(0.08, _FEW / len(wanted)))
     if std is not None:
-        half = _Z * std
+        half = Z_95 * std
         axes.vlines(
             *(wanted, mean - half, mean + half), color=SKY, alpha=0.7 * alpha, zorder=1
         )

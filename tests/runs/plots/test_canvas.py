@@ -48,7 +48,7 @@ def drawn(names=("zero", "one", "two")):
         "mistakes": plots.mistakes(rng.random((60, 4, 4)), labels, p, names),
         "weights": plots.weights(rng.normal(size=(16, 5)), (4, 4)),
         "reliability": plots.reliability(p, labels),
-        "roc": plots.roc(p, labels, names),
+        "roc": plots.roc(np.log(p), labels, names),
         "sweep": plots.sweep(values, scores, status),
         "heat_map": plots.heat_map(values, scores[:, 0]),
         "differences": plots.differences(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from jaxcls.runs.plots import png, reliability, roc
-from jaxcls.runs.plots.probabilities import _log_odds
 from jaxcls.scores import accuracy_interval, calibration_error, roc_auc
 
 
@@ -50,7 +49,7 @@ def test_reliability_of_all_right_or_all_wrong(right):
 
 def test_a_curve_of_two_classes():
     p, labels = guesses(classes=2)
-    figure = roc(p, labels, ["no", "yes"])
+    figure = roc(np.log(p), labels, ["no", "yes"])
     (axes,) = figure.axes
     area = roc_auc(p[:, 1], labels)
     assert labels_of(axes) == [f"yes against no, area {area:.4f}"]
@@ -59,7 +58,7 @@ def test_a_curve_of_two_classes():
 
 def test_each_of_many_classes_is_told_from_the_rest_the_worst_first():
     p, labels = guesses(classes=9)
-    figure = roc(p, labels, [f"class {i}" for i in range(9)], "rows held out")
+    figure = roc(np.log(p), labels, [f"class {i}" for i in range(9)], "rows held out")
     (axes,) = figure.axes
     areas = [roc_auc(p[:, i], labels == i) for i in range(9)]
     worst = np.argsort(areas)[:6]
@@ -72,24 +71,29 @@ def test_each_of_many_classes_is_told_from_the_rest_the_worst_first():
 
 def test_good_ones_show_the_corner():
     p, labels = guesses(classes=2, strength=9)
-    (axes,) = roc(p, labels, ["no", "yes"]).axes
+    (axes,) = roc(np.log(p), labels, ["no", "yes"]).axes
     assert axes.get_xlim()[1] == 0.1 and axes.get_ylim()[0] == 0.9
 
 
 def test_a_class_that_is_missing_has_no_curve_and_one_alone_is_refused():
     p, labels = guesses(classes=3)
     labels[labels == 2] = 1
-    (axes,) = roc(p, labels, ["a", "b", "c"]).axes
+    (axes,) = roc(np.log(p), labels, ["a", "b", "c"]).axes
     assert len(labels_of(axes)) == 2
     with pytest.raises(ValueError, match="two classes"):
-        roc(p, np.zeros(len(p), int), ["a", "b", "c"])
+        roc(np.log(p), np.zeros(len(p), int), ["a", "b", "c"])
 
 
-def test_what_rounds_to_one_is_still_told_apart():
-    # In float32 both are 1, and 1 - p is 0 for both.
-    rest = np.array([1e-12, 1e-20, 0.0], np.float32)
-    p = np.stack([rest, np.ones(3, np.float32)], axis=1)
-    odds = _log_odds(p)
-    assert np.isfinite(odds).all() and (np.diff(odds[:, 1]) > 0).all()
-    np.testing.assert_allclose(odds[:2, 1], -np.log(rest[:2].astype(float)))
-    np.testing.assert_allclose(odds[:, 0], -odds[:, 1], rtol=1e-6)
+def test_what_rounds_to_0_or_1_is_still_told_apart():
+    # In float32 all probabilities of the second class are 0, and those of the first are 1.
+    log_odds = np.array([-379.0, -350.0, -360.0, -340.0])
+    log_p = np.stack([np.zeros(4), log_odds], axis=1)
+    (axes,) = roc(log_p, np.array([0, 0, 1, 1]), ["no", "yes"]).axes
+    assert labels_of(axes) == ["yes against no, area 0.7500"]
+
+
+def test_a_probability_of_0_counts_as_the_least():
+    with np.errstate(divide="ignore"):
+        log_p = np.log([[1.0, 0.0], [0.5, 0.5]])
+    (axes,) = roc(log_p, np.array([0, 1]), ["no", "yes"]).axes
+    assert labels_of(axes) == ["yes against no, area 1.0000"]
