@@ -193,7 +193,7 @@ def calibration_lines(record: dict | None, class_names: Sequence[str]) -> list[s
     temperature     0.8000, of 9 rows: log loss 0.0500 before and 0.0400 after, calibration error \
 0.0200 and 0.0100
     >>> print(*calibration_lines({"threshold": 0.25}, "ab"), sep="\\n")
-    threshold       b from a probability of 0.2500 on
+    threshold       b from a probability of 0.2500 on; accuracies above are without it
     """
     if record is None:
         return []
@@ -214,7 +214,7 @@ def calibration_lines(record: dict | None, class_names: Sequence[str]) -> list[s
             why = f", the best for {aim} of {of}"
         lines.append(
             f"{'threshold':15} {class_names[1]} from a probability of "
-            f"{record['threshold']:.4f} on{why}"
+            f"{record['threshold']:.4f} on{why}; accuracies above are without it"
         )
     if "conformal" in record:
         sets = record["conformal"]

@@ -91,14 +91,15 @@ class TrainFlags:
     epochs: int = 100
     """Passes over the training set."""
     validation_fraction: float | None = None
-    """Share of the training set that is held out to choose the best epoch by, drawn class by
-    class from the seed; 0.1 with --patience, else none."""
+    """Share of the training set (of each class, where there are some) that is held out to choose
+    the best epoch by, drawn from the seed; 0.1 with --patience, else none."""
     monitor: MonitorName = "loss"
     """What of the validation set chooses the best epoch."""
     patience: int | None = None
     """Epochs without a better validation score after which training stops."""
     shuffle: bool = True
-    """A new order of the examples each epoch; otherwise class by class, as the notes have it."""
+    """A new order of the examples each epoch; otherwise always the same, of classes one class
+    after another, as the notes have it."""
     seed: int = 0
     """Of the starting weights, the order and the dropout masks."""
     seeds: int = 1
@@ -107,13 +108,14 @@ class TrainFlags:
     split_seed: int | None = None
     """Of the examples held out for validation, in folds and resplits; --seed by default."""
     folds: int | None = None
-    """Cross-validate: hold out each of so many parts of the training set in turn, drawn class by
-    class from --split-seed; of each, --seeds runs. The test set stays untouched."""
+    """Cross-validate: hold out each of so many parts of the training set in turn, drawn from
+    --split-seed (of each class, where there are some); of each, --seeds runs. The test set stays
+    untouched."""
     repeats: int = 1
     """Times that --folds are drawn, each time others."""
     resplit: int | None = None
-    """Hold out a fifth of the training set so many times, each drawn class by class by itself; else
-    as --folds."""
+    """Hold out a fifth of the training set so many times, each drawn by itself; else as
+    --folds."""
     calibrate: bool = False
     """Fit one number, a temperature, that makes probabilities as sure as they are right, on the
     validation set or on the rows that --folds hold out; labels stay as they are."""

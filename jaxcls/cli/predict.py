@@ -21,6 +21,7 @@ from jaxcls.cli.answers import (
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.screen import bounded, hand_out, note
 from jaxcls.files import write_csv
+from jaxcls.likelihoods import normal
 from jaxcls.runs import MODEL, Run, load_run
 from jaxcls.runs.inputs import Input, read_input
 from jaxcls.runs.trained import CHUNK
@@ -130,16 +131,18 @@ def _problem_of_scale(trained: Run, features: np.ndarray) -> str | None:
 
 
 def _number_entries(trained: Run, given: Input, start: int) -> list[dict]:
-    """The entries of numbers: the mean, and what its spread is made of."""
+    """The entries of numbers: the mean, and what its spread is made of, where one is told."""
     found = trained.moments(given.features[start : start + CHUNK])
     leaves = [np.asarray(leaf).tolist() for leaf in found]
+    # One network that tells its mean alone does not say that it is sure of it.
+    told = trained.seeds is not None or trained.config.likelihood == normal
     return [
         {
             **given.named(row),
             "prediction": mean,
-            "std": std,
-            "std_within": within,
-            "std_between": between,
+            "std": std if told else None,
+            "std_within": within if told else None,
+            "std_between": between if told else None,
             "done": given.done,
         }
         for row, (mean, std, within, between) in enumerate(

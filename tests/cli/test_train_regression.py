@@ -205,6 +205,18 @@ def test_evaluate_and_predict_tell_numbers(capsys):
     assert "target crop" in repr(run)
 
 
+def test_a_network_that_tells_its_mean_alone_tells_no_spread(capsys):
+    train(*SHORT, "--epochs", 2)
+    Path("new.csv").write_text("rain,soil\n30,clay\n")
+    assert main.predict(["run", "new.csv", "--output", "out.csv"]) == 0
+    assert table("out.csv")[0]["std"] == ""
+    capsys.readouterr()
+    assert main.predict(["run", "new.csv", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["prediction"] == float(table("out.csv")[0]["prediction"])
+    assert {told[name] for name in ("std", "std_within", "std_between")} == {None}
+
+
 def test_a_test_file_is_scored_in_its_own_unit():
     Path("later.csv").write_text("\n".join(lines_of(50, seed=9)))
     train(*SHORT, "--epochs", 40, "--test-dataset", "later.csv")
