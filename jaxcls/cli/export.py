@@ -1,7 +1,6 @@
 """`scripts/export.py`: a trained run as a file for ONNX's runtimes, or for PyTorch."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +9,7 @@ from tyro.conf import Positional, arg
 
 import jaxcls
 from jaxcls.cli.device import choose_device
+from jaxcls.cli.outputs import check_free
 from jaxcls.cli.screen import hand_out
 from jaxcls.data.preparation import Categorical, word_places
 from jaxcls.data.table_columns import MISSING
@@ -82,14 +82,7 @@ def _free_path(flags: ExportFlags) -> Path:
         folder = flags.run if flags.run.name.strip(".") else flags.run.resolve()
         suffix = {"onnx": "onnx", "torch": "safetensors"}[flags.format]
         path = folder.with_name(f"{folder.name}.{suffix}")
-    if os.path.lexists(path):
-        raise ValueError(
-            f"{path}: is there already; name another --output, or remove it."
-        )
-    if not path.parent.is_dir():
-        raise ValueError(
-            f"{path}: there is no folder {path.parent}; make it, or name another --output."
-        )
+    check_free(path)
     return path
 
 

@@ -60,11 +60,14 @@ def band_lines(scores: dict) -> list[str]:
         return []
     spread, held = scores["spread"], scores["coverage"]
     low, high = held["interval"]
+    told = ""
+    if not spread["within"]:
+        told = "; of disagreement alone, --likelihood normal learns the noise, too"
     return [
         f"{'spread':15} std {_shown(spread['std'])}, of which within members "
         f"{_shown(spread['within'])}, between them {_shown(spread['between'])}",
         f"{'95% bands':15} hold {held['share']:.4f} of the targets ({held['inside']:,} of "
-        f"{held['count']:,}; 95% interval {low:.4f} to {high:.4f})",
+        f"{held['count']:,}; 95% interval {low:.4f} to {high:.4f}){told}",
     ]
 
 

@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from jaxcls.cli.evaluate import KINDS
 from jaxcls.cli.flags import SweepFlags, TrainFlags
+from jaxcls.cli.outputs import check_free
 from jaxcls.cli.parsing import read_flags, words_of
 from jaxcls.cli.screen import hand_out, note
 from jaxcls.cli.sides import finished
@@ -54,10 +55,7 @@ def run(flags: ReportFlags) -> None:
         raise ValueError("no folder was named; name those of finished runs.")
     if flags.output.suffix.lower() != ".html":
         raise ValueError(f"--output {flags.output}: must be an .html file.")
-    if os.path.lexists(flags.output):
-        raise ValueError(
-            f"{flags.output} is there already; name another file with --output, or remove it."
-        )
+    check_free(flags.output)
     found = {path: _whole(path) for path in flags.runs}
     _check_same_kind(found)
     names = _names(list(found))
@@ -153,6 +151,7 @@ def _settings(metrics: dict) -> dict[str, str]:
         "layers": "-".join(map(str, config["layer_sizes"])),
         "likelihood": config["likelihood"],
         **{name: config["flags"].get(name) for name in _SHOWN},
+        "threshold": _threshold(metrics),
         "epochs": f"{chosen['epoch']} chosen of {chosen['epochs_done']}",
         "device": [metrics.get("device"), config.get("machine")],
         "versions": metrics.get("versions"),
@@ -165,6 +164,15 @@ def _settings(metrics: dict) -> dict[str, str]:
         for name, text in ((name, _plain(each)) for name, each in found.items())
         if text
     }
+
+
+def _threshold(metrics: dict) -> str | None:
+    """From where on the second class is the answer, where the run has a threshold."""
+    least = metrics.get("calibration", {}).get("threshold")
+    if least is None:
+        return None
+    second = metrics["config"]["class_names"][1]
+    return f"{second} from a probability of {least:.4f} on; the accuracies above are without it"
 
 
 def _target(metrics: dict) -> dict | None:
@@ -245,4 +253,9 @@ def _of(trained: Run, image_shape: tuple[int, int]) -> Network:
 def _ranked(path: Path) -> list[dict[str, str]]:
     """The best lines of a sweep's table."""
     with open(path / "sweep.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))[:_MOST_RANKED]
+        rows = list(csv.DictReader(file))[:_MOST_RANKED]
+    if len(rows) < 2:
+        return rows
+    # What is the same of all says nothing of their order.
+    differ = [name for name in rows[0] if len({row[name] for row in rows}) > 1]
+    return [{name: row[name] for name in differ} for row in rows]

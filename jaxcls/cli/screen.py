@@ -20,6 +20,7 @@ from jaxcls.fitting import Report
 from jaxcls.metrics import Metrics
 from jaxcls.runs.records import main_score
 
+_NAMES = {"r_squared": "R squared"}
 _MOST_OF_A_NOTE = 1200  # characters
 _program = "jaxcls"  # with which each note begins
 _output_is_closed = False
@@ -197,7 +198,7 @@ def report_line(report: Report, epochs: int) -> str:
 def _score(metrics: Metrics) -> str:
     name, value = main_score(metrics)
     shown = f"{float(value):.4f}" if np.isfinite(value) else "none"
-    return f"{name.replace('_', ' ')} {shown}"
+    return f"{_NAMES.get(name, name)} {shown}"
 
 
 def bounded(value: float) -> str:

@@ -119,7 +119,7 @@ def number_targets(table: Table, target: str, least: int, notes: list[str]) -> T
         )
     if len(rows) < least:
         raise ValueError(
-            f"{what} has numbers in {len(rows):,} rows, and {least} or more are wanted; add rows."
+            f"{what} must have numbers in {least} rows or more, got {len(rows)}; add rows."
         )
     return Targets(rows, column.values[rows])
 

@@ -102,6 +102,11 @@ def load_table(
         "validation": validation_fraction,
     }
     parts = _drawn(found.values, found.labels, fractions, seed)
+    values, scaling = found.values, None
+    if regression:
+        what = f"{table.path}: target {quoted(target)}"
+        scaling = target_of(what, target, values[parts["train"]])
+        values = standardised(values, scaling)
     if test_path is None:
         share = "a fifth" if regression else "a fifth of each class"
         notes.append(
@@ -111,20 +116,10 @@ def load_table(
     own = {name: column.rows(rows[parts["train"]]) for name, column in columns.items()}
     preparation = _learned(table, own, kinds, roles, notes)
     _check_size(table, preparation)
-    features = apply(preparation, columns)
-    scaling, targets = None, found.values
-    if regression:
-        what = f"{table.path}: target {quoted(target)}"
-        scaling = target_of(what, target, targets[parts["train"]])
-        targets = standardised(targets, scaling)
-    sets = {
-        name: Dataset(
-            *(features[rows[part]], targets[part], found.labels, found.names, None),
-            scaling,
-        )
-        for name, part in parts.items()
-    }
+    features, sets = apply(preparation, columns), {}
     for name, part in parts.items():
+        x, y = features[rows[part]], values[part]
+        sets[name] = Dataset(x, y, found.labels, found.names, None, scaling)
         used = {each: column.rows(rows[part]) for each, column in columns.items()}
         where = f"{table.path}, {name} set"
         notes.extend(surprises(preparation, used, rows[part] + 1, where))

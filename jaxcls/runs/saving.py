@@ -13,6 +13,7 @@ from jaxcls.data.images import learned
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.standardization import Standardization
 from jaxcls.files import named_arrays
+from jaxcls.likelihoods import gaussian, normal
 from jaxcls.mlp import Params
 from jaxcls.runs.configs import check_names, settings_record
 from jaxcls.runs.folder import RunFolder
@@ -43,8 +44,8 @@ def save_run(
         params: that were chosen, as `chosen_params` gives them; of S networks as `Runs.params`,
             every leaf [S, ...].
         config: they were trained with.
-        train: the training set as it was loaded, for its labels, the shape of its images and what
-            they look like; None stands for rows of floats.
+        train: the training set as it was loaded, for its labels or its target, the shape of its
+            images and what they look like; None stands for rows of floats.
         preparation: what made features of a table's rows, as `data.load_table` gives it, so that
             tables can be predicted; or the standardization of arrays that `data.to_batch` took.
         class_names: K names; by default those of `train`, else 0 to K - 1.
@@ -67,11 +68,7 @@ def save_run(
     """
     _check_kinds(config, train, class_names, seeds)
     _check_preparation(preparation, config)
-    if not config.likelihood.has_classes:
-        raise ValueError(
-            f"save_run: a run predicts classes, and the likelihood {config.likelihood.name!r} has "
-            "none."
-        )
+    _check_target(config, train)
     check_names("save_run", config)
     arrays = named_arrays({"params": params})
     params = whole_params(arrays, config, seeds, "save_run")
@@ -154,6 +151,20 @@ def _check_preparation(
         )
 
 
+def _check_target(config: Config, train: Dataset | None) -> None:
+    """Raises ValueError where a likelihood and a training set are not both of classes or numbers."""
+    likelihood, target = config.likelihood, None if train is None else train.target
+    if likelihood.has_classes and target is None:
+        return
+    if likelihood not in (gaussian, normal) or target is None:
+        got = "none" if target is None else repr(target.name)
+        raise ValueError(
+            "save_run: numbers are predicted by the likelihoods gaussian and normal, with a train "
+            "that has their target (data.load_table(..., regression=True)), got "
+            f"{likelihood.name!r} and the target {got}."
+        )
+
+
 def _record(
     config: Config,
     train: Dataset | None,
@@ -163,6 +174,8 @@ def _record(
 ) -> dict:
     """The content of `config.json`."""
     num_classes = max(2, config.layer_sizes[-1])
+    if not config.likelihood.has_classes:
+        num_classes = 0
     labels, shape, pictures, dtype = tuple(range(num_classes)), None, None, "float32"
     names = tuple(map(str, labels))
     if train is not None:
@@ -181,6 +194,9 @@ def _record(
             f"labels {list(labels)}."
         )
     versions = {"jaxcls": jaxcls.__version__, "jax": jax.__version__}
+    of_numbers = {}
+    if train is not None and train.target is not None:
+        of_numbers["target"] = train.target._asdict()
     return as_json(
         {
             "script": SCRIPT,
@@ -195,4 +211,5 @@ def _record(
             "elsewhere": [],
         }
         | settings_record(config)
+        | of_numbers
     )

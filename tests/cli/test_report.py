@@ -134,8 +134,8 @@ def test_what_other_trainings_give(script, flags, wanted, tmp_path):
         (["two", "begun"], "new.html", "begun holds no finished run"),
         (["two", "numbers"], "new.html", "have no score in common"),
         (["two"], "two", "must be an .html file"),
-        (["two"], "old.html", "is there already; name another file with --output"),
-        (["two"], "no/where.html", "could not be written"),
+        (["two"], "old.html", "is there already; name another --output"),
+        (["two"], "no/where.html", "there is no folder"),
     ],
 )
 def test_bad_input_is_a_sentence(names, output, sentence, runs, tmp_path, capsys):
@@ -181,3 +181,15 @@ def test_the_command_is_made_again_from_what_a_run_keeps(kind, line):
     words = words_of(read_flags(kind, record))
     assert trained(words) == flags
     assert len(words) <= len(given)
+
+
+def test_a_threshold_is_told_beside_accuracies_that_lack_it(tmp_path, capsys):
+    path = tmp_path / "run"
+    argv = ("--dataset", "digits", "--epochs", "2", "--threshold", "0.25", "--no-plots")
+    assert main.train_binary([*argv, "--output-dir", str(path)]) == 0
+    assert main.report([str(path), "--output", str(tmp_path / "page.html")]) == 0
+    content = (tmp_path / "page.html").read_text()
+    assert (
+        "1 from a probability of 0.2500 on; the accuracies above are without it"
+        in content
+    )

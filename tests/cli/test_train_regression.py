@@ -254,10 +254,10 @@ def test_wrong_flags_are_one_sentence(capsys, argv, message):
     ("lines", "message"),
     [
         (["a,y", *(f"{i},3" for i in range(20))], "is 3 in every training row"),
-        (["a,y", "1,2", "2,3"], "has numbers in 2 rows, and 4 or more are wanted"),
+        (["a,y", "1,2", "2,3"], "must have numbers in 4 rows or more, got 2"),
         (["a,y", *(f"{i},{i}" for i in range(9)), "1,inf"], "has an infinite number"),
         (["a,y", *(f"{i},{i}" for i in range(9)), "1,1e200"], "has 1e+200, and"),
-        (["a,y", *(f"{i}," for i in range(9))], "has numbers in 0 rows"),
+        (["a,y", *(f"{i}," for i in range(9))], "in 4 rows or more, got 0"),
     ],
 )
 def test_targets_that_teach_nothing_are_one_sentence(capsys, lines, message):

@@ -15,6 +15,7 @@ from PIL import Image
 import jaxcls
 from jaxcls import Config, Hyperparams, Keys, bernoulli, fit, gaussian, mlp
 from jaxcls.cli import main
+from jaxcls.data.diabetes import TARGET, diabetes_table
 
 CONFIG = Config((784, 8, 3), jaxcls.categorical, epochs=20, activation="gelu")
 
@@ -157,7 +158,7 @@ def test_what_is_of_another_kind_is_said(change, message, params, tmp_path):
         ({"class_names": ("a", "b")}, "wants 3 names of classes that differ, got"),
         ({"class_names": ("a", "b", "a")}, "wants 3 names of classes that differ, got"),
         ({"config": Config((9, 1), bernoulli)}, r"save_run: has no place for params/D"),
-        ({"config": Config((784, 1), gaussian)}, "likelihood 'gaussian' has none"),
+        ({"config": Config((784, 1), gaussian)}, "got 'gaussian' and the target none"),
         ({"train": 3}, "train has 64 features"),
     ],
 )
@@ -281,3 +282,28 @@ def test_an_array_of_words_is_evaluated(tmp_path, digits, params, capsys):
     assert scores["class_names"] == [*named]
     assert scores["test"]["accuracy"] > 0.9
     assert scores["test"]["count"] == len(test.targets)
+
+
+def test_a_run_of_numbers_predicts_them_in_their_unit(tmp_path):
+    found = jaxcls.data.load_table(diabetes_table(), TARGET, regression=True)
+    train, test = map(jaxcls.data.to_batch, (found.train, found.test))
+    config = Config((10, 4, 2), jaxcls.normal, batch_size=64, epochs=2)
+    state, _ = fit(Keys.from_seed(0), config, Hyperparams(1e-2), train)
+    jaxcls.save_run(
+        tmp_path / "run",
+        state.params,
+        config,
+        train=found.train,
+        preparation=found.preparation,
+    )
+    run = jaxcls.load_run(tmp_path / "run")
+    assert run.target == found.train.target
+    logits = mlp.apply(state.params, test.features)
+    want = run.target.mean + run.target.scale * np.asarray(logits[:, 0], np.float64)
+    np.testing.assert_allclose(run.predict(test.features), want, rtol=1e-6)
+    with pytest.raises(
+        ValueError, match="got 'bernoulli' and the target 'progression'"
+    ):
+        jaxcls.save_run(
+            tmp_path / "other", {}, Config((10, 1), bernoulli), train=found.train
+        )
