@@ -143,11 +143,11 @@ def log_probabilities(
     Array([[   0.  , -300.69]], dtype=float32)
     """
     _check("ensembles.log_probabilities", params, x, likelihood)
-    of_members = jax.lax.map(
-        lambda member: class_log_probabilities(
-            mlp.apply(member, x, activation=activation), likelihood
-        ),
+    of_members = _of_each(
+        lambda logits: class_log_probabilities(logits, likelihood),
         params,
+        x,
+        activation,
     )
     return logsumexp(of_members, axis=0) - jnp.log(len(params["Dense_0"]["bias"]))
 
@@ -167,12 +167,7 @@ def log_odds(params: Params, x: ArrayLike, activation: Activation = "relu") -> A
     Array([300.69], dtype=float32)
     """
     check_stacked("ensembles.log_odds", params)
-    one = jax.lax.map(
-        lambda member: likelihoods.log_odds(
-            mlp.apply(member, x, activation=activation)
-        ),
-        params,
-    )
+    one = _of_each(likelihoods.log_odds, params, x, activation)
     above, below = jax.nn.log_sigmoid(one), jax.nn.log_sigmoid(-one)
     return logsumexp(above, axis=0) - logsumexp(below, axis=0)
 
@@ -248,14 +243,14 @@ def moments(
         )
     _check_rows(caller, x)
 
-    def of_member(member):
-        told = likelihood.activation(mlp.apply(member, x, activation=activation))
+    def mean_and_variance(logits):
+        told = likelihood.activation(logits)
         if told.ndim == 1:
             return told, jnp.zeros_like(told)
         return told[:, 0], told[:, 1] ** 2
 
     # All at once and not summed: mean squares less a squared mean would lose the digits.
-    means, variances = jax.lax.map(of_member, params)
+    means, variances = _of_each(mean_and_variance, params, x, activation)
     between = jnp.std(means, axis=0)
     within = jnp.mean(variances, axis=0)
     return Moments(
@@ -291,6 +286,18 @@ def _probabilities(
 ) -> Array:
     """Class probabilities [N, K] of one member."""
     return class_probabilities(mlp.apply(params, x, activation=activation), likelihood)
+
+
+def _of_each(
+    function: Callable[[Array], Tree],
+    params: Params,
+    x: ArrayLike,
+    activation: Activation,
+) -> Tree:
+    """What a function makes of each member's logits [N, outputs], leaves [S, ...]."""
+    return jax.lax.map(
+        lambda member: function(mlp.apply(member, x, activation=activation)), params
+    )
 
 
 def _entropy(p: Array) -> Array:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ Trained = TypeVar("Trained", bound=TrainFlags)
 
 # What `resolved` fills in.
 _FILLED = ("report_every", "checkpoint_every", "validation_fraction")
+# How tyro tells of a value that none of several types takes; what each type said follows.
+_OF_SEVERAL = (
+    r"Error parsing (--\S+): no type matching (.*) could be instantiated from \[(.*?)\]"
+)
 _OF_FLAGS = ("--a", "--b", "--both")  # whose values are flags
 
 
@@ -84,6 +89,9 @@ def _sentence(box: str) -> str:
     >>> _sentence("╭─ Oh ──╮\\n│ Unrecognized options: --sed │\\n│ ───── │\\n│ Perhaps you meant: │"
     ...           "\\n│     --seed INT │\\n╰───────╯")
     'Unrecognized options: --sed; perhaps --seed is meant; --help lists the flags.'
+    >>> _sentence("╭─ Oh ──╮\\n│ Error parsing --n: no type matching {a}|FLOAT could be instantiated "
+    ...           "from ['b']. Got errors: │\\n│ - float │\\n╰───────╯")
+    "--n must be one of {a}|FLOAT, got 'b'; --help lists the flags."
     """
     # Behind the title and, where it is drawn in ASCII, a rule; up to the next rule.
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]
@@ -92,6 +100,9 @@ def _sentence(box: str) -> str:
     meant = [line.split()[0] for line in lines[len(first) :] if line.startswith("--")]
     meant = [name for name in meant if name.strip("-")]
     told = " ".join(" ".join(first).split()).rstrip(".")
+    of_several = re.match(_OF_SEVERAL, told)
+    if of_several is not None:
+        told = "{} must be one of {}, got {}".format(*of_several.groups())
     if told.startswith("Unrecognized") and meant:
         told += f"; perhaps {' or '.join(dict.fromkeys(meant))} is meant"
     return f"{told}; --help lists the flags."
