@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxcls import mlp
+from jaxcls import drawing, mlp
 from jaxcls.likelihoods import Likelihood
 from jaxcls.mlp import Activation
 from jaxcls.optimizers import OPTIMIZERS, OptimizerName, OwnOptimizer
@@ -183,7 +183,13 @@ class Keys(NamedTuple):
         ['dropout', 'init', 'shuffle']
         """
         check_seed("Keys.from_seed", seed)
-        return cls(*split_seed(np.uint32(seed)))
+        bits = drawing.keys_of(seed)
+        return cls(
+            *(
+                jax.random.wrap_key_data(jnp.asarray(each), impl=drawing.IMPL)
+                for each in bits
+            )
+        )
 
     @classmethod
     def from_seeds(cls, seeds: Iterable[int] | Array) -> Self:
@@ -226,7 +232,7 @@ def split_seed(seed: Array) -> tuple[Array, ...]:
     """The three keys of `Keys` from a seed [] uint32, also inside programs."""
     # Named, whatever jax_default_prng_impl is: a seed means one run, and of rbg keys vmap uses
     # only the first.
-    return tuple(jax.random.split(jax.random.key(seed, impl="threefry2x32"), 3))
+    return tuple(jax.random.split(jax.random.key(seed, impl=drawing.IMPL), 3))
 
 
 def _check_count(name: str, value: int, or_else: str = "") -> None:

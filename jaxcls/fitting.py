@@ -155,10 +155,10 @@ def _started(
     keys: Keys, config: Config, hyperparams: Hyperparams, state: TrainState | None
 ) -> TrainState:
     """The state to start or resume from, on the device."""
-    start = partial(init_state, keys, config, None, hyperparams)
+    start = partial(init_state, config=config, hyperparams=hyperparams)
     if state is None:
-        return start()
-    if _shapes(state) != _shapes(jax.eval_shape(start)):
+        return start(keys)
+    if _shapes(state) != _shapes(jax.eval_shape(start, keys)):
         raise ValueError(
             "fit: state is not one of this config; its layers, optimizer, monitor and ema_decay "
             "must be those it was made with."

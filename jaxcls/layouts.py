@@ -156,12 +156,18 @@ def train_epochs(
     return _state_in(layout.restore, state, own), history
 
 
-@jitted("config")
 def score(params: Params, data: Batch, config: Config) -> Metrics:
     """`training.score`, also of `pack(data)` and `pad(data)`."""
-    # All examples come at once, whatever the layout of training: others are plain.
-    if not isinstance(data.features, Packed | Padded):
-        return training.score(params, data, config)
+    # All examples come at once, whatever the layout of training: others are plain, and share
+    # the program of `evaluate`.
+    if isinstance(data.features, Packed | Padded):
+        return score_laid(params, data, config)
+    return training.score(params, data, config)
+
+
+@jitted("config")
+def score_laid(params: Params, data: Batch, config: Config) -> Metrics:
+    """`score` of packed and padded data."""
     layout = layout_of(data, config)
     params = map_first_kernel(layout.arrange, params)
     product = layout.product(data.features, params["Dense_0"]["kernel"])

@@ -19,8 +19,12 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxcls import drawing
+
 # 8 GB in float32. Far beyond the memory, XLA on CPU hangs instead of failing.
 _LARGEST_KERNEL = 2**31 - 1
+# Numbers of a kernel from which on XLA draws them sooner than NumPy, compilation included.
+_LARGE = 2**21
 
 Params = dict[str, dict[str, Array]]
 Masks = tuple[Array, ...]
@@ -261,24 +265,41 @@ def check_masks(
         raise ValueError(f"{caller}: masks must have shapes {wanted}, got {got}.")
 
 
-@partial(jax.jit, static_argnums=1)
-def _init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
-    # All numbers in one draw: each draw of its own takes XLA a tenth of a second to compile.
+def params_of(
+    draw: Callable[[int], Array | np.ndarray], layer_sizes: Sequence[int]
+) -> Params:
+    """Params uniform in +-1/sqrt(fan_in), out of as many numbers in [-1, 1) as `draw` is asked for.
+
+    >>> params_of(jnp.ones, (4, 1))["Dense_0"]["bias"]
+    Array([0.5], dtype=float32)
+    """
     layers = list(itertools.pairwise(layer_sizes))
-    count = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
-    draws = _symmetric(
-        jax.random.fold_in(key, 0), count
-    )  # the key itself is not used up
+    # All in one draw: each of its own takes XLA a tenth of a second to compile.
+    draws = draw(sum((fan_in + 1) * fan_out for fan_in, fan_out in layers))
     params, start = {}, 0
     for index, (fan_in, fan_out) in enumerate(layers):
-        bound, middle = 1 / math.sqrt(fan_in), start + fan_out
+        bound, middle = np.float32(1 / math.sqrt(fan_in)), start + fan_out
         end = middle + fan_in * fan_out
         params[f"Dense_{index}"] = {
-            "bias": draws[start:middle] * jnp.float32(bound),
-            "kernel": draws[middle:end].reshape(fan_in, fan_out) * jnp.float32(bound),
+            "bias": draws[start:middle] * bound,
+            "kernel": draws[middle:end].reshape(fan_in, fan_out) * bound,
         }
         start = end
     return params
+
+
+def _init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
+    """Drawn by NumPy where it can, which has nothing to compile, else by XLA: the same bits."""
+    bits = drawing.bits_of(key)
+    if bits is None or max(map(math.prod, itertools.pairwise(layer_sizes))) > _LARGE:
+        return _compiled_init(key, layer_sizes)
+    return jax.device_put(params_of(partial(drawing.symmetric, bits), layer_sizes))
+
+
+@partial(jax.jit, static_argnums=1)
+def _compiled_init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
+    folded = jax.random.fold_in(key, 0)  # the key itself is not used up
+    return params_of(partial(_symmetric, folded), layer_sizes)
 
 
 def _layers(params: Params) -> list[dict[str, Array]]:

@@ -61,7 +61,6 @@ class TrainState(NamedTuple):
     average: Params | None = None
 
 
-@jitted("config")
 def init_state(
     keys: Keys,
     config: Config,
@@ -78,10 +77,16 @@ def init_state(
     """
     if params is None:
         params = mlp.init(keys.init, config.layer_sizes)
+    return first_state(params, config, hyperparams or Hyperparams())
+
+
+@jitted("config")
+def first_state(params: Params, config: Config, hyperparams: Hyperparams) -> TrainState:
+    """The state of params that no step has been taken from."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state=make_optimizer(config, hyperparams or Hyperparams()).init(params),
+        opt_state=make_optimizer(config, hyperparams).init(params),
         progress=start_progress(params, config),
         epoch=jnp.zeros((), jnp.int32),
         average=None if config.ema_decay is None else params,

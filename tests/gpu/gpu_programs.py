@@ -196,7 +196,13 @@ def small_programs(mesh):
     drawn = partial(mlp.draw_masks, params=state(d).params, leading_shape=(4, 16))
     return {
         "split_seed": Program(split_seed, (shape(dtype=jnp.uint32),)),
-        "init_state": Program(training.init_state, (keys(),), {"config": a}),
+        "mlp.init": Program(
+            mlp._compiled_init, (keys().init,), {"layer_sizes": a.layer_sizes}
+        ),
+        "init_state": Program(
+            *(training.first_state, (state(a).params,)),
+            {"config": a, "hyperparams": Hyperparams()},
+        ),
         "mlp.draw_masks": Program(jax.jit(drawn), (keys().dropout, shape())),
         "mlp.apply": Program(jax.jit(mlp.apply), (params, few["T"].features)),
         "train_step": Program(
@@ -234,7 +240,7 @@ def small_programs(mesh):
         },
         "score": Program(training.score, (params, few["T"]), {"config": t}),
         "score of A": Program(
-            *(layouts.score, (state(a).params, padded(few["A"]))), {"config": a}
+            *(layouts.score_laid, (state(a).params, padded(few["A"]))), {"config": a}
         ),
         "ensembles.probabilities": Program(
             *(ensembles.probabilities, (stacked, few["T"].features)),

@@ -111,7 +111,6 @@ def test_the_programs_are_all_that_jaxcls_jits():
     }
     within = {
         epochs.train_epochs: "layouts.train_epochs runs the same epochs",
-        mlp._init: "init_state draws by it",
         ensembles.log_odds: "ensembles.probabilities averages alike",
     }
     shown = {program.function for program in PROGRAMS.values()}

@@ -33,9 +33,8 @@ from jaxcls import (
     gaussian,
     mlp,
 )
-from jaxcls.batches import epoch_rows
 from jaxcls.comparisons import compare
-from jaxcls.interop.sklearn import drawing, rows, segments
+from jaxcls.interop.sklearn import rows, segments
 from jaxcls.interop.sklearn.networks import outputs
 from jaxcls.interop.sklearn.sizes import held_out_size, size_of
 from jaxcls.mlp import ACTIVATIONS
@@ -283,24 +282,6 @@ def test_a_fit_ends_where_the_loss_no_longer_falls_by_tol(wine):
         assert end == epoch < 90
     assert model.n_iter_ == len(model.loss_curve_) == max(ends)
     assert ends[0] != ends[1]
-
-
-@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
-def test_numpy_draws_what_jaxcls_draws(seed):
-    keys, bits = Keys.from_seed(seed), drawing.keys_of(seed)
-    for name in keys._fields:
-        wanted = jax.random.key_data(getattr(keys, name))
-        np.testing.assert_array_equal(getattr(bits, name), wanted)
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        drawing.first_params(bits.init, (13, 8, 3)),
-        mlp.init(keys.init, (13, 8, 3)),
-    )
-    data = Batch(np.zeros((300, 1), np.float32), np.zeros(300))
-    config = Config((1, 1), gaussian, batch_size=100)
-    wanted, _ = epoch_rows(jax.random.fold_in(keys.shuffle, 3), data, config)
-    order = drawing.order_of(bits.shuffle, 3, 300, 512)
-    np.testing.assert_array_equal(order[:300], wanted.ravel())
 
 
 @pytest.mark.parametrize("solver", get_args(OptimizerName))

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcls import drawing, mlp
 from jaxcls.choosing import Best
 from jaxcls.config import Config, Hyperparams, Keys, split_seed
 from jaxcls.epochs import History
-from jaxcls.interop.sklearn import drawing
 from jaxcls.jitting import jitted
 from jaxcls.layouts import train_epochs
 from jaxcls.mlp import Params
@@ -207,7 +207,9 @@ def _run_of(course: Course, state: TrainState) -> Runs:
 def drawn_params(seeds: np.ndarray, config: Config) -> Params:
     """What the seeds [S] draw to start from, leaves [S, ...]."""
     drawn = [
-        drawing.first_params(drawing.keys_of(seed).init, config.layer_sizes)
+        mlp.params_of(
+            partial(drawing.symmetric, drawing.keys_of(seed).init), config.layer_sizes
+        )
         for seed in seeds
     ]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)

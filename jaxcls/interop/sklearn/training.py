@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxcls import layouts
+from jaxcls import drawing, layouts
 from jaxcls.batches import Batch
 from jaxcls.config import Config, Hyperparams
-from jaxcls.interop.sklearn import drawing, segments, settings
 from jaxcls.interop.sklearn import rows as preparing
+from jaxcls.interop.sklearn import segments, settings
 from jaxcls.interop.sklearn.rows import Examples, Scaling
 from jaxcls.interop.sklearn.segments import Course, Member
 from jaxcls.interop.sklearn.sizes import Size, held_out_size, size_of

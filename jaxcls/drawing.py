@@ -1,20 +1,18 @@
 """What a seed draws, in NumPy: the bits that jaxcls draws in compiled programs, and none to compile.
 
-Threefry, each counter of which takes XLA a tenth of a second to compile, is a few lines (J. K.
+XLA takes a tenth of a second and more to compile each draw of threefry, which is a few lines (J. K.
 Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3").
 """
 
-import itertools
-import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import jax
 import numpy as np
-
-from jaxcls.mlp import Params
+from jax import Array
 
 _ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
 _PARITY = np.uint32(0x1BD11BDA)
+IMPL = "threefry2x32"
 
 
 class KeyData(NamedTuple):
@@ -35,28 +33,34 @@ def keys_of(seed: int | np.integer) -> KeyData:
     return KeyData(*np.stack(_threefry(key, np.arange(3, dtype=np.uint32)), axis=1))
 
 
-def first_params(key: np.ndarray, layer_sizes: Sequence[int]) -> Params:
-    """What `mlp.init` draws from a key.
+def bits_of(key: Array) -> np.ndarray | None:
+    """The bits [2] uint32 of a typed key from which NumPy draws what jax would, or None.
 
-    >>> first_params(keys_of(0).init, (4, 2))["Dense_0"]["kernel"].shape
-    (4, 2)
+    None while a function is traced, and of a key that is bound to a device, or of another generator
+    than threefry.
+
+    >>> bits_of(jax.random.key(7, impl="threefry2x32"))
+    array([0, 7], dtype=uint32)
     """
-    layers = list(itertools.pairwise(layer_sizes))
-    count = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
+    if isinstance(key, jax.core.Tracer) or key.committed or key.shape != ():
+        return None
+    partitionable = cast(Any, jax.config).jax_threefry_partitionable
+    if not partitionable or jax.random.key_impl(key) != IMPL:
+        return None
+    bits = jax.random.key_data(key)
+    return None if isinstance(bits, jax.core.Tracer) else jax.device_get(bits)
+
+
+def symmetric(key: np.ndarray, count: int) -> np.ndarray:
+    """`count` float32 uniform in [-1, 1), as `mlp.init` draws them from a key of these bits.
+
+    >>> symmetric(np.array([0, 7], np.uint32), 3).shape
+    (3,)
+    """
     bits = _bits(_folded(key, 0), count)
     # A float32 in [1, 2) of the first 23 bits, as jax.random.uniform makes one.
     ones = (bits >> np.uint32(9) | np.uint32(0x3F800000)).view(np.float32)
-    draws = 2 * (ones - np.float32(1)) - np.float32(1)
-    params, start = {}, 0
-    for index, (fan_in, fan_out) in enumerate(layers):
-        bound, middle = np.float32(1 / math.sqrt(fan_in)), start + fan_out
-        end = middle + fan_in * fan_out
-        params[f"Dense_{index}"] = {
-            "bias": draws[start:middle] * bound,
-            "kernel": draws[middle:end].reshape(fan_in, fan_out) * bound,
-        }
-        start = end
-    return cast(Params, params)
+    return 2 * (ones - np.float32(1)) - np.float32(1)
 
 
 def order_of(key: np.ndarray, epoch: int, count: int, size: int) -> np.ndarray:
