@@ -226,6 +226,18 @@ def test_the_table_says_where_accuracies_differ(benchmark):
     ]
 
 
+def test_programs_are_told_with_their_seconds(tables):
+    records = [
+        record(round, programs={"train_epochs": 0.5 + round, "put": 0.01})
+        for round in (1, 2)
+    ]
+    jobs = {"A": {"jaxcls": records, "torch": [record(1)]}, "M": {"torch": [record(1)]}}
+    assert tables.programs_table(jobs).splitlines()[2:] == [
+        "| A | `train_epochs` | 2.00 (1.50-2.50) |"
+    ]
+    assert tables.programs_table({"M": {"torch": [record(1)]}}) == ""
+
+
 def test_the_contestants_take_turns(benchmark, tmp_path):
     flags = benchmark.Flags(tmp_path, jobs=("D",), repeats=2, only=("train",))
     runs = list(benchmark.plan(flags, ("torch", "nnx"), tmp_path))
@@ -454,6 +466,8 @@ def test_a_short_benchmark_as_a_whole(mnist_dir, tmp_path):
         ("process", "sklearn"),
     ]
     assert measured[0]["test_accuracy"] == pytest.approx(0.9953, abs=1e-3)
+    assert measured[0]["programs"]["train_epochs"] > 0.05
+    assert "| D | `train_epochs` | " in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
 
 

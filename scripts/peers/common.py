@@ -324,6 +324,7 @@ def main(
     compiles: bool = False,
     warm_up: Train | None = None,
     load: Callable[[Path, Job], Data] = read_data,
+    also: Callable[[], dict] = dict,
 ) -> None:
     """Runs a contestant's program.
 
@@ -333,6 +334,7 @@ def main(
         compiles: whether the first run of a job compiles programs for the later ones.
         warm_up: is the first run where scores alone are kept, in place of the whole job.
         load: reads the data, untimed save in a whole process.
+        also: what else there is to tell once all is trained.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("job", choices=JOBS)
@@ -401,7 +403,7 @@ def main(
         "test_accuracy": _accuracy(trained, data.x_test, data.y_test),
         "versions": versions(packages),
     }
-    print(json.dumps(result))
+    print(json.dumps(result | also()))
 
 
 def _timed(train: Train, job: Job, data: Data, seed: int) -> tuple[float, Trained]:

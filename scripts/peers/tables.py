@@ -9,6 +9,7 @@ from peers.common import ESTIMATORS, JOBS  # pyrefly: ignore[missing-import]
 
 SCALED, SCALED_EPOCHS = "A", (50, 100, 200)
 COUNTED = "sweep"
+FELT = 0.05  # seconds, below which a program is not told of
 AGREE = 0.01  # of test accuracy, within which times are compared
 COLD = "jaxcls, cold"
 TITLES = {
@@ -66,6 +67,11 @@ NOTES = {
         "jaxcls's less the other's."
     ),
 }
+
+PROGRAMS = (
+    "What `compile s` is made of: the seconds in which jax traced, lowered and compiled each of "
+    f"jaxcls's programs, with nothing kept; those below {FELT:g} s are left out."
+)
 
 Records = dict[str, list[dict]]  # of each contestant
 Cell = Callable[[Records, str], str]  # of a contestant's row
@@ -182,6 +188,19 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def programs_table(jobs: dict[str, Records]) -> str:
+    """How long jaxcls's programs take to trace, lower and compile, where one feels it."""
+    rows = []
+    for job, whose in jobs.items():
+        records = [each for each in whose.get("jaxcls", []) if "programs" in each]
+        names = dict.fromkeys(name for each in records for name in each["programs"])
+        for name in names:
+            same = [each | {name: each["programs"].get(name)} for each in records]
+            if max(by_round(same, name).values()) >= FELT:
+                rows.append([job, f"`{name}`", spread(same, name)])
+    return markdown(["job", "program", "s"], rows) if rows else ""
+
+
 def scaling_tables(whose: Records) -> str:
     """More rows, and more epochs."""
     rows, longer = [], []
@@ -267,6 +286,8 @@ def report(measured: list[dict], machine: dict) -> str:
             columns = TO_TARGET if JOBS[job].target else columns
             columns = PROCESS if section == "process" else columns
             parts += [f"**{job}**: {JOBS[job].what}", table(whose, columns)]
+        if section == "train" and (programs := programs_table(jobs)):
+            parts += [PROGRAMS, programs]
     return "\n\n".join([*parts, "### Machine", machine_lines(machine, measured)])
 
 

@@ -3,6 +3,7 @@
 Many models are trained by `fit_many`, or where scores alone are kept as a sweep trains them.
 """
 
+import collections
 import itertools
 from pathlib import Path
 
@@ -185,6 +186,37 @@ def first_round(job: Job, data: Data, seed: int) -> Trained:
     return train_for_scores(job, data, seed, rounds=1)
 
 
+class Programs:
+    """The seconds that jax spent tracing, lowering and compiling each program."""
+
+    def __init__(self):
+        self._spent: dict[str, dict[str, float]] = collections.defaultdict(dict)
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, duration_secs: float, **about: str | int) -> None:
+        if event.startswith("/jax/core/compile/") and "fun_name" in about:
+            name = str(about["fun_name"]).removeprefix("jit(").removesuffix(")")
+            kinds = self._spent[name]
+            kinds[event] = kinds.get(event, 0.0) + duration_secs
+
+    def spent(self) -> dict:
+        """The programs, and not the functions within them, which are only traced."""
+        compiled = "/jax/core/compile/backend_compile_duration"
+        return {
+            "programs": {
+                name: sum(kinds.values())
+                for name, kinds in self._spent.items()
+                if compiled in kinds
+            }
+        }
+
+
 if __name__ == "__main__":
-    packages = ("jaxcls", "jax", "jaxlib", "numpy")
-    main(train, packages, compiles=True, warm_up=first_round, load=load)
+    main(
+        train,
+        ("jaxcls", "jax", "jaxlib", "numpy"),
+        compiles=True,
+        warm_up=first_round,
+        load=load,
+        also=Programs().spent,
+    )
