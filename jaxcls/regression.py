@@ -11,6 +11,20 @@ from jaxcls.scores import Z_95
 _RESAMPLES = 1_000
 
 
+class Target(NamedTuple):
+    """A number that is predicted, in a unit of its own: mean + scale x what a network gives.
+
+    Attributes:
+        name: of what is measured.
+        mean: of the targets of the training rows.
+        scale: by which they are divided, their standard deviation.
+    """
+
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+
+
 class Estimate(NamedTuple):
     """A score, and its 95% interval.
 

@@ -15,7 +15,7 @@ from jaxcls.data.preparation import Categorical, word_places
 from jaxcls.data.table_columns import MISSING
 from jaxcls.files import digest, save_arrays, write_whole
 from jaxcls.interop import onnx, pytorch
-from jaxcls.interop.answers import Answers, Classes, Target
+from jaxcls.interop.answers import Answers, Classes
 from jaxcls.interop.torch_code import loading_code
 from jaxcls.likelihoods import LIKELIHOODS
 from jaxcls.runs import MODEL, Run, load_run, read_config
@@ -131,7 +131,7 @@ def onnx_model(trained: Run, opset: int = onnx.OPSET) -> Any:
 
 def _answers(trained: Run) -> Answers:
     if trained.target is not None:
-        return Target(*trained.target)
+        return trained.target
     labels = trained.labels
     # Integers where they are all that the names say, as scikit-learn has them.
     if tuple(map(str, labels)) != trained.class_names:

@@ -6,8 +6,8 @@ import numpy as np
 
 from jaxcls.cli.screen import bounded
 from jaxcls.comparisons import SplitSummary
-from jaxcls.data.dataset import Target
 from jaxcls.metrics import Metrics
+from jaxcls.regression import Target
 from jaxcls.runs.number_scoring import SCORES
 from jaxcls.scores import Summary
 

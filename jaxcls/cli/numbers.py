@@ -10,8 +10,8 @@ from jaxcls.cli.number_result import (
     summary_json,
 )
 from jaxcls.comparisons import SplitSummary, honest_interval
-from jaxcls.data.dataset import Target
 from jaxcls.metrics import Metrics
+from jaxcls.regression import Target
 from jaxcls.scores import Summary, summary
 from jaxcls.study.engine import Runs
 

@@ -37,10 +37,9 @@ from jaxcls.cli.study_result import (
 from jaxcls.cli.table_splits import Pool, with_one_preparation
 from jaxcls.comparisons import split_summary
 from jaxcls.data import Dataset
-from jaxcls.data.dataset import Target
 from jaxcls.data.splits import Splits
 from jaxcls.metrics import confusion
-from jaxcls.regression import values_alone
+from jaxcls.regression import Target, values_alone
 from jaxcls.runs import Run, RunFolder
 from jaxcls.runs.number_scoring import SCORES, in_unit
 from jaxcls.scores import accuracy_interval

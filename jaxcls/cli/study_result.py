@@ -18,8 +18,8 @@ from jaxcls.cli.flags import TrainFlags
 from jaxcls.cli.number_result import ensemble_lines as number_ensemble_lines
 from jaxcls.cli.numbers import numbers, scores_of, status, summaries, table
 from jaxcls.cli.screen import ensemble_lines
-from jaxcls.data.dataset import Target
 from jaxcls.epochs import History
+from jaxcls.regression import Target
 from jaxcls.runs import (
     Run,
     RunFolder,

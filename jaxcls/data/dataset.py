@@ -8,22 +8,9 @@ import numpy as np
 
 from jaxcls.batches import Batch
 from jaxcls.data.standardization import Standardization, network_features
+from jaxcls.regression import Target
 
 _MOST_NAMED = 50  # classes, in a message
-
-
-class Target(NamedTuple):
-    """What numbers are predicted, in a unit of their own; a network's are standardised.
-
-    Attributes:
-        name: of what is measured.
-        mean: of the training rows.
-        scale: by what they are divided, their standard deviation.
-    """
-
-    name: str
-    mean: float
-    scale: float
 
 
 class Dataset(NamedTuple):

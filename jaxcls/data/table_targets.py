@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcls.data.dataset import Target, check_classes, names_called
+from jaxcls.data.dataset import check_classes, names_called
 from jaxcls.data.preparation import mean_and_scale
 from jaxcls.data.table_columns import Column, listed, quoted
 from jaxcls.data.table_files import Table
 from jaxcls.data.table_kinds import LARGEST, rows_shown, spelled
+from jaxcls.regression import Target
 
 
 class Targets(NamedTuple):

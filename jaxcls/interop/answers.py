@@ -5,6 +5,7 @@ from typing import NamedTuple
 from jaxcls.config import Config
 from jaxcls.likelihoods import LIKELIHOODS
 from jaxcls.mlp import ActivationName
+from jaxcls.regression import Target
 
 
 class Classes(NamedTuple):
@@ -21,20 +22,6 @@ class Classes(NamedTuple):
     labels: tuple[int, ...] | tuple[str, ...]
     temperature: float = 1.0
     threshold: float | None = None
-
-
-class Target(NamedTuple):
-    """A number that a network predicts: mean + scale x what it gives.
-
-    Attributes:
-        name: of what is measured.
-        mean: of the targets that it was trained on.
-        scale: by which they were divided.
-    """
-
-    name: str
-    mean: float = 0.0
-    scale: float = 1.0
 
 
 Answers = Classes | Target

@@ -3,9 +3,10 @@
 import itertools
 
 from jaxcls.config import Config
-from jaxcls.interop.answers import Answers, Classes, Target, check_own
+from jaxcls.interop.answers import Answers, Classes, check_own
 from jaxcls.likelihoods import bernoulli, normal
 from jaxcls.losses import LEAST_STD
+from jaxcls.regression import Target
 
 _MODULES = {
     "relu": "ReLU",

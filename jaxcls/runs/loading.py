@@ -11,13 +11,13 @@ import numpy as np
 
 from jaxcls import mlp
 from jaxcls.config import Config, Keys
-from jaxcls.data.dataset import Target
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.standardization import Standardization
 from jaxcls.files import load_arrays, restore
 from jaxcls.likelihoods import Likelihood
 from jaxcls.mlp import Params
 from jaxcls.optimizers import OwnOptimizer
+from jaxcls.regression import Target
 from jaxcls.runs.calibrations import calibration_of
 from jaxcls.runs.checkpoints import newest_checkpoint, read_config
 from jaxcls.runs.configs import NO_OWN, Own, config_of

@@ -4,9 +4,14 @@ from typing import cast
 
 import numpy as np
 
-from jaxcls.data.dataset import Target
 from jaxcls.ensembles import Moments
-from jaxcls.regression import Estimate, coverage, regression_scores, values_alone
+from jaxcls.regression import (
+    Estimate,
+    Target,
+    coverage,
+    regression_scores,
+    values_alone,
+)
 from jaxcls.runs.trained import Run
 from jaxcls.scores import accuracy_interval
 

@@ -17,11 +17,11 @@ from jaxcls.calibration import tempered
 from jaxcls.checks import check_finite
 from jaxcls.config import Config
 from jaxcls.conformal import Conformal, prediction_sets
-from jaxcls.data.dataset import Target
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.standardization import Standardization, network_features
 from jaxcls.ensembles import Moments, Uncertainty
 from jaxcls.mlp import Params
+from jaxcls.regression import Target
 from jaxcls.runs import outputs
 
 # Examples that are scaled and put through the network at once, so that memory stays small. Fewer

@@ -25,8 +25,9 @@ from jaxcls import (
 from jaxcls.cli import main
 from jaxcls.files import save_arrays
 from jaxcls.interop import pytorch
-from jaxcls.interop.answers import Classes, Target
+from jaxcls.interop.answers import Classes
 from jaxcls.interop.torch_code import loading_code
+from jaxcls.regression import Target
 from jaxcls.runs import save_run
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
-from jaxcls.interop.answers import Classes, Target
+from jaxcls.interop.answers import Classes
 from jaxcls.interop.onnx.graph import Graph
 from jaxcls.likelihoods import Likelihood, bernoulli, normal
 from jaxcls.losses import LEAST_STD
 from jaxcls.mlp import ActivationName, Params
+from jaxcls.regression import Target
 
 
 def logits_of(graph: Graph, x: str, params: Params, activation: ActivationName) -> str:
