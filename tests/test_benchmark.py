@@ -226,6 +226,25 @@ def test_the_table_says_where_accuracies_differ(benchmark):
     ]
 
 
+@pytest.mark.parametrize("name", ["D", "sweep", "folds"])
+def test_a_warm_up_is_the_job_in_short(common, name, monkeypatch, capsys):
+    """Of a contestant that compiles nothing; folds of no learning rate are none."""
+    trained, data = [], common.read_digits(all_of_them=True)
+
+    def train(job, data, seed):
+        trained.append(job)
+        return common.Trained([0.5] * (job.epochs // job.score_every))
+
+    monkeypatch.setattr(sys, "argv", ["with_it.py", name, "--data-dir", "."])
+    common.main(train, ("numpy",), load=lambda folder, job: data)
+    assert json.loads(capsys.readouterr().out)["accuracies"][0] == 0.5
+    short, *whole = trained
+    assert short.epochs == 1 and all(job == common.JOBS[name] for job in whole)
+    assert short.models == (120 if name == "folds" else 1)
+    if name == "folds":
+        assert common.fold_rates(short) == common.fold_rates(whole[0])
+
+
 def test_programs_are_told_with_their_seconds(tables):
     records = [
         record(round, programs={"train_epochs": 0.5 + round, "put": 0.01})

@@ -375,7 +375,9 @@ def main(
     elif compiles:
         first, _ = _timed(train, job, data, flags.seed)
     else:
-        short = dataclasses.replace(job, epochs=1, score_every=1, models=1)
+        # Of folds the models are the job itself: its learning rates on each fold.
+        models = job.models if job.folds else 1
+        short = dataclasses.replace(job, epochs=1, score_every=1, models=models)
         train(short, data, flags.seed)
         first = None
     # A short job is timed some more times, since a moment of the machine's would count.
