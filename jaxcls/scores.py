@@ -142,15 +142,55 @@ def roc_auc(scores: ArrayLike, labels: ArrayLike) -> float:
     >>> roc_auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
     0.75
     """
-    scores = as_floats("roc_auc: scores", scores, axes="N")
-    labels = as_labels("roc_auc: labels", labels, len(scores), classes=2)
+    scores, labels = _ranked("roc_auc", scores, labels)
     ones, zeros = int(labels.sum()), int((1 - labels).sum())
-    if ones == 0 or zeros == 0:
-        raise ValueError(f"roc_auc: labels must hold both 0 and 1, got {ones} ones.")
     _, places, ties = np.unique(scores, return_inverse=True, return_counts=True)
     mean_ranks = np.cumsum(ties) - (ties - 1) / 2
     rank_sum = mean_ranks[places[labels == 1]].sum()
     return float((rank_sum - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+class RocCurve(NamedTuple):
+    """Receiver operating characteristic, from (0, 0) to (1, 1).
+
+    Attributes:
+        false_positive: [M] share of the 0s at or above a threshold that falls, rising.
+        true_positive: [M] share of the 1s, likewise.
+    """
+
+    false_positive: np.ndarray
+    true_positive: np.ndarray
+
+
+def roc_curve(scores: ArrayLike, labels: ArrayLike) -> RocCurve:
+    """The curve whose area `roc_auc` is, at its corners alone.
+
+    Args, and what is raised: as of `roc_auc`.
+
+    >>> roc_curve([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]).true_positive
+    array([0. , 0.5, 0.5, 1. , 1. ])
+    """
+    scores, labels = _ranked("roc_curve", scores, labels)
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    ones = np.append(0, np.cumsum(labels[order])[ends])
+    zeros = np.append(0, ends + 1) - ones
+    # Between two corners both grow at one rate.
+    up, right = np.diff(ones), np.diff(zeros)
+    corners = np.r_[True, up[1:] * right[:-1] != up[:-1] * right[1:], True]
+    return RocCurve(zeros[corners] / zeros[-1], ones[corners] / ones[-1])
+
+
+def _ranked(
+    caller: str, scores: ArrayLike, labels: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    scores = as_floats(f"{caller}: scores", scores, axes="N")
+    labels = as_labels(f"{caller}: labels", labels, len(scores), classes=2)
+    if not 0 < labels.sum() < len(labels):
+        raise ValueError(
+            f"{caller}: labels must hold both 0 and 1, got {labels.sum():g} ones."
+        )
+    return scores, labels
 
 
 def calibration_error(

@@ -14,6 +14,7 @@ from sklearn.metrics import (
     matthews_corrcoef,
     precision_recall_fscore_support,
     roc_auc_score,
+    roc_curve,
 )
 
 from jaxcls import metrics, scores
@@ -142,6 +143,31 @@ def test_roc_auc_is_scikit_learns_and_counts_pairs(decimals, share):
     gaps = values[labels == 1][:, None] - values[labels == 0]
     assert got == pytest.approx((np.sign(gaps) + 1).mean() / 2, rel=1e-12)
     assert scores.roc_auc(-values, labels) == pytest.approx(1 - got, rel=1e-12)
+
+
+@pytest.mark.parametrize("decimals, share", [(1, 0.5), (15, 0.5), (2, 0.01)])
+def test_a_roc_curve_is_scikit_learns_at_its_corners(decimals, share):
+    rng = np.random.default_rng(decimals)
+    labels = (rng.random(500) < share).astype(int)
+    labels[:2] = 0, 1
+    values = np.round(labels + rng.normal(size=500), decimals)
+    curve = scores.roc_curve(values, labels)
+    false_positive, true_positive, _ = roc_curve(
+        labels, values, drop_intermediate=False
+    )
+    points = set(zip(false_positive.tolist(), true_positive.tolist(), strict=True))
+    corners = list(zip(*(each.tolist() for each in curve), strict=True))
+    assert set(corners) <= points and corners[0] == (0, 0) and corners[-1] == (1, 1)
+    assert np.trapezoid(curve.true_positive, curve.false_positive) == pytest.approx(
+        scores.roc_auc(values, labels), rel=1e-12
+    )
+    # Each point that was left out lies on the line between its neighbours.
+    on_line = np.interp(false_positive, *curve)
+    inner = ~np.isin(false_positive, curve.false_positive)
+    np.testing.assert_allclose(on_line[inner], true_positive[inner], rtol=1e-12)
+    steps = np.diff(np.stack(curve), axis=1)
+    turns = steps[0, :-1] * steps[1, 1:] - steps[1, :-1] * steps[0, 1:]
+    assert np.abs(turns).min() > 1e-12  # and no corner does
 
 
 def test_roc_auc_of_every_example_of_mnists_size():

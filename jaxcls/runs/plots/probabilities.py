@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxcls.probability_scores import one_against_rest
+from jaxcls.reliability import calibration_bins
 from jaxcls.runs.plots.canvas import (
     BLUE,
     COLOURS,
@@ -14,13 +15,12 @@ from jaxcls.runs.plots.canvas import (
     short,
     styled,
 )
-from jaxcls.scores import accuracy_interval, calibration_error, roc_auc
+from jaxcls.scores import accuracy_interval, calibration_error, roc_auc, roc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BINS = 15  # as of `scores.calibration_error`
 _MOST_CURVES = 6
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 _CORNER = 0.99  # area from which on the upper left corner alone is shown
@@ -30,7 +30,7 @@ _CORNER = 0.99  # area from which on the upper left corner alone is shown
 def reliability(
     probabilities: np.ndarray, labels: np.ndarray, what: str = "test set"
 ) -> "Figure":
-    """How often the predicted class is right, for each tenth of its probability.
+    """How often the predicted class is right, by its probability, in 15 bins.
 
     Bars are 95% intervals (Wilson's); the counts stand below.
 
@@ -39,10 +39,9 @@ def reliability(
         labels: [N] true classes.
         what: the examples are.
     """
-    from sklearn.calibration import CalibrationDisplay, calibration_curve
-
-    sureness = np.clip(probabilities.max(axis=1).astype(np.float64), 0, 1)
-    right = (probabilities.argmax(axis=1) == labels).astype(int)
+    found = calibration_bins(probabilities, labels)
+    some = np.flatnonzero(found.count)
+    mean, share_right = found.probability[some], found.accuracy[some]
     error = calibration_error(probabilities, labels)
     figure, ((axes,), (below,)) = new_figure(
         f"Reliability, {what}: expected calibration error {error:.4f}",
@@ -50,25 +49,18 @@ def reliability(
         sharex=True,
         height_ratios=(3, 1),
     )
-    share_right, mean = calibration_curve(right, sureness, n_bins=_BINS)
-    CalibrationDisplay(share_right, mean, sureness).plot(
-        ax=axes, color=BLUE, marker="o", name="share right, 95% interval"
-    )
-    edges = np.linspace(0, 1, _BINS + 1)
-    bins = np.searchsorted(edges[1:-1], sureness)
-    counts = np.bincount(bins, minlength=_BINS)
-    hits = np.bincount(bins, weights=right, minlength=_BINS).astype(int)
-    for at, place in zip(mean, np.flatnonzero(counts), strict=True):
-        ends = accuracy_interval(int(hits[place]), int(counts[place]))
+    axes.plot([0, 1], [0, 1], "k:", label="perfectly calibrated")
+    axes.plot(*(mean, share_right, "o-"), color=BLUE, label="share right, 95% interval")
+    for at, share, count in zip(mean, share_right, found.count[some], strict=True):
+        ends = accuracy_interval(round(share * count), int(count))
         axes.vlines(at, *ends, color=BLUE, linewidth=1, zorder=1)
     axes.legend(loc="best")
     least = 1 / probabilities.shape[1]
     axes.set(xlabel="", ylabel="share right", ylim=(-0.02, 1.04))
     axes.set_xlim(max(0.0, least - 0.03), 1.02)
     axes.grid()
-    below.bar(
-        edges[:-1], counts, width=0.1, align="edge", color="0.75", edgecolor="white"
-    )
+    counts, width = found.count, found.high - found.low
+    below.bar(found.low, counts, width, align="edge", color="0.75", edgecolor="white")
     below.set(xlabel="probability of the predicted class", ylabel="examples")
     if counts.max() > 20 * max(1, counts[counts > 0].min()):
         below.set_yscale("symlog", linthresh=1)
@@ -98,8 +90,6 @@ def roc(
     Raises:
         ValueError: all examples are of one class.
     """
-    from sklearn.metrics import RocCurveDisplay
-
     odds = one_against_rest(log_probabilities)
     present = np.unique(labels)
     if len(present) < 2:
@@ -116,10 +106,8 @@ def roc(
     figure, ((axes,),) = new_figure(title)
     against = f" against {short(class_names[0])}" if len(wanted) == 1 else ""
     for place, each in enumerate(worst):
-        display = RocCurveDisplay.from_predictions(
-            labels == each, odds[:, each], ax=axes, name="area"
-        )
-        display.line_.set(
+        axes.plot(
+            *roc_curve(odds[:, each], labels == each),
             color=COLOURS[place],
             linestyle=_DASHES[place],
             label=f"{short(class_names[each])}{against}, area {_told(areas[each])}",

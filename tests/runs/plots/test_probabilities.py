@@ -34,15 +34,9 @@ def test_reliability_by_hand():
     np.testing.assert_allclose(line.get_ydata(), [0.5, 1])
     ends = [tuple(each.get_segments()[0][:, 1]) for each in axes.collections]
     np.testing.assert_allclose(ends, [accuracy_interval(1, 2), accuracy_interval(3, 3)])
-    assert [each.get_height() for each in below.patches] == [0] * 8 + [
-        2,
-        0,
-        0,
-        0,
-        0,
-        0,
-        3,
-    ]
+    heights = [0] * 8 + [2, 0, 0, 0, 0, 0, 3]
+    assert [each.get_height() for each in below.patches] == heights
+    assert below.patches[8].get_width() == pytest.approx(1 / 15)
     error = calibration_error(p, labels)
     assert figure.get_suptitle() == (
         f"Reliability, rows held out: expected calibration error {error:.4f}"
