@@ -106,6 +106,8 @@ except RuntimeError as error:
     sys.exit(NO_GPU.format(f" ({error})"))
 if GPU.platform != FLAGS.device:
     sys.exit(NO_GPU.format(""))
+SAME_KERNELS = "--xla_gpu_exclude_nondeterministic_ops=true"
+ONE_GRAPH = "--xla_gpu_enable_command_buffer=+WHILE"
 ROWS: list[tuple[str, str, str]] = []
 
 
@@ -271,15 +273,30 @@ def reported(name: str) -> tuple[bool, str]:
     return one == two, f"{one} {two}"
 
 
+def with_flags(*flags: str) -> str:
+    """XLA_FLAGS with these besides."""
+    return " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
+
+
 def processes(name: str, count: int, flags: str) -> tuple[bool | None, str]:
     """Whether several processes, each of which compiles for itself, give the same bits."""
-    given = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
-    runs = [alone(name, XLA_FLAGS=given) for _ in range(count)]
+    runs = [alone(name, XLA_FLAGS=with_flags(flags)) for _ in range(count)]
     bits = {run["bits"] for run in runs}
     seconds = median(run["seconds"] for run in runs)
     # Without the flag it may differ, and the README says so.
     held = len(bits) == 1 if flags else None
     return held, f"{len(bits)} results of {count} processes, {seconds:.4f} s"
+
+
+def one_graph(name: str) -> tuple[bool, str]:
+    """Whether epochs that run as one CUDA graph give the bits of those that the host starts."""
+    hosts, graph = (
+        alone(name, XLA_FLAGS=with_flags(SAME_KERNELS, *more))
+        for more in ((), (ONE_GRAPH,))
+    )
+    told = f"{hosts['bits']} {graph['bits']}, {graph['seconds']:.4f} s and "
+    told += f"{hosts['seconds']:.4f} s without"
+    return hosts["bits"] == graph["bits"], told
 
 
 def seeds_alone() -> tuple[bool, str]:
@@ -436,12 +453,14 @@ def run_all() -> None:
         ):
             check(f"{name}: PyTorch {how}", lambda name=name, how=how: peers(name, how))
     names = "AM" if FLAGS.quick else JOBS
-    for flags in ("", "--xla_gpu_exclude_nondeterministic_ops=true"):
+    for flags in ("", SAME_KERNELS):
         for name in names:
             check(
                 f"{name}: same bits in processes {flags or 'as they are'}",
                 lambda name=name, flags=flags: processes(name, 3, flags),
             )
+    for name in names:
+        check(f"{name}: epochs as one CUDA graph", lambda name=name: one_graph(name))
     check("M: 4 seeds in one program, each as alone", seeds_alone)
     # By width, since the peak of the memory is that of the largest so far.
     sizes: list[tuple[int, int | None]] = [(64 if FLAGS.device == "gpu" else 4, None)]

@@ -31,7 +31,7 @@ def test_a_dry_run_passes_on_the_cpu(mnist_dir, tmp_path):
     rows = json.loads(table.read_text())
     assert done.returncode == 0, done.stdout
     assert {row["verdict"] for row in rows} == {"pass", "figure"}
-    assert len(rows) >= 18 and all(row["check"] in done.stdout for row in rows)
+    assert len(rows) >= 19 and all(row["check"] in done.stdout for row in rows)
 
 
 def test_without_data_or_a_gpu_it_says_so_in_a_sentence(mnist_dir, tmp_path):

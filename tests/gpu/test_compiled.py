@@ -21,12 +21,14 @@ from jaxcls.study.memory import run_bytes
 pytest.importorskip("jax_plugins.xla_cuda13", reason="needs jax's CUDA plugin")
 pytestmark = pytest.mark.slow
 
-# As NVIDIA gives it for an H100 SXM with 80 GB.
+# As NVIDIA gives it for an H100 SXM with 80 GB, with the driver and CUDA that XLA is to count on.
 H100 = """
 platform_name: "CUDA"
 device_description_str: "NVIDIA H100 80GB HBM3"
 dnn_version_info { major: 9 minor: 10 patch: 0 }
 gpu_device_info {
+  driver_version: "13.0.0"
+  runtime_version: "13.0.0"
   cuda_compute_capability { major: 9 }
   clock_rate_ghz: 1.98
   core_count: 132
@@ -49,14 +51,22 @@ gpu_device_info {
 """
 # Of a step, with jax 0.10.2; fewer are welcome.
 MOST_LAUNCHES = {"A": 20, "D": 16, "M": 27, "T": 23, "64 of D": 13, "32 of M": 27}
+# What `--xla_gpu_enable_command_buffer=+WHILE` stands for in XLA_FLAGS; an option takes no "+".
+WITH_LOOPS = (
+    "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE"
+)
 
 
 class Made(NamedTuple):
-    """What XLA made of a program."""
+    """What XLA made of a program.
+
+    `from_host` are the kinds of what the host starts when it runs, outside of loops.
+    """
 
     hlo: str
     assembly: str
     launches: int
+    from_host: list[str]
     temporaries: int
     outputs: int
 
@@ -128,14 +138,15 @@ def made(tmp_path_factory):
     return compiled
 
 
-def compile_for_h100(program, folder):
+def compile_for_h100(program, folder, **options):
     lowered = program.function.lower(*placed(program), **program.static)
-    done = lowered.compile(compiler_options={"xla_dump_to": str(folder)})
+    done = lowered.compile(compiler_options={"xla_dump_to": str(folder), **options})
     memory = done.memory_analysis()
     return Made(
         done.as_text(),
         "\n".join(path.read_text() for path in folder.glob("*.ptx")),
         launches_of_a_step(folder),
+        started_by_the_host(folder),
         memory.temp_size_in_bytes,
         memory.output_size_in_bytes,
     )
@@ -154,6 +165,11 @@ def launches_of_a_step(folder: Path) -> int:
         elif in_body and re.match(r"\s*\d+: k(?!While)", line):
             depths.append(len(line) - len(line.lstrip()))
     return depths.count(max(depths))
+
+
+def started_by_the_host(folder: Path) -> list[str]:
+    (path,) = folder.glob("*thunk_sequence_after_thunk_passes.txt")
+    return re.findall(r"^\d+: (k\w+)", path.read_text(), re.MULTILINE)
 
 
 ALL = tuple(MOST_LAUNCHES)
@@ -189,6 +205,19 @@ def test_the_loop_over_steps_is_of_known_length(name, made):
     config = T if name == "T" else D
     steps = -(-ROWS[name[-1]] // config.batch_size)
     assert f'"known_trip_count":{{"n":"{steps}"}}' in made(name).hlo
+
+
+@pytest.mark.parametrize("products", ["Triton", "cuBLAS"])
+@pytest.mark.parametrize("name", ALL)
+def test_by_a_flag_all_loops_are_one_graph(name, products, made, tmp_path):
+    assert "kWhile" in made(name).from_host
+    options = {
+        "xla_gpu_enable_command_buffer": WITH_LOOPS,
+        "xla_gpu_enable_triton_gemm": products == "Triton",
+    }
+    graph = compile_for_h100(program(name), tmp_path, **options)
+    assert ("__cublas" in graph.hlo) == (products == "cuBLAS")
+    assert graph.from_host == ["kCommandBuffer"]
 
 
 @pytest.mark.parametrize("name", ["64 of D", "32 of M"])
