@@ -207,8 +207,10 @@ def test_the_loop_over_steps_is_of_known_length(name, made):
     assert f'"known_trip_count":{{"n":"{steps}"}}' in made(name).hlo
 
 
-@pytest.mark.parametrize("products", ["Triton", "cuBLAS"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "name, products",
+    [*((name, "Triton") for name in ALL), ("A", "cuBLAS"), ("T", "cuBLAS")],
+)
 def test_by_a_flag_all_loops_are_one_graph(name, products, made, tmp_path):
     assert "kWhile" in made(name).from_host
     options = {
