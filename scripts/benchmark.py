@@ -43,11 +43,13 @@ from peers.tables import (  # pyrefly: ignore[missing-import]
 HERE = Path(__file__).parent
 # And their packages.
 PEERS = {"torch": "torch", "torchfunc": "torch", "sklearn": "sklearn", "nnx": "flax"}
+PEERS |= {"bde": "bde"}
 RECIPES = {"A": "a", "D": "d"}  # the jobs that scripts/train_binary.py knows by name
-# Who trains one model, who many, and who on scikit-learn's digits.
+# Who trains one model, who many, who on scikit-learn's digits, and who ensembles of numbers.
 TRAIN_ONE = ("jaxcls", "torch", "sklearn", "nnx")
 TRAIN_MANY = ("jaxcls", "torch", "torchfunc")
 TRAIN_ON_DIGITS = ("jaxcls", "sklearn")
+TRAIN_ENSEMBLES = ("jaxcls", "bde")
 COUNTS = {"cpu": (1, 64, 1024, 10_000), "gpu": (1, 64, 1024, 16_384)}
 
 
@@ -59,7 +61,16 @@ class Flags:
     """Folder with MNIST's four .gz files; JAXCLS_DATA_DIR by default."""
     jobs: tuple[
         Literal[
-            "A", "D", "M", "T", "seeds", "sweep", "folds", "estimators", "accuracy"
+            "A",
+            "D",
+            "M",
+            "T",
+            "seeds",
+            "sweep",
+            "folds",
+            "estimators",
+            "accuracy",
+            "ensemble",
         ],
         ...,
     ] = (
@@ -71,12 +82,15 @@ class Flags:
     """A, D: sections of the course notes; M: three classes; T: ten, up to an accuracy;
     seeds, sweep: many models of M and of D, in jaxcls and in PyTorch, minutes each; folds: many on
     folds of the digits, in jaxcls and in scikit-learn; estimators: `fit`, `predict` and a search of
-    both; accuracy: of both over 20 seeds, minutes."""
+    both; accuracy: of both over 20 seeds, minutes; ensemble: ten networks on a table of numbers, in
+    jaxcls and in sklearn-contrib-bde."""
     table: Path | None = None
-    """A .csv for estimators and accuracy, too."""
+    """A .csv, for ensemble, and for estimators and accuracy, too."""
     target: str | None = None
-    """Its column of labels."""
-    peers: tuple[Literal["torch", "torchfunc", "sklearn", "nnx"], ...] | None = None
+    """Its column to learn: of numbers for ensemble, else of labels."""
+    peers: tuple[Literal["torch", "torchfunc", "sklearn", "nnx", "bde"], ...] | None = (
+        None
+    )
     """Whom to time beside jaxcls, by default all that are installed; no name for none. torchfunc
     trains many models at once, and one alone it leaves to torch."""
     device: Literal["cpu", "gpu"] = "cpu"
@@ -170,7 +184,7 @@ def plan_estimators(flags: Flags, peers: tuple[str, ...]) -> Iterator[Run]:
     more = of_table if flags.table is not None else ()
     script = str(HERE / "peers" / "with_estimators.py")
     if "estimators" in flags.jobs:
-        subjects = [name for name in ESTIMATORS if name != "accuracy"]
+        subjects = [name for name in ESTIMATORS if name not in ("accuracy", "ensemble")]
         if flags.table is None:
             subjects.remove("table")
         for name, round, who in itertools.product(
@@ -179,6 +193,12 @@ def plan_estimators(flags: Flags, peers: tuple[str, ...]) -> Iterator[Run]:
             where = ("--data-dir", str(flags.data_dir), "--who", who)
             record = about("estimators", name, who, round)
             yield Run(record, (script, name, *where, *more, "--seed", str(round)))
+    if "ensemble" in flags.jobs:
+        script_of_ensembles = str(HERE / "peers" / "with_ensembles.py")
+        whose = [who for who in TRAIN_ENSEMBLES if who == "jaxcls" or who in peers]
+        for round, who in itertools.product(range(1, flags.repeats + 1), whose):
+            command = (script_of_ensembles, "--who", who, *more, "--seed", str(round))
+            yield Run(about("estimators", "ensemble", who, round), command)
     if "accuracy" in flags.jobs and "sklearn" in peers:
         record = about("accuracy", "accuracy", "jaxcls", 1)
         yield Run(record, (script, "accuracy", "--who", "jaxcls", *more))
@@ -287,7 +307,11 @@ def checked(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
         raise ValueError("--repeats, --scale and --models must be at least 1.")
     if (flags.table is None) != (flags.target is None):
         raise ValueError(
-            "--table and --target belong together: a .csv, and its labels."
+            "--table and --target belong together: a .csv, and its column to learn."
+        )
+    if "ensemble" in flags.jobs and flags.table is None:
+        raise ValueError(
+            "the job ensemble needs a --table of numbers, and its --target."
         )
     if flags.json is not None:
         flags.json.touch()  # so that all is not measured and then not written
@@ -295,13 +319,14 @@ def checked(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
         raise ValueError(
             "sklearn trains on the CPU alone; leave it out with --device gpu."
         )
-    missing = [who for who in PEERS if importlib.util.find_spec(PEERS[who]) is None]
+    asked = [who for who in PEERS if who != "bde" or "ensemble" in flags.jobs]
+    missing = [who for who in asked if importlib.util.find_spec(PEERS[who]) is None]
     for who in missing:
         if flags.peers and who in flags.peers:
             raise ValueError(f"{who} is not installed: pip install 'jaxcls[bench]'.")
         if flags.peers is None:
             say(f"{who} is left out: it is not installed.")
-    peers = tuple(PEERS) if flags.peers is None else flags.peers
+    peers = tuple(asked) if flags.peers is None else flags.peers
     if flags.device == "gpu":
         peers = tuple(who for who in peers if who != "sklearn")
     return (

@@ -300,6 +300,20 @@ def test_estimators_are_timed_on_each_set_in_turn(benchmark, tmp_path):
     assert runs[-1].command[-4:] == ("--table", "my.csv", "--target", "kind")
 
 
+def test_ensembles_are_timed_on_a_table_of_numbers(benchmark, folder, capsys):
+    flags = benchmark.Flags(folder, ("ensemble",), Path("a.csv"), "y", repeats=2)
+    runs = list(benchmark.plan(flags, ("torch", "bde"), folder))
+    assert [run.about["who"] for run in runs if run.about["section"] == "estimators"]
+    timed = [run for run in runs if run.about["job"] == "ensemble"]
+    assert [run.about["who"] for run in timed] == ["jaxcls", "bde"] * 2
+    assert timed[1].command[1:] == (
+        *("--who", "bde", "--table", "a.csv", "--target", "y", "--seed", "1"),
+    )
+    argv = ["--data-dir", str(folder), "--jobs", "ensemble", "--peers"]
+    assert benchmark.main(argv) == 2
+    assert "needs a --table" in capsys.readouterr().err
+
+
 def test_a_table_needs_its_target(benchmark, folder, capsys):
     argv = ["--data-dir", str(folder), "--peers", "--table", "my.csv"]
     assert benchmark.main(argv) == 2

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -167,6 +167,8 @@ ESTIMATORS = {
     "search": "8 learning rates from 1e-4 to 1e-1 x 5 folds x 3 seeds of the digits, as above: "
     "`jaxcls.sklearn.search`, and scikit-learn's `GridSearchCV` on all cores; the accuracy is the mean "
     "on what the folds leave out",
+    "ensemble": "ten networks of 16-16-16-16 that tell mean and spread of the table's numbers, full "
+    "batches, Adam, 1,200 epochs, the best by 15% held out; the accuracy is R squared of their mean",
     "accuracy": "mean accuracy (R squared of diabetes) on five folds, settings as by default, over "
     "seeds, each with a scaler; the 95% interval is that of the difference in percentage points",
 }
@@ -296,6 +298,21 @@ def _examples(
             np.arange(len(rows), dtype=np.int32), [len(each) for each in rows]
         )
     return np.divide(x, np.float32(255), dtype=np.float32), y
+
+
+def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    done = work()
+    return time.perf_counter() - start, done
+
+
+def later(work: Callable[[], Any]) -> tuple[float, Any]:
+    """The median of up to five times, if they are short."""
+    times, done = [], None
+    while not times or (sum(times) < 1 and len(times) < 5):
+        seconds, done = seconds_of(work)
+        times.append(seconds)
+    return median(times), done
 
 
 def usable_cores() -> int:

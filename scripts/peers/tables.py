@@ -18,6 +18,7 @@ TITLES = {
     "torchfunc": "PyTorch, torch.func",
     "sklearn": "scikit-learn",
     "nnx": "flax.nnx",
+    "bde": "sklearn-contrib-bde",
     COLD: "jaxcls, nothing compiled before",
 }
 
@@ -60,7 +61,8 @@ NOTES = {
     ),
     "estimators": (
         "`jaxcls.sklearn` and scikit-learn's own `MLPClassifier`, all epochs of each. The first fit is "
-        "that of a process in which nothing is compiled; later ones are of the same process."
+        "that of a process in which nothing is compiled; later ones are of the same process. Of ten "
+        "networks as one model the other is sklearn-contrib-bde, without the sampling that follows."
     ),
     "accuracy": (
         "Of `jaxcls.sklearn` and scikit-learn's own with the same settings; the difference is "
