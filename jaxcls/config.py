@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
@@ -183,13 +184,11 @@ class Keys(NamedTuple):
         ['dropout', 'init', 'shuffle']
         """
         check_seed("Keys.from_seed", seed)
-        bits = drawing.keys_of(seed)
-        return cls(
-            *(
-                jax.random.wrap_key_data(jnp.asarray(each), impl=drawing.IMPL)
-                for each in bits
-            )
-        )
+        if not drawing.draws_alike():
+            return cls(*split_seed(np.uint32(seed)))
+        bits = drawing.keys_of(seed)._asdict()
+        wrap = partial(jax.random.wrap_key_data, impl=drawing.IMPL)
+        return cls(**{name: wrap(jnp.asarray(each)) for name, each in bits.items()})
 
     @classmethod
     def from_seeds(cls, seeds: Iterable[int] | Array) -> Self:

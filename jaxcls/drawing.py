@@ -4,7 +4,10 @@ XLA takes a tenth of a second and more to compile each draw of threefry, which i
 Salmon et al., 2011, "Parallel random numbers: as easy as 1, 2, 3").
 """
 
-from typing import Any, NamedTuple, cast
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -33,19 +36,27 @@ def keys_of(seed: int | np.integer) -> KeyData:
     return KeyData(*np.stack(_threefry(key, np.arange(3, dtype=np.uint32)), axis=1))
 
 
+def draws_alike() -> bool:
+    """Whether jax draws as is done here: not where a user asks for its older threefry.
+
+    >>> draws_alike()
+    True
+    """
+    return getattr(jax.config, "jax_threefry_partitionable", False)
+
+
 def bits_of(key: Array) -> np.ndarray | None:
     """The bits [2] uint32 of a typed key from which NumPy draws what jax would, or None.
 
-    None while a function is traced, and of a key that is bound to a device, or of another generator
-    than threefry.
+    None while a function is traced, and of a key that is bound to a device, of another generator
+    than threefry, or where `draws_alike` is false.
 
     >>> bits_of(jax.random.key(7, impl="threefry2x32"))
     array([0, 7], dtype=uint32)
     """
     if isinstance(key, jax.core.Tracer) or key.committed or key.shape != ():
         return None
-    partitionable = cast(Any, jax.config).jax_threefry_partitionable
-    if not partitionable or jax.random.key_impl(key) != IMPL:
+    if not draws_alike() or jax.random.key_impl(key) != IMPL:
         return None
     bits = jax.random.key_data(key)
     return None if isinstance(bits, jax.core.Tracer) else jax.device_get(bits)
@@ -61,6 +72,41 @@ def symmetric(key: np.ndarray, count: int) -> np.ndarray:
     # A float32 in [1, 2) of the first 23 bits, as jax.random.uniform makes one.
     ones = (bits >> np.uint32(9) | np.uint32(0x3F800000)).view(np.float32)
     return 2 * (ones - np.float32(1)) - np.float32(1)
+
+
+def params_of(
+    draw: Callable[[int], Any], layer_sizes: Sequence[int]
+) -> dict[str, dict[str, Any]]:
+    """Params uniform in +-1/sqrt(fan_in), out of as many numbers in [-1, 1) as `draw` is asked for.
+
+    They are `mlp.init`'s, in jax's or NumPy's arrays, as the numbers are.
+
+    >>> params_of(np.ones, (4, 1))["Dense_0"]["bias"]
+    array([0.5])
+    """
+    # All in one draw: each of its own takes XLA a tenth of a second to compile.
+    draws = draw(num_params(layer_sizes))
+    params, start = {}, 0
+    for index, (fan_in, fan_out) in enumerate(itertools.pairwise(layer_sizes)):
+        bound, middle = np.float32(1 / math.sqrt(fan_in)), start + fan_out
+        end = middle + fan_in * fan_out
+        params[f"Dense_{index}"] = {
+            "bias": draws[start:middle] * bound,
+            "kernel": draws[middle:end].reshape(fan_in, fan_out) * bound,
+        }
+        start = end
+    return params
+
+
+def num_params(layer_sizes: Sequence[int]) -> int:
+    """Numbers of a network.
+
+    >>> num_params((784, 32, 1))
+    25153
+    """
+    return sum(
+        (fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(layer_sizes)
+    )
 
 
 def order_of(key: np.ndarray, epoch: int, count: int, size: int) -> np.ndarray:

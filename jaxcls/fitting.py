@@ -22,6 +22,7 @@ from jaxcls.config import MOST_STEPS, Config, Hyperparams, Keys
 from jaxcls.epochs import History
 from jaxcls.layouts import arranged, score, train_epochs
 from jaxcls.metrics import Metrics
+from jaxcls.mlp import is_key
 from jaxcls.training import TrainState, init_state, judged_params
 
 
@@ -292,6 +293,12 @@ def _check_settings(keys: Keys, config: Config, hyperparams: Hyperparams) -> Non
         if not isinstance(value, kind):
             raise TypeError(
                 f"fit: {name} must be a jaxcls.{kind.__name__}, got {type(value).__name__}."
+            )
+    for name, key in keys._asdict().items():
+        if not is_key(key) or key.shape != ():
+            raise TypeError(
+                f"fit: keys.{name} must be one typed key, as Keys.from_seed(seed) makes it; many "
+                "seeds are trained by fit_many."
             )
     check_hyperparams("fit", hyperparams, config)
 

@@ -161,13 +161,16 @@ def score(params: Params, data: Batch, config: Config) -> Metrics:
     # All examples come at once, whatever the layout of training: others are plain, and share
     # the program of `evaluate`.
     if isinstance(data.features, Packed | Padded):
-        return score_laid(params, data, config)
+        return score_packed(params, data, config)
     return training.score(params, data, config)
 
 
 @jitted("config")
-def score_laid(params: Params, data: Batch, config: Config) -> Metrics:
-    """`score` of packed and padded data."""
+def score_packed(params: Params, data: Batch, config: Config) -> Metrics:
+    """`score` of `pack(data)` or `pad(data)`, which the product of their layout takes.
+
+    Args, and what is raised: as of `training.score`.
+    """
     layout = layout_of(data, config)
     params = map_first_kernel(layout.arrange, params)
     product = layout.product(data.features, params["Dense_0"]["kernel"])

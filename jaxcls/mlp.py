@@ -23,7 +23,7 @@ from jaxcls import drawing
 
 # 8 GB in float32. Far beyond the memory, XLA on CPU hangs instead of failing.
 _LARGEST_KERNEL = 2**31 - 1
-# Numbers of a kernel from which on XLA draws them sooner than NumPy, compilation included.
+# Params up to which NumPy draws them sooner than XLA, which compiles the draw the first time.
 _LARGE = 2**21
 
 Params = dict[str, dict[str, Array]]
@@ -78,7 +78,7 @@ def init(
     check_layer_sizes("mlp.init", layer_sizes)
     _check_key("mlp.init", key)
     if kernel_init == "torch":
-        return _init(key, tuple(layer_sizes))
+        return _init(key, tuple(map(int, layer_sizes)))
     if not isinstance(kernel_init, str) or kernel_init not in _INITIALIZERS:
         raise ValueError(
             f"mlp.init: kernel_init must be one of torch, {', '.join(_INITIALIZERS)}, got "
@@ -265,41 +265,20 @@ def check_masks(
         raise ValueError(f"{caller}: masks must have shapes {wanted}, got {got}.")
 
 
-def params_of(
-    draw: Callable[[int], Array | np.ndarray], layer_sizes: Sequence[int]
-) -> Params:
-    """Params uniform in +-1/sqrt(fan_in), out of as many numbers in [-1, 1) as `draw` is asked for.
-
-    >>> params_of(jnp.ones, (4, 1))["Dense_0"]["bias"]
-    Array([0.5], dtype=float32)
-    """
-    layers = list(itertools.pairwise(layer_sizes))
-    # All in one draw: each of its own takes XLA a tenth of a second to compile.
-    draws = draw(sum((fan_in + 1) * fan_out for fan_in, fan_out in layers))
-    params, start = {}, 0
-    for index, (fan_in, fan_out) in enumerate(layers):
-        bound, middle = np.float32(1 / math.sqrt(fan_in)), start + fan_out
-        end = middle + fan_in * fan_out
-        params[f"Dense_{index}"] = {
-            "bias": draws[start:middle] * bound,
-            "kernel": draws[middle:end].reshape(fan_in, fan_out) * bound,
-        }
-        start = end
-    return params
-
-
 def _init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
     """Drawn by NumPy where it can, which has nothing to compile, else by XLA: the same bits."""
     bits = drawing.bits_of(key)
-    if bits is None or max(map(math.prod, itertools.pairwise(layer_sizes))) > _LARGE:
+    if bits is None or drawing.num_params(layer_sizes) > _LARGE:
         return _compiled_init(key, layer_sizes)
-    return jax.device_put(params_of(partial(drawing.symmetric, bits), layer_sizes))
+    return jax.device_put(
+        drawing.params_of(partial(drawing.symmetric, bits), layer_sizes)
+    )
 
 
 @partial(jax.jit, static_argnums=1)
 def _compiled_init(key: Array, layer_sizes: tuple[int, ...]) -> Params:
     folded = jax.random.fold_in(key, 0)  # the key itself is not used up
-    return params_of(partial(_symmetric, folded), layer_sizes)
+    return drawing.params_of(partial(_symmetric, folded), layer_sizes)
 
 
 def _layers(params: Params) -> list[dict[str, Array]]:
@@ -314,9 +293,19 @@ def _symmetric(key: Array, count: int) -> Array:
     return 2 * jax.random.uniform(key, (count,), jnp.float32) - 1
 
 
+def is_key(key: Array) -> bool:
+    """Whether these are keys that jax knows for such.
+
+    >>> is_key(jax.random.key(0)), is_key(jax.random.PRNGKey(0))
+    (True, False)
+    """
+    dtype = getattr(key, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+
+
 def _check_key(caller: str, key: Array) -> None:
-    dtype = getattr(key, "dtype", type(key))
-    if not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+    if not is_key(key):
+        dtype = getattr(key, "dtype", type(key))
         raise TypeError(
             f"{caller}: key must be a typed key, jax.random.key(seed), got {dtype}."
         )

@@ -16,8 +16,8 @@ class Target(NamedTuple):
 
     Attributes:
         name: of what is measured.
-        mean: of the targets of the training rows.
-        scale: by which they are divided, their standard deviation.
+        mean: of the targets of the training rows, or 0 where they are learned as they are.
+        scale: by which they are divided, their standard deviation, or 1.
     """
 
     name: str

@@ -165,7 +165,12 @@ class RocCurve(NamedTuple):
 def roc_curve(scores: ArrayLike, labels: ArrayLike) -> RocCurve:
     """The curve whose area `roc_auc` is, at its corners alone.
 
-    Args, and what is raised: as of `roc_auc`.
+    Args:
+        scores: [N] finite, higher for the label 1: logits or probabilities.
+        labels: [N] values 0 or 1.
+
+    Raises:
+        TypeError, ValueError: a shape or value does not fit, or one class is missing.
 
     >>> roc_curve([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]).true_positive
     array([0. , 0.5, 0.5, 1. , 1. ])

@@ -83,13 +83,21 @@ def test_a_user_of_the_older_threefry_gets_the_older_numbers(compiled):
     with jax.threefry_partitionable(False):
         older = mlp.init(key, SIZES)
         equal(older, jax.jit(partial(mlp.init, layer_sizes=SIZES))(key))
+        alone, of_many = Keys.from_seed(7), Keys.from_seeds([7])
+        for one, many in zip(alone, of_many, strict=True):
+            equal(jax.random.key_data(one), jax.random.key_data(many)[0])
     assert compiled
     assert (older["Dense_0"]["kernel"] != in_xla(key)["Dense_0"]["kernel"]).any()
 
 
-def test_large_kernels_are_xlas(compiled, monkeypatch):
+def test_large_networks_are_xlas(compiled, monkeypatch):
     key = Keys.from_seed(3).init
     few = mlp.init(key, SIZES)
-    monkeypatch.setattr(mlp, "_LARGE", 13 * 8 - 1)
+    monkeypatch.setattr(mlp, "_LARGE", 14 * 8 + 9 * 3 - 1)
     equal(mlp.init(key, SIZES), few)
     assert len(compiled) == 1
+
+
+def test_sizes_of_few_bits():
+    key = Keys.from_seed(3).init
+    equal(mlp.init(key, np.array([100, 100, 1], np.int8)), mlp.init(key, (100, 100, 1)))

@@ -375,6 +375,40 @@ def test_where_a_resumed_run_diverges_is_told_by_its_epoch():
         fit(KEYS, config, Hyperparams(), data, state=state)
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"features": np.zeros((60, 4), object)},
+            "numbers, got object; turn them into",
+        ),
+        ({"targets": np.full(60, "a")}, "numbers, got <U1; np.unique"),
+        ({"features": np.ma.zeros((60, 4))}, "not be masked; leave out"),
+    ],
+)
+@pytest.mark.parametrize("likelihood", [bernoulli, categorical])
+def test_what_is_no_number_is_named(change, message, likelihood):
+    config = Config((4, likelihood.num_outputs(2)), likelihood)
+    data = examples()._replace(**change)
+    (field,) = change
+    with pytest.raises(TypeError, match=rf"fit: train\.{field} must.*{message}"):
+        fit(KEYS, config, Hyperparams(), data)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [Keys.from_seeds(range(3)), Keys.from_seed(0)._replace(shuffle=0)],
+    ids=["of many seeds", "a number"],
+)
+def test_keys_are_of_one_seed(keys):
+    config, train = (
+        Config((2, 1), bernoulli),
+        Batch(np.eye(2, dtype=np.float32), np.arange(2)),
+    )
+    with pytest.raises(TypeError, match=r"fit: keys\.\w+ must be one typed key"):
+        fit(keys, config, Hyperparams(), train)
+
+
 @pytest.mark.parametrize("name", ["train", "validation"])
 def test_data_over_several_devices_are_refused(name):
     config = Config((2, 1), bernoulli, epochs=1)

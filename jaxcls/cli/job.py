@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcls import mlp
 from jaxcls.batches import Batch
-from jaxcls.checks import check_hyperparams, problem_of_scale
+from jaxcls.checks import check_hyperparams
 from jaxcls.cli.calibrating import check_calibration_flags, check_threshold_classes
 from jaxcls.cli.data import Data, data_digest, data_of_flags, is_npz
 from jaxcls.cli.device import machine, versions
@@ -32,6 +32,7 @@ from jaxcls.likelihoods import LIKELIHOODS, Likelihood
 from jaxcls.mlp import Params
 from jaxcls.runs.configs import settings_record
 from jaxcls.runs.records import as_json
+from jaxcls.scale import problem_of_scale
 
 # Variables of jax's that change no number: the device is told by itself.
 _HARMLESS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR")

@@ -93,6 +93,11 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
     >>> np.bincount(held_out.targets).tolist()
     [6, 2]
     """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"data.split: dataset must be a jaxcls.data.Dataset, got {type(dataset).__name__}; "
+            "split before data.to_batch."
+        )
     is_held_out = held_out(dataset.targets, dataset.labels, fraction, seed)
     return _rows(dataset, ~is_held_out), _rows(dataset, is_held_out)
 

@@ -1,6 +1,6 @@
 """Labels of arrays: whole numbers, or what is named by words, and the classes that they make."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -148,6 +148,8 @@ def labels_called(
     >>> labels_called(words, ("oak", "ash"))
     (1, 0)
     """
+    if classes is not None:
+        _check_several(classes)
     names = dataset.class_names
     if not are_named(dataset):
         return dataset.labels if classes is None else whole_numbers(classes)
@@ -162,12 +164,18 @@ def whole_numbers(classes: Sequence[int | str]) -> tuple[int, ...]:
     >>> whole_numbers((3, 8))
     (3, 8)
     """
+    _check_several(classes)
     for each in classes:
         if isinstance(each, str):
             raise ValueError(
                 f"classes must be integers, unless the dataset names them by words, got {each!r}."
             )
     return tuple(each for each in classes if not isinstance(each, str))
+
+
+def _check_several(classes: object) -> None:
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise TypeError(f"classes must be several, such as (3, 8), got {classes!r}.")
 
 
 def _name(value: float | str) -> str:

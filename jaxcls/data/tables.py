@@ -87,6 +87,11 @@ def load_table(
     >>> found.train.class_names, found.train.features.shape, len(found.test.targets)
     (('a', 'b'), (16, 3), 4)
     """
+    if not isinstance(path, (str, os.PathLike, Table)):
+        raise TypeError(
+            f"data.load_table: path must name a .csv or .parquet file, got {type(path).__name__}; "
+            "write a frame by .to_parquet(path, index=False)."
+        )
     table = path if isinstance(path, Table) else read_table(path)
     roles = Roles(target, categorical, numeric, drop)
     kinds = kinds_of(table, roles)

@@ -261,6 +261,11 @@ class Run:
             from jaxcls.runs.inputs import read_input  # which knows of a `Run`
 
             features = read_input(self, features).features
+        elif self.preparation is not None and hasattr(features, "columns"):
+            raise TypeError(
+                "Run: rows of a table are taken from a file, whose path is given, or as features "
+                "that are prepared, and not from a frame; write it by .to_parquet(path)."
+            )
         features = np.asarray(features)
         self.check_features(features)
         return features

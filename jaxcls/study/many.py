@@ -152,6 +152,11 @@ def _members(
     hyperparams: Hyperparams,
     params: Params | None,
 ) -> Members:
+    if not isinstance(seeds, Iterable):
+        raise TypeError(
+            f"fit_many: seeds must be several integers, got {seeds!r}; of one seed take fit, of "
+            f"the first so many range({seeds!r})."
+        )
     seeds = list(seeds)  # also of a generator
     for seed in seeds:
         check_seed("fit_many", seed)

@@ -71,8 +71,8 @@ NOTES = {
 }
 
 PROGRAMS = (
-    "What `compile s` is made of: the seconds in which jax traced, lowered and compiled each of "
-    f"jaxcls's programs, with nothing kept; those below {FELT:g} s are left out."
+    "What `compile s` is made of: the seconds in which jax traced, lowered and compiled the "
+    f"programs of each name, with nothing kept; those below {FELT:g} s are left out."
 )
 
 Records = dict[str, list[dict]]  # of each contestant

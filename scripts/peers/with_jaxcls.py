@@ -187,7 +187,10 @@ def first_round(job: Job, data: Data, seed: int) -> Trained:
 
 
 class Programs:
-    """The seconds that jax spent tracing, lowering and compiling each program."""
+    """The seconds that jax spent tracing, lowering and compiling the programs of each name.
+
+    What is traced within another counts in both.
+    """
 
     def __init__(self):
         self._spent: dict[str, dict[str, float]] = collections.defaultdict(dict)

@@ -40,6 +40,17 @@ def test_wrong_classes_are_named(classes, message):
         select_classes(ALL, classes)
 
 
+@pytest.mark.parametrize("classes", [3, "digits"])
+def test_classes_are_several(classes):
+    with pytest.raises(TypeError, match="classes must be several, such as"):
+        data.load("digits", classes=classes)
+
+
+def test_a_batch_is_not_split():
+    with pytest.raises(TypeError, match=r"got Batch; split before data\.to_batch"):
+        data.split(to_batch(ALL), 0.5, seed=0)
+
+
 def test_every_byte_is_divided_as_numpy_divides():
     every_byte = ALL._replace(features=np.arange(256, dtype=np.uint8)[:, None])
     got = to_batch(every_byte).features

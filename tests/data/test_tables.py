@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -368,6 +369,12 @@ BAD = {
     "no rows": ("x,y\n", {}, "holds no rows"),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0", {}, "it is no .csv file"),
 }
+
+
+def test_a_frame_is_no_path():
+    frame = pd.DataFrame({"size": [1.0, 2.0], "sort": ["a", "b"]})
+    with pytest.raises(TypeError, match="got DataFrame; write a frame by"):
+        load_table(frame, "sort")
 
 
 @pytest.mark.parametrize("content, flags, message", BAD.values(), ids=BAD)

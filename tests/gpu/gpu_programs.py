@@ -240,7 +240,7 @@ def small_programs(mesh):
         },
         "score": Program(training.score, (params, few["T"]), {"config": t}),
         "score of A": Program(
-            *(layouts.score_laid, (state(a).params, padded(few["A"]))), {"config": a}
+            *(layouts.score_packed, (state(a).params, padded(few["A"]))), {"config": a}
         ),
         "ensembles.probabilities": Program(
             *(ensembles.probabilities, (stacked, few["T"].features)),

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_digits, load_wine
 from sklearn.exceptions import FitFailedWarning
@@ -96,6 +97,11 @@ def test_a_search_is_a_grid_search_cv_with_seeds(name):
         elif key.startswith("split") or key == "mean_test_score":
             mean = np.mean([each[key] for each in wanted], axis=0)
             np.testing.assert_allclose(found[key], mean, rtol=0, atol=1e-6)
+    of_seeds = [found[f"split1_seed{seed}_test_score"] for seed in range(2)]
+    np.testing.assert_allclose(
+        *(np.mean(of_seeds, axis=0), found["split1_test_score"]), rtol=1e-12
+    )
+    assert len(pd.DataFrame(found)) == len(found["params"])
     means = found["mean_test_score"]
     ranks = [1 + int(np.sum(means > each)) for each in means]
     assert found["rank_test_score"].tolist() == ranks

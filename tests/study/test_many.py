@@ -364,6 +364,7 @@ THREE = jax.tree.map(
     "change, error, message",
     [
         ({"seeds": ()}, ValueError, "seeds must name at least one run, got none."),
+        ({"seeds": 3}, TypeError, "got 3; of one seed take fit, of the first so many"),
         ({"seeds": (0, 1.5)}, TypeError, "seed must be an integer, got 1.5."),
         ({"seeds": (0, -1)}, ValueError, "seed must lie in 0..2**32-1, got -1."),
         ({"seeds": (2**32,)}, ValueError, "seed must lie in 0..2**32-1, got 4294967"),

@@ -58,7 +58,7 @@ def search(
     trained together by one compiled program, which the folds share: numbers such as
     `learning_rate_init`, `alpha`, `class_weight`, the seed and a `dropout` above 0 compile nothing.
     The scores are those of scikit-learn's `GridSearchCV` over the same estimator, the mean over
-    `random_state`, `random_state + n_seeds`, and so on: to the last bit on a CPU.
+    `random_state`, `random_state + n_seeds`, and so on: within 1e-6 on a CPU.
 
     Args:
         estimator: `MLPClassifier` or `MLPRegressor`, not in a pipeline; `standardize=True` does
@@ -74,7 +74,7 @@ def search(
     Returns:
         What `GridSearchCV.cv_results_` holds but for times: "params", "param_*",
         "split*_test_score", "mean_test_score", "std_test_score" and "rank_test_score".
-        Also "seed_test_scores" [C, folds, seeds]. A member that diverges scores NaN.
+        Also "split0_seed0_test_score" [C], and so on. A member that diverges scores NaN.
 
     Raises:
         TypeError, ValueError: the estimator, the grid, the data or a setting is wrong.
@@ -220,6 +220,8 @@ def _results(grid: Sequence[Mapping[str, Any]], scores: np.ndarray) -> dict[str,
     of_splits = scores.mean(axis=2)
     for fold, column in enumerate(of_splits.T):
         found[f"split{fold}_test_score"] = column.copy()
+        for seed in range(scores.shape[2]):
+            found[f"split{fold}_seed{seed}_test_score"] = scores[:, fold, seed]
     means = of_splits.mean(axis=1)
     found["mean_test_score"], found["std_test_score"] = means, of_splits.std(axis=1)
     ranks = np.ones(len(grid), np.int32)
@@ -227,7 +229,6 @@ def _results(grid: Sequence[Mapping[str, Any]], scores: np.ndarray) -> dict[str,
         filled = np.nan_to_num(means, nan=np.nanmin(means) - 1)
         ranks = rankdata(-filled, method="min").astype(np.int32)
     found["rank_test_score"] = ranks
-    found["seed_test_scores"] = scores
     return found
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcls import drawing, mlp
+from jaxcls import drawing
 from jaxcls.choosing import Best
 from jaxcls.config import Config, Hyperparams, Keys, split_seed
 from jaxcls.epochs import History
@@ -205,9 +205,9 @@ def _run_of(course: Course, state: TrainState) -> Runs:
 
 
 def drawn_params(seeds: np.ndarray, config: Config) -> Params:
-    """What the seeds [S] draw to start from, leaves [S, ...]."""
+    """What the seeds [S] draw to start from, NumPy's leaves [S, ...]."""
     drawn = [
-        mlp.params_of(
+        drawing.params_of(
             partial(drawing.symmetric, drawing.keys_of(seed).init), config.layer_sizes
         )
         for seed in seeds
