@@ -29,6 +29,8 @@ use_compile_cache()
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_num_cpu_devices", 8)
+# Started at once: a script that a test runs in this process first would start it with fewer.
+jax.devices()
 
 
 collect_ignore = ["types"]  # for type checkers, with errors on purpose
