@@ -29,8 +29,11 @@ use_compile_cache()
 jax.config.update("jax_legacy_prng_key", "error")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_num_cpu_devices", 8)
+# Started at once: a script that a test runs in this process first would start it with fewer.
+jax.devices()
 
 
+LONGEST = ("test_torture.py", "test_readme.py", "test_gpu_check.py", "test_switches.py")
 collect_ignore = ["types"]  # for type checkers, with errors on purpose
 
 
@@ -47,8 +50,8 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [
             item for item in items if not item.get_closest_marker("cpu_choices")
         ]
-    # It takes minutes alone, which other cores spend on the rest if it comes first.
-    items.sort(key=lambda item: item.path.name != "test_torture.py")
+    # They take a minute or more alone, which other cores spend on the rest if they come first.
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -40,7 +39,6 @@ def tables(benchmark):
 def with_jaxcls():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS / "peers")
-        jax.devices()  # started as the tests have it, before the jobs would
         yield importlib.import_module("with_jaxcls")
 
 

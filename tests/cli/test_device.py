@@ -19,7 +19,10 @@ def plugin(monkeypatch):
 
     def install(**variables):
         for name in ("XLA_FLAGS", "XLA_PYTHON_CLIENT_PREALLOCATE"):
-            monkeypatch.delenv(name, raising=False)
+            # Of one that is not there delenv alone keeps nothing to undo, and what a test sets
+            # would stay: with other flags each later program is another, and compiled again.
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         version = importlib.metadata.version

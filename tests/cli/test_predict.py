@@ -289,11 +289,11 @@ def test_memory_is_bound_by_twice_the_arrays(name, run, tmp_path):
     generator = np.random.default_rng(0)
     flags = []
     if name == "packed.npz":
-        images = np.zeros((1_000_000, 28, 28), np.uint8)
+        images = np.zeros((500_000, 28, 28), np.uint8)
         np.savez_compressed(tmp_path / name, x=images)
     elif name == "json":
         name, flags = "rows.npy", ["--json"]
-        images = generator.random((200_000, 784), np.float32)
+        images = generator.random((100_000, 784), np.float32)
         np.save(tmp_path / name, images)
     else:
         images = generator.integers(0, 256, (200_000, 28, 28), np.uint8)

@@ -111,22 +111,30 @@ def test_a_training_goes_on_without_a_full_disk_behind_its_screen(tmp_path):
         assert wrong.returncode == 2
 
 
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """A run of a process whose streams are open, and its files."""
+    run = tmp_path_factory.mktemp("open") / "run"
+    argv = (*FLAGS, str(run), "--batch-size", "99999", "--report-every", "1")
+    done = script("train_binary.py", *argv)
+    assert done.returncode == 0
+    names = ("history.jsonl", "model.safetensors")
+    return argv, {run / name: (run / name).read_bytes() for name in names}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 @pytest.mark.parametrize("closed", ["<&- >&-", "2>&-", "<&- >&- 2>&-"])
-def test_no_file_of_a_run_gets_the_number_of_a_closed_stream(closed, tmp_path):
+def test_no_file_of_a_run_gets_the_number_of_a_closed_stream(closed, told):
+    argv, files = told
     command = f'"$@" {closed}'
-    argv = (*FLAGS, "run", "--batch-size", "99999", "--report-every", "1")
-    done = script("train_binary.py", *argv, cwd=tmp_path)
-    told = {
-        name: (tmp_path / "run" / name).read_bytes()
-        for name in ("history.jsonl", "model.safetensors")
-    }
     whole = [sys.executable, SCRIPTS / "train_binary.py", *argv, "--overwrite"]
-    done = subprocess.run(["sh", "-c", command, "sh", *whole], cwd=tmp_path)
+    for path in files:
+        path.unlink()
+    done = subprocess.run(["sh", "-c", command, "sh", *whole])
     assert done.returncode == 0
-    for name, content in told.items():
-        assert (tmp_path / "run" / name).read_bytes() == content
+    for path, content in files.items():
+        assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("command", [main.evaluate, main.predict])
