@@ -228,12 +228,18 @@ def chosen_line(chosen: dict) -> str:
     >>> chosen = {"epoch": 37, "by": "validation loss", "value": 0.0123}
     >>> chosen_line(chosen | {"epochs_done": 52, "stopped_by": "patience"})
     'chosen         epoch 37 of 52, best validation loss 0.0123; patience ended the training'
+    >>> chosen_line(chosen | {"epochs_done": 37, "stopped_by": "epochs"})
+    'chosen         epoch 37 of 37, best validation loss 0.0123; it was still getting better: more --epochs may help'
     """
-    ended = "" if chosen["stopped_by"] == "epochs" else "; patience ended the training"
-    return (
-        f"chosen         epoch {chosen['epoch']} of {chosen['epochs_done']}, "
-        f"best {chosen['by']} {chosen['value']:.4f}{ended}"
-    )
+    epoch, done = chosen["epoch"], chosen["epochs_done"]
+    told = f"chosen         epoch {epoch} of {done}, best {chosen['by']} {chosen['value']:.4f}"
+    if chosen["stopped_by"] != "epochs":
+        told += "; patience ended the training"
+    if epoch == 1 < done:
+        return f"{told}; what came after helped no more: a lower --learning-rate may"
+    if epoch == done:
+        return f"{told}; it was still getting better: more --epochs may help"
+    return told
 
 
 def sweep_header(
