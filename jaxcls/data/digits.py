@@ -1,5 +1,9 @@
 """The handwritten digits that scikit-learn ships: real images for where there is no network."""
 
+import importlib.util
+from pathlib import Path
+from typing import Any, cast
+
 import numpy as np
 
 from jaxcls.data.dataset import Dataset
@@ -18,9 +22,7 @@ def load_digits() -> tuple[Dataset, Dataset]:
     >>> train.features.shape, test.features.shape
     ((1442, 784), (355, 784))
     """
-    from sklearn.datasets import load_digits as load
-
-    images, labels = load(return_X_y=True)
+    images, labels = _originals()
     images = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     images = images.repeat(_ZOOM, axis=1).repeat(_ZOOM, axis=2)
     images = np.pad(images, ((0, 0), (_MARGIN, _MARGIN), (_MARGIN, _MARGIN)))
@@ -38,3 +40,16 @@ def load_digits() -> tuple[Dataset, Dataset]:
         )
 
     return dataset(~is_test), dataset(is_test)
+
+
+def _originals() -> tuple[np.ndarray, np.ndarray]:
+    """Rows [N, 64] and labels [N], read from the file: to import scikit-learn takes a second."""
+    spec = importlib.util.find_spec("sklearn")
+    folder = Path("" if spec is None or spec.origin is None else spec.origin).parent
+    path = folder / "datasets" / "data" / "digits.csv.gz"
+    if not path.is_file():  # it may be put elsewhere
+        from sklearn.datasets import load_digits as load
+
+        return cast(Any, load(return_X_y=True))
+    rows = np.loadtxt(path, delimiter=",")
+    return rows[:, :-1], rows[:, -1].astype(int)

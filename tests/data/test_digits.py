@@ -1,5 +1,9 @@
 """data.digits: the embedded images."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 from sklearn.datasets import load_digits as load_originals
 
@@ -17,6 +21,20 @@ def test_every_image_is_there_once_at_28_by_28():
         sorted(image.tobytes() for image in each) for each in (originals, small)
     )
     assert got == wanted
+
+
+def test_a_file_that_is_not_there_is_read_by_scikit_learn(monkeypatch):
+    wanted = load_digits()
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
+    for found, part in zip(load_digits(), wanted, strict=True):
+        np.testing.assert_array_equal(found.features, part.features)
+        np.testing.assert_array_equal(found.targets, part.targets)
+
+
+def test_they_take_no_import_of_scikit_learn():
+    code = "import sys; from jaxcls import data; data.load('digits'); print('sklearn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_the_test_share_is_fixed_and_stratified():
