@@ -99,5 +99,6 @@ def test_large_networks_are_xlas(compiled, monkeypatch):
 
 
 def test_sizes_of_few_bits():
-    key = Keys.from_seed(3).init
-    equal(mlp.init(key, np.array([100, 100, 1], np.int8)), mlp.init(key, (100, 100, 1)))
+    key, sizes = Keys.from_seed(3).init, (100, 100, 1)
+    few_bits = tuple(map(np.int8, sizes))
+    equal(mlp.init(key, few_bits), mlp.init(key, sizes))
