@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -150,8 +151,25 @@ def test_what_cannot_be_predicted_is_said(capsys):
         capsys.readouterr()
         assert main.predict(["run", name]) == 2
         assert message in capsys.readouterr().err
-    assert main.predict(["run", "trees.csv", "--output", "out.txt"]) == 2
-    assert "must be a .csv file" in capsys.readouterr().err
+
+
+def test_predict_overwrites_nothing_and_says_so_before_it_begins(capsys, monkeypatch):
+    before = Path("trees.csv").read_bytes()
+    wrong = {
+        "out.txt": "--output out.txt: must be a .csv file.",
+        "trees.csv": "trees.csv: is there already; name another --output, or remove it.",
+        "no/out.csv": "no/out.csv: there is no folder no; make it, or name another --output.",
+        "out.csv": "out.csv: its folder . can't be written to; name another --output, or make it "
+        "writable.",
+    }
+    monkeypatch.setattr(os, "access", lambda path, _: path != Path("."))
+    for (
+        output,
+        sentence,
+    ) in wrong.items():  # before it looks for the run, of which there is none
+        assert main.predict(["run", "trees.csv", "--output", output]) == 2
+        assert capsys.readouterr() == ("", f"predict.py: {sentence}\n")
+    assert Path("trees.csv").read_bytes() == before
 
 
 @pytest.mark.slow
