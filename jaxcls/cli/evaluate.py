@@ -113,8 +113,10 @@ def data_of(
     data = load_data(flags)
     if data_digest(data) != record.get("data_sha256"):
         raise ValueError(
-            f"the data found ({data.name}) are not those that the run was trained on; name them "
-            "with --data-dir, --dataset or --test-dataset."
+            f"the data found ({data.name}) are not those that the run was trained on; name those "
+            "with --data-dir, --dataset or --test-dataset. Others are predicted by predict.py RUN "
+            "FILE, and, with labels, scored from Python by jaxcls.runs.score(jaxcls.load_run(RUN), "
+            "features, targets), as jaxcls/runs/README.md shows."
         )
     return data
 

@@ -14,6 +14,7 @@ import jaxcls
 from jaxcls.cli import main
 from jaxcls.data.tables import load_table
 from jaxcls.files import read_json, write_json
+from jaxcls.runs import score
 
 SHORT = ("--target", "sort", "--epochs", "6", "--no-plots", "--hidden", "8")
 
@@ -105,7 +106,10 @@ def test_evaluate_finds_a_table_that_moved(capsys):
     assert found["train"]["count"] == 90 and found["test"]["count"] == 30
     assert found["test"]["correct"] == metrics()["test"]["correct"]
     assert main.evaluate(["run", *where[:3], "elsewhere/trees.csv"]) == 2
-    assert "are not those that the run was trained on" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "are not those that the run was trained on" in told
+    call = "jaxcls.runs.score(jaxcls.load_run(RUN), features, targets)"
+    assert "predict.py RUN FILE" in told and call in told
     # It is trained on from there, too.
     train("--resume", "run", "--epochs", "8", *where)
 
@@ -135,6 +139,18 @@ def test_predict_writes_a_table(capsys):
     assert main.predict(["run", "new.csv", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert [entry["row"] for entry in entries] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_new_rows_with_labels_are_scored_from_python_by_their_files_name():
+    run = run_of()
+    Path("new.csv").write_text("\n".join(lines_of(30, seed=4)))
+    with open("new.csv", newline="") as file:
+        labels = [row["sort"] for row in csv.DictReader(file)]
+    targets = np.array([run.class_names.index(label) for label in labels])
+    scores = score(run, "new.csv", targets)
+    places = run.predict_places("new.csv")
+    assert scores["count"] == 30 and scores["correct"] == (places == targets).sum()
+    assert scores["log_loss"] > 0
 
 
 def test_what_cannot_be_predicted_is_said(capsys):
