@@ -49,8 +49,8 @@ class CompareFlags:
     b: str | None = None
     """Flags of the other training."""
     settings: tuple[int, ...] = ()
-    """Numbers of two or more settings of the one sweep whose folder is named, of which the first is
-    compared with each of the others by what ranked them."""
+    """Numbers, as its ranking has them, of two or more settings of the one sweep whose folder is
+    named, of which the first is compared with each of the others by what ranked them."""
     both: str = ""
     """Flags of both, such as "--folds 5 --seeds 3"."""
     binary: bool = False
