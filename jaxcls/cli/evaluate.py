@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import jax
 from tyro.conf import Positional, arg
 
-from jaxcls.cli.data import Data, data_digest
+from jaxcls.cli.data import Data, check_there, data_digest
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, RegressionFlags
 from jaxcls.cli.job import load_data
@@ -128,6 +128,7 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
         raise ValueError(
             "the run was saved from Python, and does not name its data; give --dataset."
         )
+    check_there("--dataset", name)
     if is_table(name):
         raise ValueError(
             f"{name}: the run was saved from Python, and does not say how its table was split; "

@@ -99,7 +99,13 @@ def test_evaluate_finds_a_table_that_moved(capsys):
     for name in ("trees.csv", "test.csv"):
         shutil.move(name, f"elsewhere/{name}")
     assert main.evaluate(["run"]) == 2
-    assert "trees.csv: there is no such file." in capsys.readouterr().err
+    where_now = "there is no such file; name with --dataset where it is now."
+    assert f"trees.csv: {where_now}" in capsys.readouterr().err
+    train("--resume", "run", "--epochs", "8", code=2)
+    assert f"trees.csv: {where_now}" in capsys.readouterr().err
+    train("--resume", "run", "--dataset", "elsewhere/trees.csv", "--epochs", 8, code=2)
+    told = "test.csv: there is no such file; name with --test-dataset where it is now."
+    assert told in capsys.readouterr().err
     where = ("--dataset", "elsewhere/trees.csv", "--test-dataset", "elsewhere/test.csv")
     assert main.evaluate(["run", *where, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

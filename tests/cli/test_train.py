@@ -310,7 +310,10 @@ WRONG = {
         ["--dataset", "cifar"],
         "dataset must be mnist, fashion_mnist, kmnist",
     ),
-    "no such npz": (["--dataset", "none.npz"], "none.npz: there is no such file"),
+    "no such npz": (
+        ["--dataset", "none.npz"],
+        "none.npz: there is no such file; name with --",
+    ),
     "class it has not": (["--classes", "0", "10"], "it has no 10"),
     "class twice": (
         ["--classes", "1", "1"],
