@@ -22,6 +22,7 @@ from jaxcls.data import (
 )
 from jaxcls.data.labels import are_named, whole_numbers
 from jaxcls.data.npz import load_npz
+from jaxcls.data.table_columns import spaced
 from jaxcls.data.table_files import is_table
 from jaxcls.data.table_targets import standardised, target_of
 
@@ -177,7 +178,7 @@ def _check_two(flags: TrainFlags, train: Dataset) -> None:
     if isinstance(flags, BinaryFlags) and len(train.labels) != 2:
         raise ValueError(
             f"classes must be two here, got {len(train.labels)}: "
-            f"{' '.join(train.class_names)}; name two with --classes, or use "
+            f"{spaced(train.class_names)}; name two with --classes, or use "
             "train_multiclass.py."
         )
 

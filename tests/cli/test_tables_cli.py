@@ -210,6 +210,31 @@ def test_two_classes_are_named_as_the_table_names_them(capsys):
     assert "classes must be two here, got 3: ash beech cedar" in capsys.readouterr().err
 
 
+def test_names_of_classes_that_have_spaces_do_not_run_together(capsys):
+    lines = lines_of(60, sorts=("Köln", '"New York, NY"', "Paris"))
+    Path("trees.csv").write_text("\n".join(lines), encoding="utf-8")
+    named = "'Köln', 'New York, NY', 'Paris'"
+    run = run_of("--epochs", 1)
+    assert f"trees.csv, classes {named}: 48 train, " in capsys.readouterr().out
+    assert f"classes {named}, epoch 1)" in repr(run)
+    for script, argv, sentence in (
+        (
+            main.train_multiclass,
+            ("--classes", "Köln", "New York"),
+            f"classes must be among {named}, the labels of this dataset; it has no 'New York'.",
+        ),
+        (
+            main.train_multiclass,
+            ("--threshold", "0.5"),
+            f"--threshold is for two classes, got 3: {named}; leave it out",
+        ),
+        (main.train_binary, (), f"classes must be two here, got 3: {named}; name two"),
+    ):
+        flags = ("--dataset", "trees.csv", *SHORT, *argv)
+        train(*flags, code=2, script=script)
+        assert sentence in capsys.readouterr().err
+
+
 def test_labels_of_integers_are_named_by_them():
     lines = lines_of(60, sorts=("7", "3"))
     Path("numbers.csv").write_text("\n".join(lines))
