@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxcls.data.table_columns import spaced
 from jaxcls.runs import Run
 
 UNSURE = "unsure"
@@ -63,4 +64,4 @@ def set_in_words(entry: dict) -> str:
         return ""
     if not entry["set"]:
         return "  none of the classes"
-    return f"  one of {' '.join(entry['set'])}"
+    return f"  one of {spaced(entry['set'])}"

@@ -12,6 +12,7 @@ from jaxcls.cli.screen import note
 from jaxcls.cli.splits import num_splits
 from jaxcls.conformal import check_error, least_probability
 from jaxcls.data import Dataset
+from jaxcls.data.table_columns import spaced
 from jaxcls.probability_scores import log_loss
 from jaxcls.runs import Run
 from jaxcls.runs.calibrations import calibration_of
@@ -72,7 +73,7 @@ def check_threshold_classes(flags: TrainFlags, class_names: Sequence[str]) -> No
     asked = flags.threshold is not None or flags.costs is not None
     if asked and len(class_names) != 2:
         raise ValueError(
-            f"{flag} is for two classes, got {len(class_names)}: {' '.join(class_names)}; leave it "
+            f"{flag} is for two classes, got {len(class_names)}: {spaced(class_names)}; leave it "
             "out, or name two with --classes."
         )
 

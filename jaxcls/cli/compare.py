@@ -16,6 +16,7 @@ from jaxcls.cli import train
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.evaluate import data_of
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, TrainFlags
+from jaxcls.cli.outputs import check_free
 from jaxcls.cli.parsing import parse, read_flags
 from jaxcls.cli.pictures import draw_differences
 from jaxcls.cli.resume import check_same_flags
@@ -48,8 +49,8 @@ class CompareFlags:
     b: str | None = None
     """Flags of the other training."""
     settings: tuple[int, ...] = ()
-    """Numbers of two or more settings of the one sweep whose folder is named, of which the first is
-    compared with each of the others by what ranked them."""
+    """Numbers, as its ranking has them, of two or more settings of the one sweep whose folder is
+    named, of which the first is compared with each of the others by what ranked them."""
     both: str = ""
     """Flags of both, such as "--folds 5 --seeds 3"."""
     binary: bool = False
@@ -60,7 +61,7 @@ class CompareFlags:
     test: bool = False
     """Also ask the test set, which the splits leave untouched: each run's ensemble, by McNemar."""
     plot: Path | None = None
-    """File for a picture of the paired differences, a .png; by default differences.png in
+    """New file for a picture of the paired differences, a .png; by default differences.png in
     --output-dir, if that is given."""
     plots: bool = True
     """Draw that picture, once the result is shown."""
@@ -162,8 +163,10 @@ def _check(flags: CompareFlags) -> None:
             f"{flags.runs[0]}: one folder alone was named; name those to compare it with, or, "
             "of a sweep, two of its --settings."
         )
-    if flags.plot is not None and flags.plot.suffix.lower() != ".png":
-        raise ValueError(f"--plot {flags.plot}: must be a .png file.")
+    if flags.plot is not None:
+        if flags.plot.suffix.lower() != ".png":
+            raise ValueError(f"--plot {flags.plot}: must be a .png file.")
+        check_free(flags.plot, "--plot")
 
 
 def _trained(flags: CompareFlags) -> list[Path]:

@@ -22,6 +22,7 @@ from jaxcls.data import (
 )
 from jaxcls.data.labels import are_named, whole_numbers
 from jaxcls.data.npz import load_npz
+from jaxcls.data.table_columns import spaced
 from jaxcls.data.table_files import is_table
 from jaxcls.data.table_targets import standardised, target_of
 
@@ -69,6 +70,8 @@ def data_of_flags(flags: TrainFlags) -> Data:
     Raises:
         ValueError, OSError: one sentence for the user.
     """
+    check_there("--dataset", flags.dataset)
+    check_there("--test-dataset", flags.test_dataset)
     check_table_flags(flags)
     if isinstance(flags, RegressionFlags):
         _check_numbers(flags)
@@ -102,6 +105,20 @@ def data_of_flags(flags: TrainFlags) -> Data:
         *(name, data_folder(name, flags.data_dir), train, validation, test),
         standardization=standardization,
     )
+
+
+def check_there(flag: str, name: str | os.PathLike | None) -> None:
+    """Raises ValueError where a flag, or the run that kept it, names a file that is not there.
+
+    >>> check_there("--dataset", "moved.csv")
+    Traceback (most recent call last):
+    ValueError: moved.csv: there is no such file; name with --dataset where it is now.
+    """
+    path = os.fspath(name or "")
+    if (is_table(path) or is_npz(path)) and not os.path.lexists(path):
+        raise ValueError(
+            f"{path}: there is no such file; name with {flag} where it is now."
+        )
 
 
 def _fraction(flags: TrainFlags) -> float:
@@ -161,7 +178,7 @@ def _check_two(flags: TrainFlags, train: Dataset) -> None:
     if isinstance(flags, BinaryFlags) and len(train.labels) != 2:
         raise ValueError(
             f"classes must be two here, got {len(train.labels)}: "
-            f"{' '.join(train.class_names)}; name two with --classes, or use "
+            f"{spaced(train.class_names)}; name two with --classes, or use "
             "train_multiclass.py."
         )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import jax
 from tyro.conf import Positional, arg
 
-from jaxcls.cli.data import Data, data_digest
+from jaxcls.cli.data import Data, check_there, data_digest
 from jaxcls.cli.device import choose_device
 from jaxcls.cli.flags import BinaryFlags, MulticlassFlags, RegressionFlags
 from jaxcls.cli.job import load_data
@@ -113,8 +113,10 @@ def data_of(
     data = load_data(flags)
     if data_digest(data) != record.get("data_sha256"):
         raise ValueError(
-            f"the data found ({data.name}) are not those that the run was trained on; name them "
-            "with --data-dir, --dataset or --test-dataset."
+            f"the data found ({data.name}) are not those that the run was trained on; name those "
+            "with --data-dir, --dataset or --test-dataset. Others are predicted by predict.py RUN "
+            "FILE, and, with labels, scored from Python by jaxcls.runs.score(jaxcls.load_run(RUN), "
+            "features, targets), as jaxcls/runs/README.md shows."
         )
     return data
 
@@ -126,6 +128,7 @@ def _named_data(trained: Run, data_dir: Path | None, dataset: Path | None) -> Da
         raise ValueError(
             "the run was saved from Python, and does not name its data; give --dataset."
         )
+    check_there("--dataset", name)
     if is_table(name):
         raise ValueError(
             f"{name}: the run was saved from Python, and does not say how its table was split; "

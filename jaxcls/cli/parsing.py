@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jaxcls.cli.flags import NOT_KEPT, RECIPES, BinaryFlags, SweepFlags, TrainFlags
@@ -23,10 +23,16 @@ Trained = TypeVar("Trained", bound=TrainFlags)
 
 # What `resolved` fills in.
 _FILLED = ("report_every", "checkpoint_every", "validation_fraction")
-# How tyro tells of a value that none of several types takes; what each type said follows.
-_OF_SEVERAL = (
-    r"Error parsing (--\S+): no type matching (.*) could be instantiated from \[(.*?)\]"
-)
+# How tyro tells of the values that a flag can't take; what each of several types said follows.
+_NOT_TAKEN = r"Error parsing --(\S+): .*?(?:from \[|arguments: \[|: (?='))(.*?)(?:\]|$)"
+# What one value of a type is called, and several.
+_CALLED = {
+    int: ("an integer", "integers"),
+    float: ("a number", "numbers"),
+    str: ("a word", "words"),
+    Path: ("a path", "paths"),
+    NoneType: ("None", "None"),
+}
 _OF_FLAGS = ("--a", "--b", "--both")  # whose values are flags
 
 
@@ -79,19 +85,23 @@ def _parsed(kind: type[AnyFlags], **how: Any) -> AnyFlags:
             return tyro.cli(kind, **how)
     except SystemExit as end:
         if end.code:
-            note(_sentence(said.getvalue()))
+            note(_sentence(said.getvalue(), get_type_hints(kind)))
         raise
 
 
-def _sentence(box: str) -> str:
+def _sentence(box: str, hints: dict[str, Any]) -> str:
     """What tyro's box says is wrong, and the flags that it names instead.
 
+    Args:
+        box: that it draws.
+        hints: the flags' types by their names.
+
     >>> _sentence("╭─ Oh ──╮\\n│ Unrecognized options: --sed │\\n│ ───── │\\n│ Perhaps you meant: │"
-    ...           "\\n│     --seed INT │\\n╰───────╯")
+    ...           "\\n│     --seed INT │\\n╰───────╯", {})
     'Unrecognized options: --sed; perhaps --seed is meant; --help lists the flags.'
     >>> _sentence("╭─ Oh ──╮\\n│ Error parsing --n: no type matching {a}|FLOAT could be instantiated "
-    ...           "from ['b']. Got errors: │\\n│ - float │\\n╰───────╯")
-    "--n must be one of {a}|FLOAT, got 'b'; --help lists the flags."
+    ...           "from ['b']. Got errors: │\\n│ - float │\\n╰───────╯", {"n": Literal["a"] | float})
+    "--n takes a or a number, got 'b'; --help lists the flags."
     """
     # Behind the title and, where it is drawn in ASCII, a rule; up to the next rule.
     lines = [line.strip("│ ") for line in box.splitlines()[1:]]
@@ -100,12 +110,38 @@ def _sentence(box: str) -> str:
     meant = [line.split()[0] for line in lines[len(first) :] if line.startswith("--")]
     meant = [name for name in meant if name.strip("-")]
     told = " ".join(" ".join(first).split()).rstrip(".")
-    of_several = re.match(_OF_SEVERAL, told)
-    if of_several is not None:
-        told = "{} must be one of {}, got {}".format(*of_several.groups())
+    wrong = re.match(_NOT_TAKEN, told)
+    hint = hints.get(wrong[1].replace("-", "_")) if wrong else None
+    if wrong and hint:
+        told = f"--{wrong[1]} takes {_in_words(hint)}, got {wrong[2] or 'none'}"
     if told.startswith("Unrecognized") and meant:
         told += f"; perhaps {' or '.join(dict.fromkeys(meant))} is meant"
     return f"{told}; --help lists the flags."
+
+
+def _in_words(hint: Any) -> str:
+    """What a flag of a type takes.
+
+    >>> _in_words(tuple[float, float] | None)
+    'two numbers or None'
+    >>> _in_words(Literal["balanced"] | tuple[float, ...] | None)
+    'balanced, one or more numbers or None'
+    """
+    *most, last = _choices(hint)
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _choices(hint: Any) -> list[str]:
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return [each for part in parts for each in _choices(part)]
+    if origin is Literal:
+        return list(map(str, parts))
+    if origin is tuple:
+        # No flag takes another number of values than two, or any.
+        count = "one or more" if parts[-1] is Ellipsis else "two"
+        return [f"{count} {_CALLED[parts[0]][1]}"]
+    return [_CALLED[hint][0]]
 
 
 def _is_rule(line: str) -> bool:

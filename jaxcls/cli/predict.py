@@ -19,6 +19,7 @@ from jaxcls.cli.answers import (
     withheld,
 )
 from jaxcls.cli.device import choose_device
+from jaxcls.cli.outputs import check_free
 from jaxcls.cli.screen import bounded, hand_out, note
 from jaxcls.files import write_csv
 from jaxcls.likelihoods import normal
@@ -46,7 +47,7 @@ class PredictFlags:
     abstain: float | None = None
     """Answer unsure where the probability of the answer is below this, such as 0.9."""
     output: Path | None = None
-    """File for a table, a .csv, of each example's label and probabilities, or its number."""
+    """New file for a table, a .csv, of each example's label and probabilities, or its number."""
 
 
 def run(flags: PredictFlags) -> int:
@@ -62,8 +63,10 @@ def run(flags: PredictFlags) -> int:
         raise ValueError(
             "no files were named; name images, .npy or .npz arrays, or tables."
         )
-    if flags.output is not None and flags.output.suffix.lower() != ".csv":
-        raise ValueError(f"--output {flags.output}: must be a .csv file.")
+    if flags.output is not None:
+        if flags.output.suffix.lower() != ".csv":
+            raise ValueError(f"--output {flags.output}: must be a .csv file.")
+        check_free(flags.output)
     table: list[dict] = []
     failed, held = False, ["["]
     with jax.default_device(choose_device(flags.device, preallocate=False)):

@@ -16,6 +16,7 @@ from typing import TextIO
 import numpy as np
 
 from jaxcls.cli.flags import TrainFlags
+from jaxcls.data.table_columns import spaced
 from jaxcls.fitting import Report
 from jaxcls.metrics import Metrics
 from jaxcls.runs.records import main_score
@@ -246,7 +247,7 @@ def sweep_header(
     about: dict, counts: dict[str, int], sizes: dict[str, int]
 ) -> list[str]:
     """Two lines that say what a sweep tries on what, and where."""
-    classes = " ".join(about["class_names"])
+    classes = spaced(about["class_names"])
     parts = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     made_of = ", ".join(
         f"{name} {version}" for name, version in about["versions"].items()
@@ -305,7 +306,7 @@ def finished_line(folder: Path, chosen: dict, flags: TrainFlags) -> str:
 def header(about: dict, counts: dict[str, int]) -> str:
     """One line that says what is trained on what, where and with what."""
     layers = "-".join(map(str, about["layer_sizes"]))
-    what = f"classes {' '.join(about['class_names'])}"
+    what = f"classes {spaced(about['class_names'])}"
     if about.get("target") is not None:
         what = f"target {about['target']['name']}"
     parts = ", ".join(f"{count:,} {part}" for part, count in counts.items())

@@ -45,10 +45,7 @@ from jaxcls.runs.number_scoring import SCORES, in_unit
 from jaxcls.scores import accuracy_interval
 from jaxcls.study.engine import Runs
 
-_OF_INTERVALS = (
-    f"{'interval':20} by Nadeau and Bengio, for trainings that share rows; of folds of the "
-    "digits it was wider than it need be (scripts/coverage.py)"
-)
+_OF_INTERVALS = f"{'interval':20} by Nadeau and Bengio, for trainings that share rows"
 _BY_OTHERS = "each predicted by runs that did not train on it"
 
 
@@ -286,7 +283,11 @@ def split_lines(metrics: dict) -> list[str]:
             f"{name + ' accuracy':20} {each['mean']:.4f}  {std}  {interval:16}  "
             f"{each['least']:.4f} to {each['greatest']:.4f}"
         )
-    lines.append(_OF_INTERVALS)
+    # Of accuracies alone: no other score was measured.
+    lines.append(
+        f"{_OF_INTERVALS}; of folds of the digits it was wider than it need be "
+        "(scripts/coverage.py)"
+    )
     if held["std_of_seeds"] is not None:
         lines.append(
             f"{'spread':20} std {held['std_of_splits']:.4f} of splits, "

@@ -66,15 +66,16 @@ def _split(splits: SplitRows, row: int) -> dict[str, int]:
 def ranked_lines(
     values: Sequence[dict[str, Any]], outcomes: Sequence[Outcome], monitor: str
 ) -> list[str]:
-    """The best settings on the screen, by what varies between them."""
+    """The best settings on the screen: their numbers, and what varies between them."""
     rows = [_named(each) for each in values]
     names = [name for name in rows[0] if len({row[name] for row in rows}) > 1]
-    texts = [[*names, f"validation {monitor}, its 95% interval", ""]]
+    texts = [["setting", *names, f"validation {monitor}, its 95% interval", ""]]
     for outcome in outcomes[:_SHOWN]:
         summary = outcome.loss if monitor == "loss" else outcome.accuracy
         row = rows[outcome.setting]
         diverged = f"{outcome.num_diverged} diverged" if outcome.num_diverged else ""
-        texts.append([*(row[name] for name in names), _text(summary), diverged])
+        varied = [row[name] for name in names]
+        texts.append([str(outcome.setting), *varied, _text(summary), diverged])
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcls.batches import Batch
 from jaxcls.data.standardization import Standardization, network_features
+from jaxcls.data.table_columns import spaced
 from jaxcls.regression import Target
 
 _MOST_NAMED = 50  # classes, in a message
@@ -159,7 +160,7 @@ def check_classes(
     classes: Sequence[int] | Sequence[str], labels: Sequence[int] | Sequence[str]
 ) -> None:
     """Raises ValueError unless `classes` are two or more distinct ones of `labels`."""
-    shown = " ".join(str(each) for each in classes)
+    shown = spaced(list(map(str, classes)))
     if len(classes) < 2:
         raise ValueError(
             f"data.load: classes must be two or more, got {f'one: {shown}' if shown else 'none'}."
@@ -168,12 +169,12 @@ def check_classes(
         raise ValueError(
             f"data.load: classes must differ from each other, got {shown}."
         )
-    missing = [str(each) for each in classes if each not in labels]
+    missing = [spaced([str(each)]) for each in classes if each not in labels]
     if missing:
         names = [str(each) for each in labels[:_MOST_NAMED]]
         more = len(labels) - len(names)
         raise ValueError(
-            f"data.load: classes must be among {' '.join(names)}"
+            f"data.load: classes must be among {spaced(names)}"
             f"{f' and {more:,} more' if more else ''}, the "
             f"labels of this dataset; it has no {' and no '.join(missing)}."
         )

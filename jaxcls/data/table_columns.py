@@ -61,6 +61,16 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {more:,} more" if more > 0 else shown
 
 
+def spaced(names: Sequence[str]) -> str:
+    """Names as a line has them: with spaces between, or `listed` in full where one has a space.
+
+    >>> spaced(["0", "1"]), spaced(["Paris", "New York"])
+    ('0 1', "'Paris', 'New York'")
+    """
+    plain = all(name and not set(name) & {*" ,\t\n"} for name in names)
+    return " ".join(names) if plain else ", ".join(map(quoted, names))
+
+
 def check_names(path: Path, names: Sequence[str]) -> None:
     """Raises ValueError unless columns have names that differ."""
     if not names:

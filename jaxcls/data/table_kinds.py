@@ -55,6 +55,7 @@ def kinds_of(table: Table, roles: Roles) -> dict[str, Kind]:
     {'size': 'numeric'}
     """
     _check_roles(table, roles)
+    _check_decorated(table, roles)
     kinds = {
         name: _kind(table, name, roles)
         for name in table.columns
@@ -117,6 +118,50 @@ def _check_roles(table: Table, roles: Roles) -> None:
             seen[name] = flag
 
 
+def _check_decorated(table: Table, roles: Roles) -> None:
+    """Raises ValueError for numbers that are written with more than digits, of all columns."""
+    told = {roles.target, *roles.categorical, *roles.numeric, *roles.drop}
+    found = {
+        name: _decorated(column)
+        for name, column in table.columns.items()
+        if name not in told
+    }
+    found = {name: words for name, words in found.items() if words}
+    if not found:
+        return
+    names, one = [*found], len(found) == 1
+    examples = listed([*dict.fromkeys(words[0] for words in found.values())])
+    remedies = _remedies([word for words in found.values() for word in words])
+    raise ValueError(
+        f"{table.path}: column{'s' * (not one)} {listed(names)} hold{'s' * one} numbers that are "
+        f"written with more than digits, such as {examples}; write {remedies}, or name "
+        f"{'it' if one else 'them'} with --drop, or with --categorical if they are categories."
+    )
+
+
+def _decorated(column: Column) -> list[str]:
+    """The words of a column of numbers that have more than digits, if it is one."""
+    words = column.words or ()
+    if all(map(_DATE.fullmatch, words)) or not all(map(_DECORATED.fullmatch, words)):
+        return []
+    return [word for word in words if _number(word) is None]
+
+
+def _remedies(words: Sequence[str]) -> str:
+    """How such numbers are to be written.
+
+    >>> _remedies(["1,234", "7%"])
+    '1234.5 for 1,234.5 or 1234,5, 42 for 42%'
+    """
+    bare = (re.sub("[%$€£]", "", word).strip() for word in words)
+    found = {
+        "1234.5 for 1,234.5 or 1234,5": any(_number(word) is None for word in bare),
+        "42 for 42%": any("%" in word for word in words),
+        "5 for $5": any(re.search("[$€£]", word) for word in words),
+    }
+    return ", ".join(remedy for remedy, is_needed in found.items() if is_needed)
+
+
 def _kind(table: Table, name: str, roles: Roles) -> Kind:
     column = table.columns[name]
     what = f"{table.path}: column {quoted(name)}"
@@ -150,12 +195,6 @@ def _check_words(what: str, name: str, column: Column) -> None:
         raise ValueError(
             f"{what} holds numbers that are written as words, such as {quoted(words[0])}; "
             f"--numeric {quoted(name)} if they are numbers, or {flags}."
-        )
-    if all(map(_DECORATED.fullmatch, words)) and not all(map(_DATE.fullmatch, words)):
-        other = words[numbers.index(None)]
-        raise ValueError(
-            f"{what} holds numbers that are written with more than digits, such as "
-            f"{quoted(other)}; write 1234.5 for 1,234.5 or 1234,5, or {flags}."
         )
     counts = np.bincount(present, minlength=len(words))
     is_number = np.array([number is not None for number in numbers])

@@ -12,13 +12,13 @@ from jaxcls.regression import (
     regression_scores,
     values_alone,
 )
-from jaxcls.runs.trained import Run
+from jaxcls.runs.trained import Features, Run
 from jaxcls.scores import accuracy_interval
 
 SCORES = ("r_squared", "rmse", "mae")
 
 
-def number_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+def number_scores(run: Run, features: Features, targets: np.ndarray) -> dict:
     """Every score of a run that predicts numbers, as plain numbers.
 
     Args:
@@ -48,7 +48,7 @@ def number_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
     }
 
 
-def number_ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+def number_ensemble_scores(run: Run, features: Features, targets: np.ndarray) -> dict:
     """An ensemble's scores beside those of its networks, each alone; see `number_scores`.
 
     Returns:

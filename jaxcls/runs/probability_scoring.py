@@ -10,14 +10,14 @@ from jaxcls.reliability import (
     calibration_interval,
     coverage_curve,
 )
-from jaxcls.runs.trained import Run
+from jaxcls.runs.trained import Features, Run
 from jaxcls.scores import balanced_accuracy, calibration_error, matthews, roc_auc
 
 _COVERAGES = [percent / 100 for percent in range(100, 0, -1)]
 
 
 def probability_scores(
-    run: Run, features: np.ndarray, targets: np.ndarray, places: np.ndarray
+    run: Run, features: Features, targets: np.ndarray, places: np.ndarray
 ) -> dict:
     """Scores of a run of classes, as plain numbers and lists.
 
@@ -102,7 +102,7 @@ def _coverage(p: np.ndarray, targets: np.ndarray, places: np.ndarray) -> list[di
     return found
 
 
-def _sets(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+def _sets(run: Run, features: Features, targets: np.ndarray) -> dict:
     sets = run.predict_sets(features)
     held, sizes = sets[np.arange(len(sets)), targets], sets.sum(axis=1)
     return {
@@ -113,7 +113,7 @@ def _sets(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
     }
 
 
-def _before(run: Run, features: np.ndarray, targets: np.ndarray) -> dict | None:
+def _before(run: Run, features: Features, targets: np.ndarray) -> dict | None:
     """Some scores of the run as it was trained, or None where that is what it is."""
     if run.temperature == 1 and run.threshold is None:
         return None

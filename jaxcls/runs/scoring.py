@@ -5,7 +5,7 @@ import numpy as np
 from jaxcls.metrics import confusion
 from jaxcls.runs.number_scoring import number_ensemble_scores, number_scores
 from jaxcls.runs.probability_scoring import probability_scores
-from jaxcls.runs.trained import Run
+from jaxcls.runs.trained import Features, Run
 from jaxcls.scores import (
     accuracy_interval,
     calibration_error,
@@ -14,12 +14,12 @@ from jaxcls.scores import (
 )
 
 
-def score(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+def score(run: Run, features: Features, targets: np.ndarray) -> dict:
     """Every score of a run on labelled examples, as plain numbers and lists.
 
     Args:
         run: as `load_run` gives it.
-        features: [N, ...], as `Run.predict_proba` takes them.
+        features: [N, ...], or the name of a file, as `Run.predict_proba` takes them.
         targets: [N] places 0..K-1 of the right classes in `run.labels`; of a run that predicts
             numbers as `number_scores` has them, which gives its scores.
 
@@ -58,7 +58,7 @@ def score(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
     } | probability_scores(run, features, targets, predictions)
 
 
-def ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+def ensemble_scores(run: Run, features: Features, targets: np.ndarray) -> dict:
     """An ensemble's scores beside those of its networks, each alone; see `score`.
 
     Returns:
@@ -96,7 +96,7 @@ def ensemble_scores(run: Run, features: np.ndarray, targets: np.ndarray) -> dict
     }
 
 
-def _in_short(run: Run, features: np.ndarray, targets: np.ndarray) -> dict:
+def _in_short(run: Run, features: Features, targets: np.ndarray) -> dict:
     probabilities = run.predict_proba(features)
     places = probabilities.argmax(axis=1)
     if run.threshold is not None:

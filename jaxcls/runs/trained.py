@@ -19,6 +19,7 @@ from jaxcls.config import Config
 from jaxcls.conformal import Conformal, prediction_sets
 from jaxcls.data.preparation import Preparation
 from jaxcls.data.standardization import Standardization, network_features
+from jaxcls.data.table_columns import spaced
 from jaxcls.ensembles import Moments, Uncertainty
 from jaxcls.mlp import Params
 from jaxcls.regression import Target
@@ -89,7 +90,7 @@ class Run:
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.config.layer_sizes))
         networks = "" if self.seeds is None else f", {len(self.seeds)} networks"
-        what = f"classes {' '.join(self.class_names)}"
+        what = f"classes {spaced(self.class_names)}"
         if self.target is not None:
             what = f"target {self.target.name}"
         return (

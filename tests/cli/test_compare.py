@@ -240,11 +240,13 @@ def test_the_test_set_is_answered_by_a_runs_threshold(here, capsys, monkeypatch)
     assert entry["test"] == alone._asdict() | {"p_holm": alone.p_value}
 
 
-def test_a_picture_is_drawn(here):
+def test_a_picture_is_drawn(here, capsys):
     assert compared("a", "b", "c", "--plot", "differences.png") == 0
     assert Path("differences.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert compared("a", "b", "--plot", "none.png", "--no-plots") == 0
     assert not Path("none.png").exists()
+    there = "differences.png: is there already; name another --plot, or remove it."
+    assert refused(capsys, "a", "b", "--plot", "differences.png") == there
 
 
 def test_a_picture_that_cannot_be_drawn_leaves_the_result(here, monkeypatch, capsys):
@@ -252,10 +254,10 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_result(here, monkeypatch, cap
         raise RuntimeError("no ink")
 
     monkeypatch.setattr(plots, "differences", failing)
-    assert compared("a", "b", "--plot", "differences.png") == 0
+    assert compared("a", "b", "--plot", "inkless.png") == 0
     printed = capsys.readouterr()
     assert "A - B" in printed.out
-    told = "differences.png could not be drawn, the result stands: no ink\n"
+    told = "inkless.png could not be drawn, the result stands: no ink\n"
     assert printed.err.endswith(told)
 
 

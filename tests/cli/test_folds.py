@@ -207,6 +207,7 @@ def test_what_is_shown(crossed):
         "12 runs, seeds 7 to 18: ",
         f"held-out accuracy    {got['mean']:.4f}  {got['std']:.4f}  {got['low']:.4f} to ",
         f"std {got['std_of_splits']:.4f} of splits, {got['std_of_seeds']:.4f} of seeds",
+        "share rows; of folds of the digits it was wider than it need be",
         "rows held out        ",
         f"run folder      {crossed.folder}",
     ):

@@ -118,9 +118,16 @@ def test_stopped_twice_it_goes_on_to_the_same_tables(swept, monkeypatch, capsys)
         assert main.sweep(["--resume", "cut"]) == 143
     assert 0 < first < len(read_blocks(Path("cut"))[0])
     assert not Path("cut/sweep.csv").exists()
+    capsys.readouterr()
     assert main.sweep(["--resume", "cut"]) == 0
     same_files("cut", folder)
-    capsys.readouterr()
+    # The ranking has the numbers by which compare.py takes settings.
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    start = next(i for i, words in enumerate(lines) if words[:1] == ["setting"]) + 1
+    assert [words[:2] for words in lines[start : start + 5]] == [
+        [row["setting"], row["learning_rate"]] for row in table("cut", "sweep.csv")
+    ]
+    assert lines[start][0] == str(metrics("cut")["winner"]["setting"]) == "1"
     assert main.sweep(["--resume", "cut"]) == 0
     assert capsys.readouterr().out == "cut is finished, 5 settings.\n"
     assert main.sweep(["--resume", "cut", "--epochs", "3"]) == 2

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import jaxcls
 from jaxcls.cli import main
 from jaxcls.data.tables import load_table
 from jaxcls.files import read_json, write_json
+from jaxcls.runs import score
 
 SHORT = ("--target", "sort", "--epochs", "6", "--no-plots", "--hidden", "8")
 
@@ -97,14 +99,23 @@ def test_evaluate_finds_a_table_that_moved(capsys):
     for name in ("trees.csv", "test.csv"):
         shutil.move(name, f"elsewhere/{name}")
     assert main.evaluate(["run"]) == 2
-    assert "trees.csv: there is no such file." in capsys.readouterr().err
+    where_now = "there is no such file; name with --dataset where it is now."
+    assert f"trees.csv: {where_now}" in capsys.readouterr().err
+    train("--resume", "run", "--epochs", "8", code=2)
+    assert f"trees.csv: {where_now}" in capsys.readouterr().err
+    train("--resume", "run", "--dataset", "elsewhere/trees.csv", "--epochs", 8, code=2)
+    told = "test.csv: there is no such file; name with --test-dataset where it is now."
+    assert told in capsys.readouterr().err
     where = ("--dataset", "elsewhere/trees.csv", "--test-dataset", "elsewhere/test.csv")
     assert main.evaluate(["run", *where, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["train"]["count"] == 90 and found["test"]["count"] == 30
     assert found["test"]["correct"] == metrics()["test"]["correct"]
     assert main.evaluate(["run", *where[:3], "elsewhere/trees.csv"]) == 2
-    assert "are not those that the run was trained on" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "are not those that the run was trained on" in told
+    call = "jaxcls.runs.score(jaxcls.load_run(RUN), features, targets)"
+    assert "predict.py RUN FILE" in told and call in told
     # It is trained on from there, too.
     train("--resume", "run", "--epochs", "8", *where)
 
@@ -136,6 +147,18 @@ def test_predict_writes_a_table(capsys):
     assert [entry["row"] for entry in entries] == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_new_rows_with_labels_are_scored_from_python_by_their_files_name():
+    run = run_of()
+    Path("new.csv").write_text("\n".join(lines_of(30, seed=4)))
+    with open("new.csv", newline="") as file:
+        labels = [row["sort"] for row in csv.DictReader(file)]
+    targets = np.array([run.class_names.index(label) for label in labels])
+    scores = score(run, "new.csv", targets)
+    places = run.predict_places("new.csv")
+    assert scores["count"] == 30 and scores["correct"] == (places == targets).sum()
+    assert scores["log_loss"] > 0
+
+
 def test_what_cannot_be_predicted_is_said(capsys):
     run_of()
     Path("new.csv").write_text("height,age\n1,2\n")
@@ -150,8 +173,25 @@ def test_what_cannot_be_predicted_is_said(capsys):
         capsys.readouterr()
         assert main.predict(["run", name]) == 2
         assert message in capsys.readouterr().err
-    assert main.predict(["run", "trees.csv", "--output", "out.txt"]) == 2
-    assert "must be a .csv file" in capsys.readouterr().err
+
+
+def test_predict_overwrites_nothing_and_says_so_before_it_begins(capsys, monkeypatch):
+    before = Path("trees.csv").read_bytes()
+    wrong = {
+        "out.txt": "--output out.txt: must be a .csv file.",
+        "trees.csv": "trees.csv: is there already; name another --output, or remove it.",
+        "no/out.csv": "no/out.csv: there is no folder no; make it, or name another --output.",
+        "out.csv": "out.csv: its folder . can't be written to; name another --output, or make it "
+        "writable.",
+    }
+    monkeypatch.setattr(os, "access", lambda path, _: path != Path("."))
+    for (
+        output,
+        sentence,
+    ) in wrong.items():  # before it looks for the run, of which there is none
+        assert main.predict(["run", "trees.csv", "--output", output]) == 2
+        assert capsys.readouterr() == ("", f"predict.py: {sentence}\n")
+    assert Path("trees.csv").read_bytes() == before
 
 
 @pytest.mark.slow
@@ -168,6 +208,31 @@ def test_two_classes_are_named_as_the_table_names_them(capsys):
     assert "classes must be among ash beech cedar" in capsys.readouterr().err
     train(*flags[:-3], code=2, script=main.train_binary)
     assert "classes must be two here, got 3: ash beech cedar" in capsys.readouterr().err
+
+
+def test_names_of_classes_that_have_spaces_do_not_run_together(capsys):
+    lines = lines_of(60, sorts=("Köln", '"New York, NY"', "Paris"))
+    Path("trees.csv").write_text("\n".join(lines), encoding="utf-8")
+    named = "'Köln', 'New York, NY', 'Paris'"
+    run = run_of("--epochs", 1)
+    assert f"trees.csv, classes {named}: 48 train, " in capsys.readouterr().out
+    assert f"classes {named}, epoch 1)" in repr(run)
+    for script, argv, sentence in (
+        (
+            main.train_multiclass,
+            ("--classes", "Köln", "New York"),
+            f"classes must be among {named}, the labels of this dataset; it has no 'New York'.",
+        ),
+        (
+            main.train_multiclass,
+            ("--threshold", "0.5"),
+            f"--threshold is for two classes, got 3: {named}; leave it out",
+        ),
+        (main.train_binary, (), f"classes must be two here, got 3: {named}; name two"),
+    ):
+        flags = ("--dataset", "trees.csv", *SHORT, *argv)
+        train(*flags, code=2, script=script)
+        assert sentence in capsys.readouterr().err
 
 
 def test_labels_of_integers_are_named_by_them():

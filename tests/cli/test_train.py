@@ -310,7 +310,10 @@ WRONG = {
         ["--dataset", "cifar"],
         "dataset must be mnist, fashion_mnist, kmnist",
     ),
-    "no such npz": (["--dataset", "none.npz"], "none.npz: there is no such file"),
+    "no such npz": (
+        ["--dataset", "none.npz"],
+        "none.npz: there is no such file; name with --",
+    ),
     "class it has not": (["--classes", "0", "10"], "it has no 10"),
     "class twice": (
         ["--classes", "1", "1"],
@@ -453,7 +456,22 @@ def test_wrong_words_on_the_command_line_end_with_2(capsys):
             ["--optimizer", "adagrd"],
             "invalid choice 'adagrd' for argument '--optimizer'.",
         ),
-        (["--epochs", "ten"], "Error parsing --epochs: invalid literal for int"),
+        (["--epochs", "ten"], "--epochs takes an integer, got 'ten'; --help"),
+        (["--learning-rate", "x"], "--learning-rate takes a number, got 'x'; --help"),
+        (["--costs", "1"], "--costs takes two numbers or None, got '1'; --help"),
+        (["--costs"], "--costs takes two numbers or None, got none; --help"),
+        (
+            ["--class-weights", "1", "b"],
+            "--class-weights takes balanced, one or more numbers or None, got '1', 'b'; --help",
+        ),
+        (
+            ["--hidden", "64-32"],
+            "--hidden takes one or more integers, got '64-32'; --help",
+        ),
+        (
+            ["--threshold", "x"],
+            "--threshold takes accuracy, f1, balanced, a number or None, got 'x'; --help",
+        ),
         (
             ["--epochs"],
             "Missing value for argument '--epochs'. Expected 1 values; --help",

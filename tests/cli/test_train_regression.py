@@ -156,7 +156,10 @@ def test_folds_predict_each_row_once_by_networks_that_did_not_train_on_it(capsys
         root_mean_squared_error(*zip(*pairs, strict=True))
     )
     assert held["rmse"]["low"] < held["rmse"]["mean"] < held["rmse"]["high"]
-    assert "held-out RMSE" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "held-out RMSE" in told
+    assert "by Nadeau and Bengio, for trainings that share rows\n" in told
+    assert "digits" not in told
 
 
 def test_a_stopped_run_resumes_to_the_same_bits():

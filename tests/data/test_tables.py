@@ -311,6 +311,21 @@ BAD = {
         {},
         "write 1234.5 for 1,234.5",
     ),
+    "numbers with more than digits, all at once": (
+        SMALL
+        | {"pay": ["1.234,5", "7"] * 6, "won": ["42%"] * 12, "due": ["$5"] * 12}
+        | {"lost": ["42%"] * 12, "seen": ["5%"] * 12, "grown": ["4,5"] * 12},
+        {"drop": ["seen"], "categorical": ["grown"]},
+        r"columns 'pay', 'won', 'due', 'lost' hold numbers that are written with more than digits, "
+        r"such as '1.234,5', '42%', '\$5'; write 1234.5 for 1,234.5 or 1234,5, 42 for 42%, 5 for \$5, or "
+        "name them with --drop, or with --categorical if they are categories.$",
+    ),
+    "percent signs": (
+        with_column(["42%", "12.5%"] * 6),
+        {},
+        "column 'x' holds numbers that are written with more than digits, such as '42%'; write 42 "
+        "for 42%, or name it with --drop, or with --categorical if they are categories.$",
+    ),
     "another type": (
         with_column([1.5] * 11 + ["six"]),
         {},
