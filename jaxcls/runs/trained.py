@@ -263,10 +263,7 @@ class Run:
 
             features = read_input(self, features).features
         elif self.preparation is not None and hasattr(features, "columns"):
-            raise TypeError(
-                "Run: rows of a table are taken from a file, whose path is given, or as features "
-                "that are prepared, and not from a frame; write it by .to_parquet(path)."
-            )
+            raise TypeError("Run: write a frame by .to_parquet, and give the path.")
         features = np.asarray(features)
         self.check_features(features)
         return features

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
@@ -241,6 +242,8 @@ def test_labels_of_integers_are_named_by_them():
     run = run_of(dataset="numbers.csv")
     assert (run.labels, run.class_names) == ((3, 7), ("3", "7"))
     assert set(run.predict("numbers.csv").tolist()) <= {3, 7}
+    with pytest.raises(TypeError, match="write a frame by .to_parquet"):
+        run.predict(pd.read_csv("numbers.csv"))
 
 
 @pytest.mark.slow
