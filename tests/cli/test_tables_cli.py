@@ -242,7 +242,7 @@ def test_labels_of_integers_are_named_by_them():
     run = run_of(dataset="numbers.csv")
     assert (run.labels, run.class_names) == ((3, 7), ("3", "7"))
     assert set(run.predict("numbers.csv").tolist()) <= {3, 7}
-    with pytest.raises(TypeError, match="write a frame by .to_parquet"):
+    with pytest.raises(TypeError, match=r"write a frame by \.to_parquet"):
         run.predict(pd.read_csv("numbers.csv"))
 
 
