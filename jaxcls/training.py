@@ -77,11 +77,11 @@ def init_state(
     """
     if params is None:
         params = mlp.init(keys.init, config.layer_sizes)
-    return first_state(params, config, hyperparams or Hyperparams())
+    return first_state(params, hyperparams or Hyperparams(), config)
 
 
 @jitted("config")
-def first_state(params: Params, config: Config, hyperparams: Hyperparams) -> TrainState:
+def first_state(params: Params, hyperparams: Hyperparams, config: Config) -> TrainState:
     """The state of params that no step has been taken from."""
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -200,8 +200,8 @@ def small_programs(mesh):
             mlp._compiled_init, (keys().init,), {"layer_sizes": a.layer_sizes}
         ),
         "init_state": Program(
-            *(training.first_state, (state(a).params,)),
-            {"config": a, "hyperparams": Hyperparams()},
+            *(training.first_state, (state(a).params, hyperparams())),
+            {"config": a},
         ),
         "mlp.draw_masks": Program(jax.jit(drawn), (keys().dropout, shape())),
         "mlp.apply": Program(jax.jit(mlp.apply), (params, few["T"].features)),
