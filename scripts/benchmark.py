@@ -42,8 +42,13 @@ from peers.tables import (  # pyrefly: ignore[missing-import]
 
 HERE = Path(__file__).parent
 # And their packages.
-PEERS = {"torch": "torch", "torchfunc": "torch", "sklearn": "sklearn", "nnx": "flax"}
-PEERS |= {"bde": "bde"}
+PEERS = {
+    "torch": "torch",
+    "torchfunc": "torch",
+    "sklearn": "sklearn",
+    "nnx": "flax",
+    "bde": "bde",
+}
 RECIPES = {"A": "a", "D": "d"}  # the jobs that scripts/train_binary.py knows by name
 # Who trains one model, who many, who on scikit-learn's digits, and who ensembles of numbers.
 TRAIN_ONE = ("jaxcls", "torch", "sklearn", "nnx")
@@ -309,6 +314,13 @@ def checked(flags: Flags) -> tuple[Flags, tuple[str, ...]]:
         raise ValueError(
             "--table and --target belong together: a .csv, and its column to learn."
         )
+    if flags.table is not None:
+        with flags.table.open() as file:
+            columns = file.readline().strip().split(",")
+        if flags.target not in columns:
+            raise ValueError(
+                f"--target {flags.target}: {flags.table} has the columns {', '.join(columns)}."
+            )
     if "ensemble" in flags.jobs and flags.table is None:
         raise ValueError(
             "the job ensemble needs a --table of numbers, and its --target."

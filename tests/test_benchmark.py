@@ -310,6 +310,15 @@ def test_ensembles_are_timed_on_a_table_of_numbers(benchmark, folder, capsys):
     argv = ["--data-dir", str(folder), "--jobs", "ensemble", "--peers"]
     assert benchmark.main(argv) == 2
     assert "needs a --table" in capsys.readouterr().err
+    table = folder / "a.csv"
+    of_table = ["--table", str(table), "--target", "z"]
+    assert benchmark.main([*argv, *of_table]) == 2
+    assert capsys.readouterr().err == (
+        f"benchmark.py: {table}: No such file or directory.\n"
+    )
+    table.write_text("x,y\n1,2\n")
+    assert benchmark.main([*argv, *of_table]) == 2
+    assert "has the columns x, y." in capsys.readouterr().err
 
 
 def test_a_table_needs_its_target(benchmark, folder, capsys):

@@ -237,7 +237,7 @@ def chosen_line(chosen: dict) -> str:
     if chosen["stopped_by"] != "epochs":
         told += "; patience ended the training"
     if epoch == 1 < done:
-        return f"{told}; what came after helped no more: a lower --learning-rate may"
+        return f"{told}; no later one was better: try a lower --learning-rate"
     if epoch == done:
         return f"{told}; it was still getting better: more --epochs may help"
     return told
